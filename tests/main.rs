@@ -1,1 +1,3 @@
-#[test] fn t(){}
+//! The one integration binary, so that RocksDB is linked once. Each module says what it proves.
+
+mod tidy;
