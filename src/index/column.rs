@@ -1,0 +1,183 @@
+//! One column: which subjects of one kind relate to which objects of one type by one relation, in both directions.
+
+use super::postings::{Postings, Stored};
+use super::radix::Radix;
+use super::{ClassIx, RelationIx, TypeIx};
+use crate::tuple::Ordinal;
+use std::sync::Arc;
+
+/// What kind of subject a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SubjectPart {
+    /// `user:anne`
+    Object,
+    /// `group:eng#member`
+    Userset(RelationIx),
+    /// `user:*`; its subject is ordinal 0.
+    Wildcard,
+}
+
+/// What identifies a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnKey {
+    /// The type of the objects.
+    pub object_type: TypeIx,
+    /// The relation.
+    pub relation: RelationIx,
+    /// The type of the subjects.
+    pub subject_type: TypeIx,
+    /// Their kind.
+    pub part: SubjectPart,
+}
+
+/// A list of (other side, class), ascending by ordinal.
+type Classed = Arc<[(Ordinal, ClassIx)]>;
+
+/// See the file's head. A clone costs a few references.
+#[derive(Clone, Debug, Default)]
+pub struct Column {
+    subjects: Radix<Stored>,
+    objects: Radix<Stored>,
+    /// Tuples with a condition; a tuple is here or above, never in both.
+    conditional_subjects: Radix<Option<Classed>>,
+    conditional_objects: Radix<Option<Classed>>,
+    len: usize,
+}
+
+impl Column {
+    /// How many tuples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Subjects that relate to `object` without a condition.
+    #[must_use]
+    pub fn subjects(&self, object: Ordinal) -> Postings<'_> {
+        self.subjects.get(object).map_or(Postings::NONE, Stored::view)
+    }
+
+    /// Objects that `subject` relates to without a condition.
+    #[must_use]
+    pub fn objects(&self, subject: Ordinal) -> Postings<'_> {
+        self.objects.get(subject).map_or(Postings::NONE, Stored::view)
+    }
+
+    /// Whether the tuple is there without a condition. Looks from the side of the subject, which tends to be small.
+    #[must_use]
+    pub fn contains(&self, object: Ordinal, subject: Ordinal) -> bool {
+        self.subjects(object).contains(subject)
+    }
+
+    /// Whether any tuple has a condition.
+    #[must_use]
+    pub fn has_conditional(&self) -> bool {
+        self.conditional_subjects.len() > 0
+    }
+
+    /// Subjects that relate to `object` under a condition, ascending.
+    #[must_use]
+    pub fn conditional_subjects(&self, object: Ordinal) -> &[(Ordinal, ClassIx)] {
+        classed(&self.conditional_subjects, object)
+    }
+
+    /// Objects that `subject` relates to under a condition, ascending.
+    #[must_use]
+    pub fn conditional_objects(&self, subject: Ordinal) -> &[(Ordinal, ClassIx)] {
+        classed(&self.conditional_objects, subject)
+    }
+
+    /// The tuple: absent, or present with its class, if any.
+    #[must_use]
+    pub fn find(&self, object: Ordinal, subject: Ordinal) -> Option<Option<ClassIx>> {
+        if self.contains(object, subject) {
+            return Some(None);
+        }
+        let list = self.conditional_subjects(object);
+        let at = list.binary_search_by_key(&subject, |(o, _)| *o).ok()?;
+        list.get(at).map(|(_, class)| Some(*class))
+    }
+
+    /// Adds a tuple; false when it is there, under whatever condition.
+    pub(super) fn insert(&mut self, object: Ordinal, subject: Ordinal, class: Option<ClassIx>) -> bool {
+        if self.find(object, subject).is_some() {
+            return false;
+        }
+        self.len += 1;
+        match class {
+            None => {
+                self.subjects.update(object, |p| (p.insert(subject), true));
+                self.objects.update(subject, |p| (p.insert(object), true));
+            }
+            Some(class) => {
+                self.conditional_subjects.update(object, |list| (add(list, (subject, class)), true));
+                self.conditional_objects.update(subject, |list| (add(list, (object, class)), true));
+            }
+        }
+        true
+    }
+
+    /// Removes a tuple; false when it is not there.
+    pub(super) fn remove(&mut self, object: Ordinal, subject: Ordinal) -> bool {
+        let Some(class) = self.find(object, subject) else { return false };
+        self.len -= 1;
+        if class.is_none() {
+            let gone = |p: &mut Stored, o| (p.remove(o), !p.view().is_empty());
+            self.subjects.update(object, |p| gone(p, subject));
+            self.objects.update(subject, |p| gone(p, object));
+        } else {
+            self.conditional_subjects.update(object, |list| take(list, subject));
+            self.conditional_objects.update(subject, |list| take(list, object));
+        }
+        true
+    }
+
+    /// Every tuple as (object, subject, class), by object.
+    pub fn for_each(&self, visit: &mut dyn FnMut(Ordinal, Ordinal, Option<ClassIx>)) {
+        self.subjects.for_each(&mut |object, p| p.view().iter().for_each(|subject| visit(object, subject, None)));
+        self.conditional_subjects.for_each(&mut |object, list| {
+            list.iter().flat_map(|l| l.iter()).for_each(|(subject, class)| visit(object, *subject, Some(*class)));
+        });
+    }
+
+    /// Bytes in memory, near enough.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let mut sum = 0;
+        for side in [&self.subjects, &self.objects] {
+            sum += side.bytes();
+            side.for_each(&mut |_, p| sum += p.bytes());
+        }
+        for side in [&self.conditional_subjects, &self.conditional_objects] {
+            sum += side.bytes();
+            side.for_each(&mut |_, list| sum += list.as_ref().map_or(0, |l| 16 + l.len() * 8));
+        }
+        sum
+    }
+}
+
+fn classed(side: &Radix<Option<Classed>>, ordinal: Ordinal) -> &[(Ordinal, ClassIx)] {
+    side.get(ordinal).and_then(Option::as_deref).unwrap_or_default()
+}
+
+fn add(list: &mut Option<Classed>, entry: (Ordinal, ClassIx)) -> bool {
+    let old = list.as_deref().unwrap_or_default();
+    let at = old.partition_point(|(o, _)| *o < entry.0);
+    let (low, high) = old.split_at(at);
+    let longer: Vec<_> = low.iter().copied().chain([entry]).chain(high.iter().copied()).collect();
+    *list = Some(longer.into());
+    true
+}
+
+fn take(list: &mut Option<Classed>, ordinal: Ordinal) -> (bool, bool) {
+    let rest: Vec<_> = list.iter().flat_map(|l| l.iter()).filter(|(o, _)| *o != ordinal).copied().collect();
+    let stays = !rest.is_empty();
+    *list = stays.then(|| rest.into());
+    (true, stays)
+}
