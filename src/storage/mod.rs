@@ -1,1 +1,12 @@
-//! What survives.
+//! What survives: one ordered space of keys, divided into tables; batches that are all or nothing; consistent readings.
+//!
+//! Storage decides nothing and knows no model: it keeps bytes. The keys are drawn in `schema/keys.md`.
+
+mod keys;
+mod rocks;
+
+pub use keys::{Fields, Key, Table};
+pub use rocks::{Batch, OpenError, Reading, Storage, StorageError};
+
+/// The version of the layout that this program writes and reads.
+pub const FORMAT_VERSION: u32 = 1;
