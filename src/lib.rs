@@ -1,5 +1,44 @@
 //! Bailiwick, an authorization database: relationship tuples in, exact answers out, in OpenFGA's model language.
 //!
+//! As a library, without a server:
+//!
+//! ```
+//! use bailiwick::engine::{CheckQuery, Consistency, Decision, Given, Limits, ListObjectsQuery, WriteQuery};
+//! use bailiwick::model::Model;
+//! use bailiwick::tuple::{ModelId, StoreId, SubjectRef, Timestamp, TupleKeyRef};
+//! use bailiwick::Bailiwick;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let directory = tempfile::tempdir()?;
+//! let database = Bailiwick::open(directory.path())?;
+//!
+//! // Identifiers and times are the caller's: the engine reads no clock and rolls no dice.
+//! let (store, now) = (StoreId(ulid::Ulid::from_parts(1, 1)), Timestamp(1_700_000_000_000_000_000));
+//! database.create_store(store, "docs", now)?;
+//! let text = "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define viewer: [user]\n";
+//! let model = Model::parse_dsl(text).map_err(|errors| format!("{errors:?}"))?;
+//! database.write_model(store, ModelId(ulid::Ulid::from_parts(1, 2)), model)?;
+//!
+//! let tuple = TupleKeyRef::parse("document:roadmap", "viewer", "user:anne")?.to_tuple();
+//! database.write(store, None, WriteQuery { writes: vec![tuple], ..WriteQuery::default() }, now)?;
+//!
+//! let view = database.view(store, None, Consistency::Latest)?;
+//! let key = TupleKeyRef::parse("document:roadmap", "viewer", "user:anne")?;
+//! let answer = view.check(&CheckQuery { key, given: Given::default() }, &Limits::default())?;
+//! assert_eq!(answer, Decision::Allow);
+//!
+//! let query = ListObjectsQuery {
+//!     object_type: "document",
+//!     relation: "viewer",
+//!     subject: SubjectRef::parse("user:anne")?,
+//!     given: Given::default(),
+//! };
+//! let documents = view.list_objects(&query, &Limits::default())?;
+//! assert_eq!(documents.iter().collect::<Vec<_>>(), ["roadmap"]);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The rooms, in the order of dependency; each uses only those before it (`tests/tidy.rs` holds the rule).
 /// Words of the field: objects, subjects, tuples, ordinals and sets of them.
 pub mod tuple;
@@ -11,3 +50,5 @@ pub mod storage;
 pub mod index;
 /// The questions, one file each, and the one writer.
 pub mod engine;
+
+pub use engine::Engine as Bailiwick;

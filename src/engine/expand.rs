@@ -30,7 +30,7 @@ fn tree<'a>(
     relation: &str,
     rewrite: &Rewrite,
 ) -> Result<ExpandNode, QuestionError> {
-    let mut all = |world: &mut World<'a>, children: &[Rewrite]| {
+    let all = |world: &mut World<'a>, children: &[Rewrite]| {
         children.iter().map(|c| tree(world, model, query, ty, relation, c)).collect::<Result<Vec<_>, _>>()
     };
     Ok(match rewrite {

@@ -1,9 +1,273 @@
-//! The questions and the one writer.
+//! The questions, one file each, and the one writer.
+//!
+//! [`Engine`] is the handle: it pins a snapshot and a plan, and calls the question. Everything here is synchronous and
+//! knows neither time nor randomness except as arguments.
 
+mod check;
+mod entry;
+mod expand;
+mod list_objects;
+mod list_users;
+mod load;
+mod plan;
+mod read;
+mod state;
+mod stats;
+mod tuple_rules;
 mod types;
+mod view;
+mod world;
+mod writer;
 
+pub use crate::storage::OpenError;
+pub use list_objects::ListedObjects;
+pub use stats::{Stats, StoreStats, VerifyReport};
 pub use types::{
-    Assertions, At, Change, CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits,
-    ListObjectsQuery, ListUsersQuery, ModelErrorCode, OnDuplicate, OnMissing, Position, QuestionError,
-    ReadChangesQuery, ReadPage, ReadQuery, StoreInfo, StoredModel, StoredTuple, TupleFault, WriteError, WriteQuery,
+    Assertions, At, Change, CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits, ListObjectsQuery,
+    ListUsersQuery, ModelErrorCode, OnDuplicate, OnMissing, Position, QuestionError, ReadChangesQuery, ReadPage,
+    ReadQuery, StoreInfo, StoredModel, StoredTuple, TupleFault, WriteError, WriteQuery,
 };
+pub use view::View;
+
+use crate::model::Model;
+use crate::storage::Storage;
+use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple};
+use arc_swap::ArcSwap;
+use crossbeam::channel::{Sender, bounded};
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
+use state::Snapshot;
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use writer::{Job, QUEUE_MAX};
+
+/// How an [`Engine`] behaves.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Whether a write waits for the disk before it is acknowledged. Without it a power cut may lose the newest writes.
+    pub sync: bool,
+    /// How many of the newest snapshots are kept for questions about an exact revision.
+    pub snapshots_retained: usize,
+    /// How many compiled plans are kept.
+    pub plans_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { sync: true, snapshots_retained: 64, plans_max: 10_000 }
+    }
+}
+
+/// An open database. Clones share it; it closes when the last is gone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+    jobs: Sender<Job>,
+    _writer: Arc<Joined>,
+}
+
+/// A compiled plan's key: the store's number (never reused) and the model.
+type PlanKey = (u32, ModelId);
+
+struct Inner {
+    storage: Storage,
+    settings: Settings,
+    snapshot: ArcSwap<Snapshot>,
+    retained: Mutex<VecDeque<Arc<Snapshot>>>,
+    plans: RwLock<HashMap<PlanKey, Arc<plan::Plan>>>,
+    poisoned: AtomicBool,
+}
+
+/// Waits for the writer's thread, so that the directory is free when the last handle is gone.
+struct Joined(Mutex<Option<std::thread::JoinHandle<()>>>);
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if Arc::strong_count(&self._writer) == 1 {
+            let (closed, _) = bounded(0);
+            self.jobs = closed; // the writer ends when the last sender is gone
+            if let Some(thread) = self._writer.0.lock().take() {
+                let _ = thread.join(); // a panic there was reported when it happened
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn publish(&self, snapshot: Arc<Snapshot>) {
+        let mut retained = self.retained.lock();
+        retained.push_back(Arc::clone(&snapshot));
+        while retained.len() > self.settings.snapshots_retained.max(1) {
+            retained.pop_front();
+        }
+        drop(retained);
+        self.snapshot.store(snapshot);
+    }
+}
+
+impl Engine {
+    /// Opens or creates the database in a directory.
+    ///
+    /// # Errors
+    /// Another process has it, it is damaged, or a newer program wrote it.
+    pub fn open(path: impl AsRef<Path>) -> Result<Engine, OpenError> {
+        Engine::open_with(path, Settings::default())
+    }
+
+    /// Like [`Engine::open`], with settings.
+    pub fn open_with(path: impl AsRef<Path>, settings: Settings) -> Result<Engine, OpenError> {
+        let path = path.as_ref();
+        let storage = Storage::open(path, settings.sync)?;
+        let snapshot = load::load(&storage.reading())
+            .map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;
+        let inner = Arc::new(Inner {
+            storage,
+            settings,
+            snapshot: ArcSwap::from_pointee(snapshot),
+            retained: Mutex::default(),
+            plans: RwLock::default(),
+            poisoned: AtomicBool::new(false),
+        });
+        inner.publish(inner.snapshot.load_full());
+        let (jobs, waiting) = bounded(QUEUE_MAX);
+        let shared = Arc::clone(&inner);
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer::run(&shared, &waiting));
+        let thread = thread.map_err(|error| OpenError::Unusable {
+            path: path.to_owned(),
+            reason: format!("no thread for the writer: {error}"),
+        })?;
+        Ok(Engine { inner, jobs, _writer: Arc::new(Joined(Mutex::new(Some(thread)))) })
+    }
+
+    /// The newest published revision.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.inner.snapshot.load().revision
+    }
+
+    fn submit(&self, change: writer::Change) -> Result<At<()>, WriteError> {
+        let (reply, answer) = bounded(1);
+        self.jobs.send(Job { change, reply }).map_err(|_| WriteError::Poisoned)?;
+        answer.recv().map_err(|_| WriteError::Poisoned)?
+    }
+
+    /// Creates a store. The caller makes the id, a fresh ULID.
+    pub fn create_store(&self, id: StoreId, name: &str, now: Timestamp) -> Result<At<StoreInfo>, WriteError> {
+        let at = self.submit(writer::Change::Create { id, name: name.to_owned(), at: now })?;
+        Ok(At { revision: at.revision, value: StoreInfo { id, name: name.to_owned(), created_at: now } })
+    }
+
+    /// Deletes a store with all that is in it. One that does not exist is deleted already.
+    pub fn delete_store(&self, id: StoreId, _now: Timestamp) -> Result<At<()>, WriteError> {
+        self.submit(writer::Change::Delete { id })
+    }
+
+    /// Writes an authorization model, which from then on is the store's latest. The caller makes the id.
+    ///
+    /// # Errors
+    /// The model breaks a rule; the reason is OpenFGA's.
+    pub fn write_model(&self, store: StoreId, id: ModelId, model: Model) -> Result<At<()>, WriteError> {
+        model.validate().map_err(|fault| WriteError::Model {
+            code: if fault.duplicate_types { ModelErrorCode::DuplicateTypes } else { ModelErrorCode::Invalid },
+            reason: fault.reason,
+        })?;
+        self.submit(writer::Change::Model { store, id, model: Box::new(model) })
+    }
+
+    /// Deletes and writes tuples, all or nothing.
+    ///
+    /// # Errors
+    /// A tuple that the model (the latest, when none is named) does not allow, or a precondition that does not hold.
+    pub fn write(
+        &self,
+        store: StoreId,
+        model: Option<ModelId>,
+        query: WriteQuery,
+        now: Timestamp,
+    ) -> Result<At<()>, WriteError> {
+        let view = self.view(store, model, Consistency::Latest)?;
+        for tuple in &query.writes {
+            view.allows(tuple).map_err(|fault| WriteError::Tuple { tuple: tuple.to_string(), fault })?;
+        }
+        self.submit(writer::Change::Tuples { store, query, at: now })
+    }
+
+    /// Writes a chunk of tuples for an import: those that exist already, condition and all, are skipped.
+    pub fn import_chunk(
+        &self,
+        store: StoreId,
+        model: Option<ModelId>,
+        tuples: Vec<Tuple>,
+        now: Timestamp,
+    ) -> Result<At<()>, WriteError> {
+        let query = WriteQuery { writes: tuples, on_duplicate: OnDuplicate::Ignore, ..WriteQuery::default() };
+        self.write(store, model, query, now)
+    }
+
+    /// Replaces the assertions of a model.
+    pub fn write_assertions(
+        &self,
+        store: StoreId,
+        model: ModelId,
+        assertions: Assertions,
+    ) -> Result<At<()>, WriteError> {
+        self.submit(writer::Change::Assertions { store, model, body: assertions.body })
+    }
+
+    /// The assertions of a model; `None` when none were ever written.
+    pub fn assertions(&self, store: StoreId, model: ModelId) -> Result<Option<Assertions>, QuestionError> {
+        let snapshot = self.inner.snapshot.load();
+        let body = snapshot.store(store).and_then(|s| s.assertions.get(&model));
+        Ok(body.map(|b| Assertions { body: b.to_vec() }))
+    }
+
+    /// A store.
+    pub fn store(&self, id: StoreId) -> Result<At<StoreInfo>, QuestionError> {
+        let snapshot = self.inner.snapshot.load();
+        let store = snapshot.store(id).filter(|s| s.listed).ok_or(QuestionError::StoreNotFound(id))?;
+        Ok(At { revision: snapshot.revision, value: info(store) })
+    }
+
+    /// Stores in the order of their ids (so of their creation), at most `page_size`, and whether there are more.
+    #[must_use]
+    pub fn stores(&self, name: Option<&str>, after: Option<StoreId>, page_size: usize) -> (Vec<StoreInfo>, bool) {
+        let snapshot = self.inner.snapshot.load();
+        let wanted = snapshot.stores().filter(|s| s.listed && name.is_none_or(|n| n == s.name));
+        let mut found: Vec<StoreInfo> = wanted.filter(|s| after.is_none_or(|a| s.id > a)).map(|s| info(s)).collect();
+        found.sort_unstable_by_key(|s| s.id);
+        let more = found.len() > page_size;
+        found.truncate(page_size);
+        (found, more)
+    }
+
+    /// A model.
+    pub fn model(&self, store: StoreId, id: ModelId) -> Result<StoredModel, QuestionError> {
+        let snapshot = self.inner.snapshot.load();
+        snapshot.store(store).and_then(|s| s.model(id)).cloned().ok_or(QuestionError::ModelNotFound(id))
+    }
+
+    /// The newest model of a store.
+    pub fn latest_model(&self, store: StoreId) -> Result<StoredModel, QuestionError> {
+        let snapshot = self.inner.snapshot.load();
+        snapshot.store(store).and_then(|s| s.models.last()).cloned().ok_or(QuestionError::NoModel(store))
+    }
+
+    /// Models of a store, newest first, at most `page_size`, behind `after`, and whether there are more.
+    #[must_use]
+    pub fn models(&self, store: StoreId, after: Option<ModelId>, page_size: usize) -> (Vec<StoredModel>, bool) {
+        let snapshot = self.inner.snapshot.load();
+        let Some(entry) = snapshot.store(store) else { return (Vec::new(), false) };
+        let mut models = entry.models.iter().rev();
+        if let Some(after) = after {
+            models.by_ref().find(|m| m.id == after);
+        }
+        let page: Vec<StoredModel> = models.by_ref().take(page_size).cloned().collect();
+        (page, models.next().is_some())
+    }
+}
+
+fn info(store: &state::StoreEntry) -> StoreInfo {
+    StoreInfo { id: store.id, name: store.name.clone(), created_at: store.created_at }
+}

@@ -150,11 +150,6 @@ impl Plan {
         &self.nodes[id.0 as usize]
     }
 
-    /// All nodes with their ids.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Node)> {
-        self.nodes.iter().enumerate().map(|(i, n)| (NodeId(u32::try_from(i).unwrap_or(u32::MAX)), n))
-    }
-
     /// The nodes that `root` passes, in groups of nodes that pass each other, each group behind all that it needs.
     pub(crate) fn components(&self, root: NodeId) -> &[Vec<NodeId>] {
         self.node(root).components.as_slice()

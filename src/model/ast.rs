@@ -1,7 +1,7 @@
 //! What a user wrote: types, relations, rewrites and conditions, in the order they were written.
 
 /// The version of the modelling language.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum SchemaVersion {
     /// `1.1`
     V1_1,
@@ -21,7 +21,7 @@ impl SchemaVersion {
 }
 
 /// An authorization model.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Model {
     /// The language version.
     pub schema_version: SchemaVersion,
@@ -32,7 +32,7 @@ pub struct Model {
 }
 
 /// Which module a part of a modular model came from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Origin {
     /// The module, empty when the model has none.
     pub module: String,
@@ -41,7 +41,7 @@ pub struct Origin {
 }
 
 /// One object type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct TypeDefinition {
     /// Its name.
     pub name: String,
@@ -52,7 +52,7 @@ pub struct TypeDefinition {
 }
 
 /// One relation of a type.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RelationDefinition {
     /// Its name.
     pub name: String,
@@ -66,7 +66,7 @@ pub struct RelationDefinition {
 }
 
 /// How a relation is computed. OpenFGA's proto message `Userset` is this. Matched without `_` everywhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Rewrite {
     /// The tuples themselves: `[user, group#member]`.
     This,
@@ -96,7 +96,7 @@ pub enum Rewrite {
 }
 
 /// A kind of subject that a tuple may name: `user`, `group#member`, `user:*`, each perhaps `with` a condition.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SubjectType {
     /// The object type.
     pub object_type: String,
@@ -107,7 +107,7 @@ pub struct SubjectType {
 }
 
 /// See [`SubjectType`].
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum SubjectKind {
     /// `user`
     Object,
@@ -118,7 +118,7 @@ pub enum SubjectKind {
 }
 
 /// A named condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct ConditionDefinition {
     /// Its name.
     pub name: String,
@@ -131,7 +131,7 @@ pub struct ConditionDefinition {
 }
 
 /// The type of a condition's parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum ParameterType {
     /// Anything.
     Any,

@@ -1,0 +1,145 @@
+//! A view: one snapshot of one store and the plan of one model, pinned for as many questions as the caller likes.
+
+use super::plan::Plan;
+use super::state::{Snapshot, StoreEntry};
+use super::types::{
+    CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Limits, ListObjectsQuery, ListUsersQuery,
+    QuestionError, StoredModel, TupleFault,
+};
+use super::world::World;
+use super::{Engine, ListedObjects, check, expand, list_objects, list_users, tuple_rules};
+use crate::tuple::{ModelId, Revision, StoreId, Subject, Tuple};
+use std::sync::Arc;
+
+/// See the file's head. All its answers belong to one revision.
+#[derive(Clone)]
+pub struct View {
+    revision: Revision,
+    store: Arc<StoreEntry>,
+    model: StoredModel,
+    plan: Arc<Plan>,
+}
+
+impl Engine {
+    /// Pins a store at a revision, under a model (the latest one when none is named).
+    ///
+    /// # Errors
+    /// No such model, or a revision that is ahead or no longer retained.
+    pub fn view(
+        &self,
+        store: StoreId,
+        model: Option<ModelId>,
+        consistency: Consistency,
+    ) -> Result<View, QuestionError> {
+        let snapshot = self.pinned(consistency)?;
+        let entry = snapshot.store(store).ok_or_else(|| match model {
+            Some(id) => QuestionError::ModelNotFound(id),
+            None => QuestionError::NoModel(store),
+        })?;
+        let model = match model {
+            Some(id) => entry.model(id).ok_or(QuestionError::ModelNotFound(id))?,
+            None => entry.models.last().ok_or(QuestionError::NoModel(store))?,
+        };
+        let plan = self.plan(entry, model);
+        Ok(View { revision: snapshot.revision, store: Arc::clone(entry), model: model.clone(), plan })
+    }
+
+    fn pinned(&self, consistency: Consistency) -> Result<Arc<Snapshot>, QuestionError> {
+        let newest = self.inner.snapshot.load_full();
+        match consistency {
+            Consistency::Latest => Ok(newest),
+            Consistency::AtLeast(asked) | Consistency::Exact(asked) if asked > newest.revision => {
+                Err(QuestionError::RevisionAhead { asked, newest: newest.revision })
+            }
+            Consistency::AtLeast(_) => Ok(newest),
+            Consistency::Exact(asked) => {
+                let retained = self.inner.retained.lock();
+                let found = retained.iter().find(|s| s.revision == asked).cloned();
+                found.ok_or(QuestionError::RevisionGone { asked })
+            }
+        }
+    }
+
+    /// The compiled plan of a model. The dictionaries that it refers to were complete when the model was written.
+    fn plan(&self, entry: &StoreEntry, model: &StoredModel) -> Arc<Plan> {
+        let key = (entry.number, model.id);
+        if let Some(plan) = self.inner.plans.read().get(&key) {
+            return Arc::clone(plan);
+        }
+        let plan = Arc::new(Plan::compile(&model.model, &entry.index));
+        let mut plans = self.inner.plans.write();
+        if plans.len() >= self.inner.settings.plans_max.max(1) {
+            plans.clear(); // rare; each is compiled again when it is asked for
+        }
+        plans.insert(key, Arc::clone(&plan));
+        plan
+    }
+}
+
+impl View {
+    /// The revision that all answers belong to.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
+        self.revision
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store_id(&self) -> StoreId {
+        self.store.id
+    }
+
+    /// The model that answers.
+    #[must_use]
+    pub fn model_id(&self) -> ModelId {
+        self.model.id
+    }
+
+    /// The model itself.
+    #[must_use]
+    pub fn model(&self) -> &crate::model::Model {
+        &self.model.model
+    }
+
+    /// Answers whether `subject` has `relation` to `object`.
+    ///
+    /// An unknown object is `Deny`: nobody relates to it. An unknown type or relation is an error, so that a typo cannot
+    /// pass for a denial. Reaching a limit is an error, never `Deny`.
+    pub fn check(&self, query: &CheckQuery<'_>, limits: &Limits<'_>) -> Result<Decision, QuestionError> {
+        let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, limits)?;
+        let key = query.key;
+        let (object_type, node) = world.node(&self.model.model, key.object.object_type, key.relation)?;
+        let who = world.who(&self.model.model, key.subject)?;
+        let object = world.ordinal(object_type, key.object.id);
+        check::Checker::new(&mut world, who).check(node, object)
+    }
+
+    /// Answers to which objects of a type the subject has the relation: all of them, each once.
+    pub fn list_objects(
+        &self,
+        query: &ListObjectsQuery<'_>,
+        limits: &Limits<'_>,
+    ) -> Result<ListedObjects, QuestionError> {
+        let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, limits)?;
+        list_objects::list_objects(&mut world, &self.model.model, query)
+    }
+
+    /// Answers which subjects of a kind have the relation to the object: all of them, each once.
+    pub fn list_users(&self, query: &ListUsersQuery<'_>, limits: &Limits<'_>) -> Result<Vec<Subject>, QuestionError> {
+        let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, limits)?;
+        list_users::list_users(&mut world, &self.model.model, query)
+    }
+
+    /// Answers what a relation of an object is made of, one level deep.
+    pub fn expand(&self, query: &ExpandQuery<'_>) -> Result<ExpandNode, QuestionError> {
+        let limits = Limits::default();
+        let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, &limits)?;
+        expand::expand(&mut world, &self.model.model, query)
+    }
+
+    /// Whether the model allows a tuple, its condition's stored context included.
+    pub fn allows(&self, tuple: &Tuple) -> Result<(), TupleFault> {
+        tuple_rules::column_of(&self.store.index, &self.model.model, tuple)?;
+        tuple_rules::check_context(&self.plan, tuple)
+    }
+}

@@ -1,0 +1,231 @@
+//! The one writer: takes all waiting requests, judges each against the state in which it will be, commits them together
+//! with one sync, publishes, acknowledges.
+
+use super::entry::{Entry, Row, skips};
+use super::state::{ApplyError, Sink, Snapshot};
+use super::types::{OnMissing, QuestionError, WriteError, WriteQuery};
+use super::{Inner, types::At};
+use crate::model::Model;
+use crate::storage::{Key, Table};
+use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple};
+use crossbeam::channel::{Receiver, Sender};
+use hashbrown::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Requests that may wait; the next ones block.
+pub(super) const QUEUE_MAX: usize = 4_096;
+/// Requests that share a sync.
+const GROUP_MAX: usize = 1_024;
+/// Tuple changes after which a group is closed, so that one batch stays of a size.
+const GROUP_TUPLES_MAX: usize = 50_000;
+
+/// What a request wants changed.
+pub(super) enum Change {
+    Create { id: StoreId, name: String, at: Timestamp },
+    Delete { id: StoreId },
+    Model { store: StoreId, id: ModelId, model: Box<Model> },
+    Assertions { store: StoreId, model: ModelId, body: Vec<u8> },
+    Tuples { store: StoreId, query: WriteQuery, at: Timestamp },
+}
+
+/// A waiting request.
+pub(super) struct Job {
+    pub(super) change: Change,
+    pub(super) reply: Sender<Result<At<()>, WriteError>>,
+}
+
+/// Runs until every handle is gone.
+pub(super) fn run(inner: &Inner, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut group = vec![first];
+        let mut tuples = 0;
+        while group.len() < GROUP_MAX && tuples < GROUP_TUPLES_MAX {
+            let Ok(job) = jobs.try_recv() else { break };
+            if let Change::Tuples { query, .. } = &job.change {
+                tuples += query.writes.len() + query.deletes.len();
+            }
+            group.push(job);
+        }
+        serve(inner, group);
+    }
+}
+
+fn serve(inner: &Inner, group: Vec<Job>) {
+    let mut replies = Vec::with_capacity(group.len());
+    if inner.poisoned.load(Ordering::Acquire) {
+        for job in group {
+            let _ = job.reply.send(Err(WriteError::Poisoned)); // a caller that went away needs no answer
+        }
+        return;
+    }
+    let published = inner.snapshot.load_full();
+    let mut group_state = Group {
+        state: Snapshot::clone(&published),
+        sink: Sink::new(inner.storage.reading()),
+        revision: Revision(published.revision.0 + 1),
+        index: 0,
+        entries: Vec::new(),
+        broken: false,
+    };
+    for job in group {
+        let outcome = group_state.judge(job.change);
+        replies.push((job.reply, outcome));
+    }
+    let outcome = group_state.commit(inner);
+    for (reply, judged) in replies {
+        let answer = match (&outcome, judged) {
+            (Ok(revision), Ok(())) => Ok(At { revision: *revision, value: () }),
+            (_, Err(refused)) => Err(refused),
+            (Err(failed), Ok(())) => Err(failed.clone()),
+        };
+        let _ = reply.send(answer); // likewise
+    }
+}
+
+struct Group<'a> {
+    state: Snapshot,
+    sink: Sink<'a>,
+    revision: Revision,
+    index: u32,
+    entries: Vec<Entry>,
+    /// An entry failed half way: nothing of this group may be kept.
+    broken: bool,
+}
+
+impl Group<'_> {
+    fn judge(&mut self, change: Change) -> Result<(), WriteError> {
+        match change {
+            Change::Create { id, name, at } => {
+                if self.state.store(id).is_some() {
+                    return Err(WriteError::IdTaken { id: id.to_string() });
+                }
+                self.create(id, name, at, true)
+            }
+            Change::Delete { id } => match self.state.store(id) {
+                None => Ok(()),
+                Some(store) => {
+                    let store = store.number;
+                    self.apply(id, Entry::Delete { store })
+                }
+            },
+            Change::Model { store, id, model } => {
+                let number = self.number(store)?;
+                if self.state.store(store).is_some_and(|s| s.model(id).is_some()) {
+                    return Err(WriteError::IdTaken { id: id.to_string() });
+                }
+                self.apply(store, Entry::Model { store: number, id: id.0.0, model: *model })
+            }
+            Change::Assertions { store, model, body } => {
+                let number = self.number(store)?;
+                self.apply(store, Entry::Assertions { store: number, model: model.0.0, body })
+            }
+            Change::Tuples { store, query, at } => self.tuples(store, query, at),
+        }
+    }
+
+    /// The number of a store, which is made when it is not there: OpenFGA lets one write models to any id.
+    fn number(&mut self, id: StoreId) -> Result<u32, WriteError> {
+        if self.state.store(id).is_none() {
+            self.create(id, String::new(), Timestamp(0), false)?;
+        }
+        let store = self.state.store(id).ok_or(WriteError::Poisoned)?;
+        Ok(store.number)
+    }
+
+    fn create(&mut self, id: StoreId, name: String, at: Timestamp, listed: bool) -> Result<(), WriteError> {
+        let store = self.state.next_store;
+        self.apply(id, Entry::Create { store, id: id.0.0, name, at: at.0, listed })
+    }
+
+    fn tuples(&mut self, store: StoreId, query: WriteQuery, at: Timestamp) -> Result<(), WriteError> {
+        let state = self.state.store(store).ok_or(QuestionError::StoreNotFound(store))?;
+        let mut seen = HashSet::new();
+        for tuple in query.deletes.iter().chain(&query.writes) {
+            if !seen.insert(tuple.key()) {
+                return Err(WriteError::DuplicateInRequest { tuple: Box::new(tuple.clone()) });
+            }
+        }
+        let found = |tuple: &Tuple| {
+            let (column, object, subject) = state.locate(tuple)?;
+            state.index.find(column, object, subject).map(|class| class.map(|c| state.index.class(c)))
+        };
+        let mut deletes = Vec::new();
+        for tuple in &query.deletes {
+            match (found(tuple), query.on_missing) {
+                (Some(_), _) => deletes.push(Row::from(&Tuple { condition: None, ..tuple.clone() })),
+                (None, OnMissing::Ignore) => {}
+                (None, OnMissing::Error) => {
+                    return Err(WriteError::DoesNotExist { tuple: Box::new(tuple.clone()) });
+                }
+            }
+        }
+        let mut writes = Vec::new();
+        for tuple in &query.writes {
+            let Some(class) = found(tuple) else {
+                writes.push(Row::from(tuple));
+                continue;
+            };
+            if !skips(query.on_duplicate) {
+                return Err(WriteError::AlreadyExists { tuple: Box::new(tuple.clone()) });
+            }
+            let same = match (class, &tuple.condition) {
+                (None, None) => true,
+                (Some(stored), Some(given)) => stored.condition == given.name && stored.context == given.context,
+                (Some(_), None) | (None, Some(_)) => false,
+            };
+            if !same {
+                return Err(WriteError::ConditionDiffers { tuple: Box::new(tuple.clone()) });
+            }
+        }
+        if deletes.is_empty() && writes.is_empty() {
+            return Ok(());
+        }
+        let number = state.number;
+        self.apply(store, Entry::Tuples { store: number, at: at.0, deletes, writes })
+    }
+
+    fn apply(&mut self, id: StoreId, entry: Entry) -> Result<(), WriteError> {
+        let done = self.state.apply(Some(id), &entry, self.revision, &mut self.index, &mut self.sink);
+        self.entries.push(entry);
+        done.map_err(|error| {
+            self.broken = true;
+            match error {
+                ApplyError::Full(full) => WriteError::Full { what: full.what, max: full.max },
+                ApplyError::Misfit | ApplyError::Storage(_) => {
+                    tracing::error!(%error, "an entry that was judged good does not fit the state");
+                    WriteError::Poisoned
+                }
+            }
+        })
+    }
+
+    /// Makes the group durable and publishes it.
+    fn commit(mut self, inner: &Inner) -> Result<Revision, WriteError> {
+        if self.broken {
+            // Names may have been numbered in memory that no row keeps: go no further with this state.
+            inner.poisoned.store(true, Ordering::Release);
+            return Err(WriteError::Poisoned);
+        }
+        if self.entries.is_empty() {
+            return Ok(inner.snapshot.load().revision);
+        }
+        let log = serde_json::to_vec(&self.entries).map_err(|_| WriteError::Poisoned)?;
+        self.sink.batch.put(&Key::of(Table::Log).u64(self.revision.0), &log);
+        self.sink.batch.put(&Key::of(Table::Meta).u16(1), &self.revision.0.to_be_bytes());
+        for entry in &self.entries {
+            if matches!(entry, Entry::Tuples { .. }) {
+                let key = Key::of(Table::LogByStore).u32(entry.store()).u64(self.revision.0);
+                self.sink.batch.put(&key, &[]);
+            }
+        }
+        let batch = std::mem::take(&mut self.sink.batch);
+        if inner.storage.commit(batch).is_err() {
+            inner.poisoned.store(true, Ordering::Release);
+            return Err(WriteError::Poisoned);
+        }
+        self.state.revision = self.revision;
+        inner.publish(Arc::new(self.state));
+        Ok(self.revision)
+    }
+}
