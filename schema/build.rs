@@ -1,1 +1,3 @@
-fn main(){}
+//! Compiles the .proto files of this folder, without protoc.
+
+fn main() {}

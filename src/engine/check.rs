@@ -56,7 +56,15 @@ pub(crate) struct Checker<'w, 'a> {
 impl<'w, 'a> Checker<'w, 'a> {
     /// Prepares to ask about one subject.
     pub(crate) fn new(world: &'w mut World<'a>, who: Who) -> Self {
-        Checker { world, who, memo: HashMap::new(), gathered: HashMap::new(), pass: 0, read_open: false, settled_after: false }
+        Checker {
+            world,
+            who,
+            memo: HashMap::new(),
+            gathered: HashMap::new(),
+            pass: 0,
+            read_open: false,
+            settled_after: false,
+        }
     }
 
     /// Whether the subject has the relation `node` to `object`.

@@ -97,12 +97,7 @@ struct Sets<'w, 'a> {
 
 impl<'w, 'a> Sets<'w, 'a> {
     /// The set of objects of `node`, or `None` when it cannot be exact.
-    fn solve(
-        world: &'w mut World<'a>,
-        who: Who,
-        node: NodeId,
-        mode: Mode,
-    ) -> Result<Option<ObjectSet>, QuestionError> {
+    fn solve(world: &'w mut World<'a>, who: Who, node: NodeId, mode: Mode) -> Result<Option<ObjectSet>, QuestionError> {
         let plan = world.plan;
         let (totals, news, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
         let mut sets = Sets { world, who, mode, totals, news, leaves, inexact: false };

@@ -23,9 +23,9 @@ pub use crate::storage::OpenError;
 pub use list_objects::ListedObjects;
 pub use stats::{Stats, StoreStats, VerifyReport};
 pub use types::{
-    Assertions, At, Change, CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits, ListObjectsQuery,
-    ListUsersQuery, ModelErrorCode, OnDuplicate, OnMissing, Position, QuestionError, ReadChangesQuery, ReadPage,
-    ReadQuery, StoreInfo, StoredModel, StoredTuple, TupleFault, WriteError, WriteQuery,
+    Assertions, At, Change, CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits,
+    ListObjectsQuery, ListUsersQuery, ModelErrorCode, OnDuplicate, OnMissing, Position, QuestionError,
+    ReadChangesQuery, ReadPage, ReadQuery, StoreInfo, StoredModel, StoredTuple, TupleFault, WriteError, WriteQuery,
 };
 pub use view::View;
 
@@ -120,8 +120,8 @@ impl Engine {
     pub fn open_with(path: impl AsRef<Path>, settings: Settings) -> Result<Engine, OpenError> {
         let path = path.as_ref();
         let storage = Storage::open(path, settings.sync)?;
-        let snapshot = load::load(&storage.reading())
-            .map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;
+        let snapshot =
+            load::load(&storage.reading()).map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;
         let inner = Arc::new(Inner {
             storage,
             settings,

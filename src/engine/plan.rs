@@ -203,7 +203,14 @@ struct Compiler<'a> {
 }
 
 impl Compiler<'_> {
-    fn expr(&self, t: TypeIx, r: RelationIx, ty: &TypeDefinition, relation: &RelationDefinition, rewrite: &Rewrite) -> Expr {
+    fn expr(
+        &self,
+        t: TypeIx,
+        r: RelationIx,
+        ty: &TypeDefinition,
+        relation: &RelationDefinition,
+        rewrite: &Rewrite,
+    ) -> Expr {
         let list = |children: &[Rewrite]| children.iter().map(|c| self.expr(t, r, ty, relation, c)).collect::<Vec<_>>();
         match rewrite {
             Rewrite::This => Expr::Direct(self.directs(t, r, relation)),

@@ -1,11 +1,9 @@
 //! Read and ReadChanges: stored tuples, and the changes that made them. The only questions that page through RocksDB.
 
+use super::Engine;
 use super::entry::Entry;
 use super::state::{Snapshot, StoreEntry, TupleRow};
-use super::types::{
-    At, Change, Position, QuestionError, ReadChangesQuery, ReadPage, ReadQuery, StoredTuple,
-};
-use super::Engine;
+use super::types::{At, Change, Position, QuestionError, ReadChangesQuery, ReadPage, ReadQuery, StoredTuple};
 use crate::index::SubjectPart;
 use crate::storage::{Fields, Key, Reading, StorageError, Table};
 use crate::tuple::{Object, Ordinal, Revision, StoreId, Subject, SubjectRef, Timestamp, Tuple, TupleCondition};
@@ -38,11 +36,7 @@ impl Engine {
     }
 
     /// Reads changes in the order they were made.
-    pub fn read_changes(
-        &self,
-        store: StoreId,
-        query: &ReadChangesQuery<'_>,
-    ) -> Result<At<Vec<Change>>, QuestionError> {
+    pub fn read_changes(&self, store: StoreId, query: &ReadChangesQuery<'_>) -> Result<At<Vec<Change>>, QuestionError> {
         let (reading, snapshot) = self.reading()?;
         let mut changes = Vec::new();
         if let Some(entry) = snapshot.store(store) {
@@ -65,11 +59,7 @@ impl Engine {
     }
 
     /// Hands every tuple of a store to `visit`, in the order they were written, from one reading.
-    pub fn export(
-        &self,
-        store: StoreId,
-        mut visit: impl FnMut(StoredTuple) -> bool,
-    ) -> Result<At<()>, QuestionError> {
+    pub fn export(&self, store: StoreId, mut visit: impl FnMut(StoredTuple) -> bool) -> Result<At<()>, QuestionError> {
         let (reading, snapshot) = self.reading()?;
         if let Some(entry) = snapshot.store(store) {
             let prefix = Key::of(Table::BySequence).u32(entry.number);
@@ -169,8 +159,10 @@ impl Filter<'_> {
 fn stored(entry: &StoreEntry, row: &TupleRow) -> Option<StoredTuple> {
     let index = &entry.index;
     let key = index.column_key(row.column);
-    let object =
-        Object { object_type: index.type_name(key.object_type).into(), id: index.name(key.object_type, row.object)?.into() };
+    let object = Object {
+        object_type: index.type_name(key.object_type).into(),
+        id: index.name(key.object_type, row.object)?.into(),
+    };
     let object_type: String = index.type_name(key.subject_type).into();
     let subject = match key.part {
         SubjectPart::Wildcard => Subject::Wildcard { object_type },

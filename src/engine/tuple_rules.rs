@@ -66,9 +66,7 @@ fn leads(ty: &TypeDefinition, relation: &str) -> bool {
         match rewrite {
             Rewrite::TupleToUserset { tupleset, .. } => tupleset == relation,
             Rewrite::This | Rewrite::ComputedUserset { .. } => false,
-            Rewrite::Union(children) | Rewrite::Intersection(children) => {
-                children.iter().any(|c| inside(c, relation))
-            }
+            Rewrite::Union(children) | Rewrite::Intersection(children) => children.iter().any(|c| inside(c, relation)),
             Rewrite::Exclusion { base, subtract } => inside(base, relation) || inside(subtract, relation),
         }
     }

@@ -131,7 +131,10 @@ fn address(text: &str) -> Result<Value, ExecutionError> {
     Ok(Value::from(address.to_canonical().to_string()))
 }
 
-fn in_cidr(cel::extractors::This(text): cel::extractors::This<Arc<String>>, cidr: Arc<String>) -> Result<Value, ExecutionError> {
+fn in_cidr(
+    cel::extractors::This(text): cel::extractors::This<Arc<String>>,
+    cidr: Arc<String>,
+) -> Result<Value, ExecutionError> {
     let fault = |what: &str| ExecutionError::function_error("in_cidr", what.to_owned());
     let address: IpAddr = text.parse().map_err(|_| fault("not an address"))?;
     let network: ipnet::IpNet = cidr.parse().map_err(|_| fault("not a network in CIDR notation"))?;
@@ -194,17 +197,13 @@ fn cast(json: &Json, ty: &ParameterType, parameter: &str, depth: usize) -> Resul
 #[expect(clippy::cast_possible_truncation, reason = "the float is integral and in range")]
 fn int(json: &Json) -> Option<i64> {
     let float = |f: &f64| f.fract() == 0.0 && f.abs() < 9.2e18;
-    json.as_i64()
-        .or_else(|| json.as_f64().filter(float).map(|f| f as i64))
-        .or_else(|| json.as_str()?.parse().ok())
+    json.as_i64().or_else(|| json.as_f64().filter(float).map(|f| f as i64)).or_else(|| json.as_str()?.parse().ok())
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the float is integral and in range")]
 fn uint(json: &Json) -> Option<u64> {
     let float = |f: &f64| f.fract() == 0.0 && (0.0..1.8e19).contains(f);
-    json.as_u64()
-        .or_else(|| json.as_f64().filter(float).map(|f| f as u64))
-        .or_else(|| json.as_str()?.parse().ok())
+    json.as_u64().or_else(|| json.as_f64().filter(float).map(|f| f as u64)).or_else(|| json.as_str()?.parse().ok())
 }
 
 /// JSON as CEL sees a `google.protobuf.Value`: numbers are doubles.

@@ -124,7 +124,9 @@ fn rewrite(value: &Value, at: &str, depth: usize) -> Result<Rewrite, JsonFault> 
         return Ok(Rewrite::Intersection(children(v)?));
     }
     if let Some(v) = value.get("difference") {
-        let side = |key| v.get(key).map_or_else(|| fault(at, "invalid userset rewrite definition"), |c| rewrite(c, at, depth + 1));
+        let side = |key| {
+            v.get(key).map_or_else(|| fault(at, "invalid userset rewrite definition"), |c| rewrite(c, at, depth + 1))
+        };
         return Ok(Rewrite::Exclusion { base: Box::new(side("base")?), subtract: Box::new(side("subtract")?) });
     }
     fault(at, "invalid userset rewrite definition")
@@ -136,7 +138,10 @@ fn parameter(value: &Value, condition: &str) -> Result<ParameterType, JsonFault>
         let mut inner = list(either(value, "generic_types", "genericTypes"));
         match (inner.next(), inner.next()) {
             (Some(one), None) => parameter(one, condition).map(Box::new),
-            _ => fault(condition, format!("failed to compile expression on condition '{condition}' - a container has one generic type")),
+            _ => fault(
+                condition,
+                format!("failed to compile expression on condition '{condition}' - a container has one generic type"),
+            ),
         }
     };
     Ok(match name.strip_prefix("TYPE_NAME_").unwrap_or(name) {
@@ -151,7 +156,12 @@ fn parameter(value: &Value, condition: &str) -> Result<ParameterType, JsonFault>
         "IPADDRESS" => ParameterType::IpAddress,
         "MAP" => ParameterType::Map(inner()?),
         "LIST" => ParameterType::List(inner()?),
-        _ => return fault(condition, format!("failed to compile expression on condition '{condition}' - unknown parameter type `{name}`")),
+        _ => {
+            return fault(
+                condition,
+                format!("failed to compile expression on condition '{condition}' - unknown parameter type `{name}`"),
+            );
+        }
     })
 }
 
@@ -167,7 +177,8 @@ fn source_json(origin: &Origin) -> Value {
 }
 
 fn type_json(ty: &TypeDefinition) -> Value {
-    let relations: Map<String, Value> = ty.relations.iter().map(|r| (r.name.clone(), rewrite_json(&r.rewrite))).collect();
+    let relations: Map<String, Value> =
+        ty.relations.iter().map(|r| (r.name.clone(), rewrite_json(&r.rewrite))).collect();
     let about: Map<String, Value> = ty
         .relations
         .iter()

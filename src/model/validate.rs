@@ -64,9 +64,7 @@ fn each<'a>(
     visit(rewrite)?;
     match rewrite {
         Rewrite::This | Rewrite::ComputedUserset { .. } | Rewrite::TupleToUserset { .. } => Ok(()),
-        Rewrite::Union(children) | Rewrite::Intersection(children) => {
-            children.iter().try_for_each(|c| each(c, visit))
-        }
+        Rewrite::Union(children) | Rewrite::Intersection(children) => children.iter().try_for_each(|c| each(c, visit)),
         Rewrite::Exclusion { base, subtract } => {
             each(base, visit)?;
             each(subtract, visit)

@@ -1,7 +1,7 @@
 //! RocksDB: the only file that names it. Its error texts do not leave this room; they go to the log.
 
-use super::keys::{Fields, Key, Table};
 use super::FORMAT_VERSION;
+use super::keys::{Fields, Key, Table};
 use rocksdb::{DB, DBCompressionType, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
 use std::path::{Path, PathBuf};
 
