@@ -115,10 +115,10 @@ impl<'w, 'a> Checker<'w, 'a> {
             return Ok(Value::Fault(self.world.fault(QuestionError::DepthExceeded { depth_max })));
         }
         self.world.visit()?;
-        if let Expr::Direct(directs) = &node.expr {
-            if directs.iter().all(|d| !matches!(d.part, Part::Userset(_))) {
-                return self.direct(directs, object, depth); // a leaf: probing again is as cheap as remembering
-            }
+        if let Expr::Direct(directs) = &node.expr
+            && directs.iter().all(|d| !matches!(d.part, Part::Userset(_)))
+        {
+            return self.direct(directs, object, depth); // a leaf: probing again is as cheap as remembering
         }
         self.memo.insert((id, object), Memo::OnPath);
         let value = self.expr(&node.expr, object, depth)?;
@@ -216,10 +216,10 @@ impl<'w, 'a> Checker<'w, 'a> {
         }
         if !gate.conditions.is_empty() && stored.has_conditional() {
             let list = stored.conditional_subjects(object);
-            if let Ok(at) = list.binary_search_by_key(&subject, |(o, _)| *o) {
-                if let Some((_, class)) = list.get(at) {
-                    value = either(value, self.world.verdict(gate, *class).into());
-                }
+            if let Ok(at) = list.binary_search_by_key(&subject, |(o, _)| *o)
+                && let Some((_, class)) = list.get(at)
+            {
+                value = either(value, self.world.verdict(gate, *class).into());
             }
         }
         for i in 0..self.world.edges.len() {

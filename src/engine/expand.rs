@@ -3,7 +3,7 @@
 use super::plan::{Direct, Part};
 use super::types::{ExpandNode, ExpandQuery, QuestionError};
 use super::world::World;
-use crate::model::{Model, Rewrite, TypeDefinition};
+use crate::model::{Model, Rewrite};
 use crate::tuple::{Object, Ordinal, Subject};
 
 /// Answers the question. Tuples that the model does not allow are left out.
@@ -19,19 +19,18 @@ pub(crate) fn expand<'a>(
     };
     let ty = model.object_type(query.object.object_type).ok_or_else(missing)?;
     let relation = ty.relation(query.relation).ok_or_else(missing)?;
-    tree(world, model, query, ty, query.relation, &relation.rewrite)
+    tree(world, model, query, query.relation, &relation.rewrite)
 }
 
 fn tree<'a>(
     world: &mut World<'a>,
     model: &Model,
     query: &ExpandQuery<'a>,
-    ty: &TypeDefinition,
     relation: &str,
     rewrite: &Rewrite,
 ) -> Result<ExpandNode, QuestionError> {
     let all = |world: &mut World<'a>, children: &[Rewrite]| {
-        children.iter().map(|c| tree(world, model, query, ty, relation, c)).collect::<Result<Vec<_>, _>>()
+        children.iter().map(|c| tree(world, model, query, relation, c)).collect::<Result<Vec<_>, _>>()
     };
     Ok(match rewrite {
         Rewrite::This => ExpandNode::Users(users(world, model, query, relation)?),
@@ -48,8 +47,8 @@ fn tree<'a>(
         Rewrite::Union(children) => ExpandNode::Union(all(world, children)?),
         Rewrite::Intersection(children) => ExpandNode::Intersection(all(world, children)?),
         Rewrite::Exclusion { base, subtract } => {
-            let base = tree(world, model, query, ty, relation, base)?;
-            ExpandNode::Difference(Box::new(base), Box::new(tree(world, model, query, ty, relation, subtract)?))
+            let base = tree(world, model, query, relation, base)?;
+            ExpandNode::Difference(Box::new(base), Box::new(tree(world, model, query, relation, subtract)?))
         }
     })
 }

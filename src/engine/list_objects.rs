@@ -125,10 +125,11 @@ impl<'w, 'a> Sets<'w, 'a> {
                 self.world.visit()?;
                 let mut counter = 0;
                 let mut value = self.expr(id, &plan.node(id).expr, &inside, first, &mut counter)?;
-                if let Who::Userset(n, object) = self.who {
-                    if first && n == id {
-                        value.insert(object);
-                    }
+                if let Who::Userset(n, object) = self.who
+                    && first
+                    && n == id
+                {
+                    value.insert(object);
                 }
                 let total = self.totals.entry(id).or_default();
                 value.subtract(total);

@@ -18,10 +18,11 @@ pub(crate) fn column_of(state: &StoreState, model: &Model, tuple: &Tuple) -> Res
         relation: tuple.relation.clone(),
     })?;
     known(model, &tuple.subject)?;
-    if let Subject::Userset { object, relation } = &tuple.subject {
-        if *object == tuple.object && *relation == tuple.relation {
-            return Err(TupleFault::Implicit);
-        }
+    if let Subject::Userset { object, relation } = &tuple.subject
+        && *object == tuple.object
+        && *relation == tuple.relation
+    {
+        return Err(TupleFault::Implicit);
     }
     if !matches!(tuple.subject, Subject::Object(_)) && leads(ty, &relation.name) {
         return Err(TupleFault::TuplesetSubject {

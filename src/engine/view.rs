@@ -32,7 +32,7 @@ impl Engine {
         consistency: Consistency,
     ) -> Result<View, QuestionError> {
         let snapshot = self.pinned(consistency)?;
-        let entry = snapshot.store(store).ok_or_else(|| match model {
+        let entry = snapshot.store(store).ok_or(match model {
             Some(id) => QuestionError::ModelNotFound(id),
             None => QuestionError::NoModel(store),
         })?;

@@ -155,9 +155,8 @@ impl<'a> World<'a> {
     pub(crate) fn who(&mut self, model: &Model, subject: SubjectRef<'a>) -> Result<Who, QuestionError> {
         let object_type = subject.object_type();
         let refuse = |fault| QuestionError::SubjectInvalid { subject: subject.to_string(), fault };
-        let t = match (model.object_type(object_type), self.state.type_ix(object_type)) {
-            (Some(_), Some(t)) => t,
-            _ => return Err(refuse(TupleFault::TypeNotFound { object_type: object_type.into() })),
+        let (Some(_), Some(t)) = (model.object_type(object_type), self.state.type_ix(object_type)) else {
+            return Err(refuse(TupleFault::TypeNotFound { object_type: object_type.into() }));
         };
         match subject {
             SubjectRef::Object(ObjectRef { id, .. }) => Ok(Who::Object(t, self.ordinal(t, id))),

@@ -120,7 +120,7 @@ impl Group<'_> {
                 let number = self.number(store)?;
                 self.apply(store, Entry::Assertions { store: number, model: model.0.0, body })
             }
-            Change::Tuples { store, query, at } => self.tuples(store, query, at),
+            Change::Tuples { store, query, at } => self.tuples(store, &query, at),
         }
     }
 
@@ -138,7 +138,7 @@ impl Group<'_> {
         self.apply(id, Entry::Create { store, id: id.0.0, name, at: at.0, listed })
     }
 
-    fn tuples(&mut self, store: StoreId, query: WriteQuery, at: Timestamp) -> Result<(), WriteError> {
+    fn tuples(&mut self, store: StoreId, query: &WriteQuery, at: Timestamp) -> Result<(), WriteError> {
         let state = self.state.store(store).ok_or(QuestionError::StoreNotFound(store))?;
         let mut seen = HashSet::new();
         for tuple in query.deletes.iter().chain(&query.writes) {

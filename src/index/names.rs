@@ -107,11 +107,11 @@ impl Names {
 
 fn place(slots: &[AtomicU64], hash: u64, ordinal: u32) {
     for place in places(hash, slots.len()) {
-        if let Some(slot) = slots.get(place) {
-            if slot.load(Ordering::Relaxed) == 0 {
-                slot.store(slot_of(hash, ordinal), Ordering::Release);
-                return;
-            }
+        if let Some(slot) = slots.get(place)
+            && slot.load(Ordering::Relaxed) == 0
+        {
+            slot.store(slot_of(hash, ordinal), Ordering::Release);
+            return;
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::tuple::Ordinal;
 use std::sync::Arc;
 
 const BITS: u32 = 6;
-const WIDTH: usize = 1 << BITS;
+const DIGIT_MASK: u32 = (1 << BITS) - 1;
 
 /// See the file's head. A clone costs one reference.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl<T> Default for Radix<T> {
 }
 
 fn digit(ordinal: u32, level: u32) -> u32 {
-    (ordinal >> (BITS * level)) & (WIDTH as u32 - 1)
+    (ordinal >> (BITS * level)) & DIGIT_MASK
 }
 
 /// Where the value of a digit is, and whether it is there.

@@ -131,6 +131,7 @@ fn address(text: &str) -> Result<Value, ExecutionError> {
     Ok(Value::from(address.to_canonical().to_string()))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that cel wants of a function")]
 fn in_cidr(
     cel::extractors::This(text): cel::extractors::This<Arc<String>>,
     cidr: Arc<String>,
@@ -352,7 +353,13 @@ fn declared_only<'a>(
             bound.truncate(before);
             Ok(())
         }
-        other => parts(other).into_iter().try_for_each(|e| declared_only(e, declared, bound, depth + 1)),
+        other @ (Expr::Call(_)
+        | Expr::List(_)
+        | Expr::Literal(_)
+        | Expr::Map(_)
+        | Expr::Select(_)
+        | Expr::Struct(_)
+        | Expr::Unspecified) => parts(other).into_iter().try_for_each(|e| declared_only(e, declared, bound, depth + 1)),
     }
 }
 
@@ -361,6 +368,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "reads better at the calls")]
     fn ask(expression: &str, parameters: &[(&str, ParameterType)], context: Json) -> Result<bool, ConditionFault> {
         let definition = ConditionDefinition {
             name: "c".into(),

@@ -128,10 +128,10 @@ impl<'a> Rules<'a> {
                     relation.name, ty.name
                 ));
             }
-            if let Some(condition) = &subject.condition {
-                if self.model.condition(condition).is_none() {
-                    return refuse(format!("condition {condition} is undefined for relation {}", relation.name));
-                }
+            if let Some(condition) = &subject.condition
+                && self.model.condition(condition).is_none()
+            {
+                return refuse(format!("condition {condition} is undefined for relation {}", relation.name));
             }
         }
         Ok(())
