@@ -50,5 +50,11 @@ pub mod storage;
 pub mod index;
 /// The questions, one file each, and the one writer.
 pub mod engine;
+/// What all handlers share: error codes and statuses, tokens, the clock.
+pub mod wire;
+/// OpenFGA's surface over gRPC and HTTP/JSON.
+pub mod api;
+/// Bind, serve, drain.
+pub mod server;
 
 pub use engine::Engine as Bailiwick;

@@ -1,4 +1,12 @@
 //! The one integration binary, so that RocksDB is linked once. Each module says what it proves.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a test fails loudly and says what it skips"
+)]
 
-mod tidy;
 mod conformance;
+mod tidy;

@@ -1,0 +1,30 @@
+//! OpenFGA's surface: one set of calls on wire messages, served over gRPC and over HTTP/JSON.
+
+mod calls;
+mod convert;
+mod grpc;
+mod http;
+mod json;
+mod rules;
+mod stores;
+
+pub use calls::{Answer, Api};
+pub use grpc::routes as grpc_routes;
+pub use http::routes as http_routes;
+
+/// The messages and services of `openfga.v1`, generated from `schema/openfga.proto`.
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_pass_by_value,
+    reason = "generated"
+)]
+pub mod proto {
+    tonic::include_proto!("openfga.v1");
+}
+
+/// The compiled descriptors of `schema/`, for reflection and for the JSON mapping.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
