@@ -19,7 +19,7 @@ const BODY_BYTES_MAX: usize = 2 << 20;
 
 type Parameters = HashMap<String, String>;
 
-fn respond(status: StatusCode, body: Value) -> Response {
+fn respond(status: StatusCode, body: &Value) -> Response {
     let mut response = (status, body.to_string()).into_response();
     response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
     response
@@ -32,11 +32,8 @@ impl IntoResponse for Problem {
             message = last;
         }
         let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let code = match self.code {
-            Code::InvalidArgument => field_code(message),
-            code => code.text(),
-        };
-        respond(status, json!({"code": code, "message": message}))
+        let code = if self.code == Code::InvalidArgument { field_code(message) } else { self.code.text() };
+        respond(status, &json!({"code": code, "message": message}))
     }
 }
 
@@ -122,7 +119,7 @@ fn finish<T: Message>(name: &str, status: u16, called: Result<Answer<T>, Problem
     let made = called.and_then(|answer| {
         let body = if status == 204 { Value::Null } else { json::to_json(name, &answer.message)? };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-        let mut response = if body.is_null() { status.into_response() } else { respond(status, body) };
+        let mut response = if body.is_null() { status.into_response() } else { respond(status, &body) };
         decorate(&answer, store, &mut response);
         Ok(response)
     });
@@ -249,7 +246,7 @@ async fn streamed(State(api): State<Api>, Path(store): Path<String>, headers: He
 }
 
 async fn health() -> Response {
-    respond(StatusCode::OK, json!({"status": "SERVING"}))
+    respond(StatusCode::OK, &json!({"status": "SERVING"}))
 }
 
 async fn not_found() -> Response {

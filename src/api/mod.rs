@@ -18,8 +18,6 @@ pub use http::routes as http_routes;
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
-    clippy::wildcard_enum_match_arm,
-    clippy::needless_pass_by_value,
     reason = "generated"
 )]
 pub mod proto {

@@ -244,11 +244,9 @@ impl Import {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         let engine = bailiwick::Bailiwick::open(&self.place.data)?;
         let now = bailiwick::wire::now;
-        if let (Some(_), (stores, _)) = (&self.model, engine.stores(None, None, 1)) {
-            if stores.is_empty() {
-                let name = self.place.store.as_deref().unwrap_or("imported");
-                engine.create_store(bailiwick::tuple::StoreId(bailiwick::wire::fresh_id()), name, now())?;
-            }
+        if self.model.is_some() && engine.stores(None, None, 1).0.is_empty() {
+            let name = self.place.store.as_deref().unwrap_or("imported");
+            engine.create_store(bailiwick::tuple::StoreId(bailiwick::wire::fresh_id()), name, now())?;
         }
         let store = store(&engine, self.place.store.as_deref())?;
         if let Some(model) = &self.model {
