@@ -10,4 +10,5 @@
 )]
 
 mod conformance;
+mod data;
 mod tidy;

@@ -14,13 +14,15 @@ pub use http::routes as http_routes;
 
 /// The messages and services of `openfga.v1`, generated from `schema/openfga.proto`.
 #[expect(
-    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::enum_variant_names,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
     reason = "generated"
 )]
-pub mod proto {
+mod proto {
     tonic::include_proto!("openfga.v1");
 }
 
