@@ -15,7 +15,6 @@ pub use http::routes as http_routes;
 /// The messages and services of `openfga.v1`, generated from `schema/openfga.proto`.
 #[expect(
     unreachable_pub,
-    dead_code,
     clippy::enum_variant_names,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
