@@ -4,10 +4,8 @@
 //! `../shared/data/scale/generate.py`. Prints figures and a hash of the answers; asserts that the answers are right.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
-    missing_docs,
     reason = "a bench fails loudly and talks to a person"
 )]
 
