@@ -10,5 +10,6 @@
 )]
 
 mod conformance;
+mod crash;
 mod data;
 mod tidy;
