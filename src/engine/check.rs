@@ -15,6 +15,9 @@ use hashbrown::HashMap;
 /// Memberships gathered for one subject before the search goes back to walking.
 const GATHER_MAX: usize = 16_384;
 
+/// Room for what a common question settles, so that the memo does not grow while it runs.
+const MEMO_START: usize = 112;
+
 /// What is known of a relation of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Value {
@@ -59,7 +62,7 @@ impl<'w, 'a> Checker<'w, 'a> {
         Checker {
             world,
             who,
-            memo: HashMap::new(),
+            memo: HashMap::with_capacity(MEMO_START),
             gathered: HashMap::new(),
             pass: 0,
             read_open: false,

@@ -53,7 +53,7 @@ pub(crate) fn list_objects<'a>(
     query: &ListObjectsQuery<'a>,
 ) -> Result<ListedObjects, QuestionError> {
     let (object_type, node) = world.node(model, query.object_type, query.relation)?;
-    let who = world.who(model, query.subject)?;
+    let who = world.who(query.subject)?;
     let mut set = match Sets::solve(world, who, node, Mode::Exact)? {
         Some(set) => set,
         None => check_each(world, who, node)?,

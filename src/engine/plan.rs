@@ -20,6 +20,7 @@ pub(crate) struct Plan {
     nodes: Vec<Node>,
     by_name: HashMap<(TypeIx, RelationIx), NodeId>,
     conditions: HashMap<String, CompiledCondition>,
+    types: HashSet<TypeIx>,
     /// For each node, which gatherable nodes read it. Same length as `nodes`.
     readers: Vec<Vec<Reader>>,
 }
@@ -136,12 +137,18 @@ impl Plan {
             .filter_map(|c| CompiledCondition::compile(c).ok().map(|compiled| (c.name.clone(), compiled)))
             .collect();
         let readers = readers(&nodes);
-        Plan { nodes, by_name, conditions, readers }
+        let types = model.types.iter().filter_map(|t| state.type_ix(&t.name)).collect();
+        Plan { nodes, by_name, conditions, types, readers }
     }
 
     /// The node of a relation, when the model defines it.
     pub(crate) fn node_of(&self, object_type: TypeIx, relation: RelationIx) -> Option<NodeId> {
         self.by_name.get(&(object_type, relation)).copied()
+    }
+
+    /// Whether the model defines a type.
+    pub(crate) fn has_type(&self, object_type: TypeIx) -> bool {
+        self.types.contains(&object_type)
     }
 
     /// The node itself. Ids are made only by [`Plan::compile`], for this plan.

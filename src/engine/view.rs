@@ -109,7 +109,7 @@ impl View {
         let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, limits)?;
         let key = query.key;
         let (object_type, node) = world.node(&self.model.model, key.object.object_type, key.relation)?;
-        let who = world.who(&self.model.model, key.subject)?;
+        let who = world.who(key.subject)?;
         let object = world.ordinal(object_type, key.object.id);
         check::Checker::new(&mut world, who).check(node, object)
     }

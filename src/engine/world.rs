@@ -134,28 +134,28 @@ impl<'a> World<'a> {
         object_type: &str,
         relation: &str,
     ) -> Result<(TypeIx, super::plan::NodeId), QuestionError> {
-        let Some(definition) = model.object_type(object_type) else {
-            return Err(QuestionError::TypeNotFound { object_type: object_type.into() });
-        };
         let ids = self.state.type_ix(object_type).zip(self.state.relation_ix(relation));
-        let node = ids.and_then(|(t, r)| self.plan.node_of(t, r).map(|n| (t, n)));
-        match (definition.relation(relation), node) {
-            (Some(_), Some(found)) => Ok(found),
-            (None, _) => {
-                Err(QuestionError::RelationNotFound { object_type: object_type.into(), relation: relation.into() })
-            }
-            (Some(_), None) => Err(QuestionError::Storage),
+        if let Some(found) = ids.and_then(|(t, r)| self.plan.node_of(t, r).map(|n| (t, n))) {
+            return Ok(found);
         }
+        let object_type = object_type.to_owned();
+        Err(match model.object_type(&object_type) {
+            None => QuestionError::TypeNotFound { object_type },
+            Some(ty) if ty.relation(relation).is_none() => {
+                QuestionError::RelationNotFound { object_type, relation: relation.into() }
+            }
+            Some(_) => QuestionError::Storage, // a store's dictionaries hold all that its models name
+        })
     }
 
     /// The subject asked about, in ordinals.
     ///
     /// # Errors
     /// Its type, or its relation, is not in the model.
-    pub(crate) fn who(&mut self, model: &Model, subject: SubjectRef<'a>) -> Result<Who, QuestionError> {
+    pub(crate) fn who(&mut self, subject: SubjectRef<'a>) -> Result<Who, QuestionError> {
         let object_type = subject.object_type();
         let refuse = |fault| QuestionError::SubjectInvalid { subject: subject.to_string(), fault };
-        let (Some(_), Some(t)) = (model.object_type(object_type), self.state.type_ix(object_type)) else {
+        let Some(t) = self.state.type_ix(object_type).filter(|t| self.plan.has_type(*t)) else {
             return Err(refuse(TupleFault::TypeNotFound { object_type: object_type.into() }));
         };
         match subject {
