@@ -47,7 +47,9 @@ type Memberships = HashMap<(NodeId, Ordinal), u32>;
 pub(crate) struct Checker<'w, 'a> {
     pub(crate) world: &'w mut World<'a>,
     who: Who,
-    memo: HashMap<(NodeId, Ordinal), Memo>,
+    /// Where in `memos` a relation of an object is.
+    places: HashMap<(NodeId, Ordinal), usize>,
+    memos: Vec<Memo>,
     /// For each relation that usersets name: what the subject has of it, or `None` when that is too much to gather.
     gathered: HashMap<NodeId, Option<Memberships>>,
     pass: u32,
@@ -62,7 +64,8 @@ impl<'w, 'a> Checker<'w, 'a> {
         Checker {
             world,
             who,
-            memo: HashMap::with_capacity(MEMO_START),
+            places: HashMap::with_capacity(MEMO_START),
+            memos: Vec::with_capacity(MEMO_START),
             gathered: HashMap::new(),
             pass: 0,
             read_open: false,
@@ -100,7 +103,15 @@ impl<'w, 'a> Checker<'w, 'a> {
         if !reachable {
             return Ok(Value::False);
         }
-        match self.memo.get(&(id, object)).copied() {
+        if node.leaf
+            && let Expr::Direct(directs) = &node.expr
+        {
+            self.world.visit()?;
+            return self.direct(directs, object, depth); // probing again is as cheap as remembering
+        }
+        let fresh = self.memos.len();
+        let place = *self.places.entry((id, object)).or_insert(fresh);
+        match self.memos.get(place).copied() {
             Some(Memo::OnPath) => {
                 self.read_open = true;
                 return Ok(Value::Unknown);
@@ -111,19 +122,15 @@ impl<'w, 'a> Checker<'w, 'a> {
             }
             Some(Memo::Settled(value @ (Value::True | Value::False), _)) => return Ok(value),
             Some(Memo::Settled(value, at)) if at <= depth => return Ok(value),
-            Some(Memo::Open(..) | Memo::Settled(..)) | None => {}
+            Some(Memo::Open(..) | Memo::Settled(..)) => {}
+            None => self.memos.push(Memo::Open(0, Value::Unknown)),
         }
         if depth > self.world.limits.depth_max {
             let depth_max = self.world.limits.depth_max;
             return Ok(Value::Fault(self.world.fault(QuestionError::DepthExceeded { depth_max })));
         }
         self.world.visit()?;
-        if let Expr::Direct(directs) = &node.expr
-            && directs.iter().all(|d| !matches!(d.part, Part::Userset(_)))
-        {
-            return self.direct(directs, object, depth); // a leaf: probing again is as cheap as remembering
-        }
-        self.memo.insert((id, object), Memo::OnPath);
+        self.remember(place, Memo::OnPath);
         let value = self.expr(&node.expr, object, depth)?;
         let memo = match value {
             Value::Unknown | Value::UnknownFault(_) => Memo::Open(self.pass, value),
@@ -132,8 +139,14 @@ impl<'w, 'a> Checker<'w, 'a> {
                 Memo::Settled(value, depth)
             }
         };
-        self.memo.insert((id, object), memo);
+        self.remember(place, memo);
         Ok(value)
+    }
+
+    fn remember(&mut self, place: usize, memo: Memo) {
+        if let Some(known) = self.memos.get_mut(place) {
+            *known = memo;
+        }
     }
 
     fn expr(&mut self, expr: &'a Expr, object: Ordinal, depth: u32) -> Result<Value, QuestionError> {

@@ -38,12 +38,14 @@ pub(crate) struct Node {
     pub(crate) object_type: TypeIx,
     pub(crate) expr: Expr,
     /// Types whose objects (or wildcard) can stand at the end of a path from here.
-    subject_types: HashSet<TypeIx>,
+    subject_types: Box<[bool]>,
     /// Nodes that a path from here can pass, this one included.
     passes: HashSet<NodeId>,
     /// Whether the node and all that it passes are unions of tuples and computed relations without conditions, so that
     /// a subject's memberships can be gathered from its own side.
     pub(crate) gatherable: bool,
+    /// Whether the node is answered by probing tuples, without going on.
+    pub(crate) leaf: bool,
     /// Whether the node can pass itself.
     pub(crate) recursive: bool,
     /// See [`Plan::components`].
@@ -123,7 +125,8 @@ impl Plan {
             .map(|&(t, r, ty, relation)| Node {
                 object_type: t,
                 expr: compiler.expr(t, r, ty, relation, &relation.rewrite),
-                subject_types: HashSet::new(),
+                subject_types: Box::default(),
+                leaf: false,
                 passes: HashSet::new(),
                 gatherable: false,
                 recursive: false,
@@ -176,7 +179,7 @@ impl Plan {
 impl Node {
     /// Whether an object (or the wildcard) of `subject_type` can be found from here.
     pub(crate) fn reaches_type(&self, subject_type: TypeIx) -> bool {
-        self.subject_types.contains(&subject_type)
+        self.subject_types.get(usize::from(subject_type.0)).copied().unwrap_or(false)
     }
 
     /// Whether a path from here can pass `node`.
@@ -361,7 +364,16 @@ fn derive(nodes: &mut [Node]) {
             }
         }
         node.gatherable = node.passes.iter().all(|n| plain.get(at(n)).copied().unwrap_or(false));
-        node.subject_types = node.passes.iter().flat_map(|n| types.get(at(n)).into_iter().flatten().copied()).collect();
+        let ends = || node.passes.iter().flat_map(|n| types.get(at(n)).into_iter().flatten());
+        let len = ends().map(|t| usize::from(t.0) + 1).max().unwrap_or(0);
+        let mut reached = vec![false; len];
+        for end in ends() {
+            if let Some(slot) = reached.get_mut(usize::from(end.0)) {
+                *slot = true;
+            }
+        }
+        node.subject_types = reached.into();
+        node.leaf = matches!(&node.expr, Expr::Direct(d) if d.iter().all(|d| !matches!(d.part, Part::Userset(_))));
     }
     let passes: Vec<HashSet<NodeId>> = nodes.iter().map(|n| n.passes.clone()).collect();
     for node in nodes.iter_mut() {
