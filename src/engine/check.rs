@@ -103,7 +103,9 @@ impl<'w, 'a> Checker<'w, 'a> {
         if !reachable {
             return Ok(Value::False);
         }
+        let depth_max = self.world.limits.depth_max;
         if node.leaf
+            && depth <= depth_max
             && let Expr::Direct(directs) = &node.expr
         {
             self.world.visit()?;
@@ -125,8 +127,7 @@ impl<'w, 'a> Checker<'w, 'a> {
             Some(Memo::Open(..) | Memo::Settled(..)) => {}
             None => self.memos.push(Memo::Open(0, Value::Unknown)),
         }
-        if depth > self.world.limits.depth_max {
-            let depth_max = self.world.limits.depth_max;
+        if depth > depth_max {
             return Ok(Value::Fault(self.world.fault(QuestionError::DepthExceeded { depth_max })));
         }
         self.world.visit()?;
