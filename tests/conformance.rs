@@ -18,7 +18,7 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     None
 }
 
-fn json_of(yaml: &Yaml<'_>) -> Value {
+pub(crate) fn json_of(yaml: &Yaml<'_>) -> Value {
     if let Some(map) = yaml.as_mapping() {
         return map.iter().map(|(k, v)| (k.as_str().unwrap().to_owned(), json_of(v))).collect();
     }

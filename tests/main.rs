@@ -12,4 +12,5 @@
 mod conformance;
 mod crash;
 mod data;
+mod language;
 mod tidy;
