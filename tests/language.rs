@@ -1,8 +1,7 @@
 //! OpenFGA's language data: every model as text and as JSON, both directions, and texts that are wrong.
 
-use crate::conformance::{json_of, shared};
+use crate::conformance::shared;
 use bailiwick::model::Model;
-use saphyr::{LoadableYamlNode, Yaml};
 use serde_json::Value;
 
 /// The same JSON without what the language leaves open: empty values, and the order of keys.
@@ -12,7 +11,7 @@ fn plain(value: &Value) -> Value {
             let mut entries: Vec<(&String, Value)> = map.iter().map(|(k, v)| (k, plain(v))).collect();
             let empty = |v: &Value| {
                 v.is_null()
-                    || *v == Value::from("")
+                    || v.as_str() == Some("")
                     || v.as_object().is_some_and(serde_json::Map::is_empty)
                     || v.as_array().is_some_and(Vec::is_empty)
             };
