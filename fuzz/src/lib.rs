@@ -1,0 +1,8 @@
+//! The pure rooms, compiled without the others.
+
+#[path = "../../src/model/mod.rs"]
+pub mod model;
+#[path = "../../src/storage/keys.rs"]
+pub mod keys;
+#[path = "../../src/tuple/mod.rs"]
+pub mod tuple;
