@@ -9,8 +9,11 @@
     reason = "a test fails loudly and says what it skips"
 )]
 
+mod agree;
 mod conformance;
 mod crash;
 mod data;
 mod language;
+mod oracle;
 mod tidy;
+mod world;

@@ -143,9 +143,7 @@ impl<'a> Oracle<'a> {
             Rewrite::TupleToUserset { tupleset, relation } => {
                 let tuples = self.tuples.iter().filter(|t| t.object == *object && t.relation == *tupleset);
                 tuples.fold(False, |sum, tuple| match &tuple.subject {
-                    Subject::Object(parent) => {
-                        sum.or(self.condition(tuple).and(self.check(known, parent, relation)))
-                    }
+                    Subject::Object(parent) => sum.or(self.condition(tuple).and(self.check(known, parent, relation))),
                     Subject::Userset { .. } | Subject::Wildcard { .. } => sum,
                 })
             }
@@ -179,7 +177,8 @@ fn object_of(subject: &Subject) -> Option<Object> {
 
 /// Whether a restriction of the model admits the tuple.
 fn fits(model: &Model, tuple: &Tuple) -> bool {
-    let Some(definition) = model.object_type(&tuple.object.object_type).and_then(|t| t.relation(&tuple.relation)) else {
+    let Some(definition) = model.object_type(&tuple.object.object_type).and_then(|t| t.relation(&tuple.relation))
+    else {
         return false;
     };
     let condition = tuple.condition.as_ref().map(|c| c.name.as_str());
