@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
 
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().map_or(default, |text| text.parse().unwrap())
+    std::env::var_os(name).map_or(default, |text| text.to_str().unwrap().parse().unwrap())
 }
 
 fn fresh() -> ulid::Ulid {
@@ -41,11 +41,12 @@ fn settle(engine: &Bailiwick, world: &World) -> Result<View, String> {
 
 /// Whether an answer fits a value: a fault may surface or be denied, but never allows.
 fn fits(value: Value, answer: &Result<Decision, QuestionError>) -> bool {
-    match (value, answer) {
-        (Value::True, Ok(Decision::Allow)) | (Value::False | Value::Unknown, Ok(Decision::Deny)) => true,
-        (Value::Fault, Ok(Decision::Deny) | Err(QuestionError::Condition { .. })) => true,
-        _ => false,
-    }
+    matches!(
+        (value, answer),
+        (Value::True, Ok(Decision::Allow))
+            | (Value::False | Value::Unknown | Value::Fault, Ok(Decision::Deny))
+            | (Value::Fault, Err(QuestionError::Condition { .. }))
+    )
 }
 
 struct Comparison<'a> {

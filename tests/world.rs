@@ -204,7 +204,7 @@ impl RawWorld {
         let mut context = Context::new();
         // One request in eight leaves the parameter out.
         if self.context > 0 {
-            context.insert("x".into(), if self.context % 2 == 0 { 1 } else { 9 }.into());
+            context.insert("x".into(), if self.context.is_multiple_of(2) { 1 } else { 9 }.into());
         }
         Some(World { model, newest, stored, doomed, contextual, context, extra: self.extra })
     }
