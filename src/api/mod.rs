@@ -12,16 +12,16 @@ pub use calls::{Answer, Api};
 pub use grpc::routes as grpc_routes;
 pub use http::routes as http_routes;
 
-/// The messages and services of `openfga.v1`, generated from `schema/openfga.proto`.
+/// The messages, the service and its client of `openfga.v1`, generated from `schema/openfga.proto`.
 #[expect(
-    unreachable_pub,
+    missing_docs,
     clippy::enum_variant_names,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::too_many_lines,
     reason = "generated"
 )]
-mod proto {
+pub mod proto {
     tonic::include_proto!("openfga.v1");
 }
 
