@@ -4,7 +4,7 @@
 //! [`Value::Unknown`] and is evaluated again until nothing changes. What only a cycle supports stays unknown, and unknown
 //! is denied, also when it is what an exclusion takes away.
 
-use bailiwick::model::{Model, Rewrite, SubjectKind};
+use bailiwick::model::{Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition};
 use bailiwick::tuple::{Object, Subject, Tuple, TupleCondition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,6 +79,7 @@ impl<'a> Oracle<'a> {
     /// Everything that is known for `subject`: the fixpoint.
     pub(crate) fn answers(&self, subject: &Subject) -> Answers {
         let mut answers = Answers::new();
+        let paths = self.paths(subject);
         for object in self.objects.iter().cloned().chain(object_of(subject)) {
             for relation in self.model.object_type(&object.object_type).iter().flat_map(|t| &t.relations) {
                 answers.insert((object.clone(), relation.name.clone()), Unknown);
@@ -87,12 +88,35 @@ impl<'a> Oracle<'a> {
         loop {
             let mut next = answers.clone();
             for ((object, relation), value) in &mut next {
-                *value = self.relation(&answers, subject, object, relation);
+                let leads = paths.contains(&(object.object_type.clone(), relation.clone()));
+                *value = if leads { self.relation(&answers, subject, object, relation) } else { False };
             }
             if next == answers {
                 return answers;
             }
             answers = next;
+        }
+    }
+
+    /// The relations from which, by the model alone, a path leads to subjects of this kind. Any other is false without a
+    /// look at the tuples, and so never unknown.
+    fn paths(&self, subject: &Subject) -> BTreeSet<(String, String)> {
+        let mut paths = BTreeSet::new();
+        if let Subject::Userset { object, relation } = subject {
+            paths.insert((object.object_type.clone(), relation.clone()));
+        }
+        loop {
+            let before = paths.len();
+            for ty in &self.model.types {
+                for relation in &ty.relations {
+                    if leads(ty, relation, &relation.rewrite, subject, &paths) {
+                        paths.insert((ty.name.clone(), relation.name.clone()));
+                    }
+                }
+            }
+            if paths.len() == before {
+                return paths;
+            }
         }
     }
 
@@ -165,6 +189,37 @@ impl<'a> Oracle<'a> {
 
     fn condition(&self, tuple: &Tuple) -> Value {
         tuple.condition.as_ref().map_or(True, |condition| (self.decide)(condition))
+    }
+}
+
+fn leads(
+    ty: &TypeDefinition,
+    relation: &RelationDefinition,
+    rule: &Rewrite,
+    subject: &Subject,
+    paths: &BTreeSet<(String, String)>,
+) -> bool {
+    let known = |t: &String, r: &String| paths.contains(&(t.clone(), r.clone()));
+    let named = match subject {
+        Subject::Object(object) => Some(&object.object_type),
+        Subject::Wildcard { object_type } => Some(object_type),
+        Subject::Userset { .. } => None,
+    };
+    match rule {
+        Rewrite::This => relation.subject_types.iter().any(|s| match &s.kind {
+            SubjectKind::Object | SubjectKind::Wildcard => Some(&s.object_type) == named,
+            SubjectKind::Userset(r) => known(&s.object_type, r),
+        }),
+        Rewrite::ComputedUserset { relation } => known(&ty.name, relation),
+        Rewrite::TupleToUserset { tupleset, relation } => {
+            ty.relation(tupleset).is_some_and(|t| t.subject_types.iter().any(|s| known(&s.object_type, relation)))
+        }
+        Rewrite::Union(parts) | Rewrite::Intersection(parts) => {
+            parts.iter().any(|p| leads(ty, relation, p, subject, paths))
+        }
+        Rewrite::Exclusion { base, subtract } => {
+            leads(ty, relation, base, subject, paths) || leads(ty, relation, subtract, subject, paths)
+        }
     }
 }
 

@@ -179,7 +179,9 @@ fn the_face_of_a_room_is_its_mod_file() {
     let mut faults = Vec::new();
     for file in files().iter().filter(|f| f.path.starts_with("src/") && f.path != "src/lib.rs") {
         for (i, line) in code(&file.text).lines().enumerate() {
-            if line.trim_start().starts_with("pub mod ") && room_of(&file.path) != Some("modules") {
+            // A module with its body in place is part of the face: what a generator made has no other name.
+            let of_a_file = line.trim_start().starts_with("pub mod ") && line.trim_end().ends_with(';');
+            if of_a_file && room_of(&file.path) != Some("modules") {
                 faults.push(format!("{}:{}: public submodule; make it private and re-export", file.path, i + 1));
             }
         }

@@ -1,22 +1,24 @@
 //! Check: may a subject do this to an object?
 //!
-//! Works from the object towards the subject, remembers what it has found, and stops at the first proof. Where a relation
-//! names usersets (`[group#member]`), the subject's own memberships are gathered once from its side and met in the middle.
+//! Works from the object towards the subject, remembers what it has found, and stops at the first proof. Before it goes, it
+//! looks from the subject's side at which columns of direct tuples name it, or a userset it belongs to: a relation none of
+//! whose columns does is false, and the others are met with the few objects that the subject has there. So what a question
+//! costs depends on the subject's own tuples and the object's ancestors, not on how many relations the model has.
 //! Cycles in the data have Kripke-Kleene meaning: what depends only on itself is unknown, passes are repeated while they
 //! settle something new, and what stays unknown is Deny, also below `but not`.
 
-use super::plan::{Arrow, Direct, Expr, Gate, NodeId, Part};
+use super::plan::{Arrow, Direct, Expr, Gate, NodeId, Part, Slot, SlotId, SlotSet};
+use super::small_map::SmallMap;
 use super::types::{Decision, QuestionError};
 use super::world::{FaultIx, Verdict, Who, World};
-use crate::index::ColumnIx;
+use crate::index::{ColumnIx, Postings};
 use crate::tuple::Ordinal;
-use hashbrown::HashMap;
 
 /// Memberships gathered for one subject before the search goes back to walking.
 const GATHER_MAX: usize = 16_384;
 
-/// Room for what a common question settles, so that the memo does not grow while it runs.
-const MEMO_START: usize = 112;
+/// Usersets of a subject whose tuples are looked up beforehand; with more, each object's are met with the memberships.
+const OWN_USERSETS_MAX: usize = 32;
 
 /// What is known of a relation of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +43,30 @@ enum Memo {
 }
 
 /// The (relation, object) pairs that a subject has, with the fewest hops that lead there.
-type Memberships = HashMap<(NodeId, Ordinal), u32>;
+type Memberships = SmallMap<u32>;
+
+/// The objects that a column of direct tuples without a condition gives the subject.
+enum Own<'a> {
+    /// By naming it, or the wildcard of its type.
+    Objects(Postings<'a>),
+    /// By naming usersets that it belongs to, each with the hops that lead to the userset.
+    Usersets(Vec<(Postings<'a>, u32)>),
+}
 
 /// One Check, or several of the same subject against the same world.
 pub(crate) struct Checker<'w, 'a> {
     pub(crate) world: &'w mut World<'a>,
     who: Who,
-    /// Where in `memos` a relation of an object is.
-    places: HashMap<(NodeId, Ordinal), usize>,
-    memos: Vec<Memo>,
+    depth_max: u32,
+    memos: SmallMap<Memo>,
     /// For each relation that usersets name: what the subject has of it, or `None` when that is too much to gather.
-    gathered: HashMap<NodeId, Option<Memberships>>,
+    gathered: Vec<(NodeId, Option<Memberships>)>,
+    /// The relation that `live` and `own` were looked up for.
+    prepared: Option<NodeId>,
+    /// Slots with a tuple that can count for the subject. Never too few.
+    live: SlotSet,
+    /// What was found in live slots. A live slot that is not here is asked from the object's side.
+    own: Vec<(SlotId, Own<'a>)>,
     pass: u32,
     /// Whether something was settled in this pass after something open was read.
     read_open: bool,
@@ -61,16 +76,25 @@ pub(crate) struct Checker<'w, 'a> {
 impl<'w, 'a> Checker<'w, 'a> {
     /// Prepares to ask about one subject.
     pub(crate) fn new(world: &'w mut World<'a>, who: Who) -> Self {
+        let depth_max = world.limits.depth_max;
         Checker {
             world,
             who,
-            places: HashMap::with_capacity(MEMO_START),
-            memos: Vec::with_capacity(MEMO_START),
-            gathered: HashMap::new(),
+            depth_max,
+            memos: SmallMap::default(),
+            gathered: Vec::new(),
+            prepared: None,
+            live: SlotSet::default(),
+            own: Vec::new(),
             pass: 0,
             read_open: false,
             settled_after: false,
         }
+    }
+
+    /// The same with another bound on hops, for questions that are not bounded by the request's.
+    pub(crate) fn with_depth_max(self, depth_max: u32) -> Self {
+        Checker { depth_max, ..self }
     }
 
     /// Whether the subject has the relation `node` to `object`.
@@ -78,18 +102,124 @@ impl<'w, 'a> Checker<'w, 'a> {
     /// # Errors
     /// A limit, or a condition that failed on the only path.
     pub(crate) fn check(&mut self, node: NodeId, object: Ordinal) -> Result<Decision, QuestionError> {
+        self.prepare(node);
+        match self.settle(|checker| checker.node(node, object, 0))? {
+            Value::True => Ok(Decision::Allow),
+            Value::False | Value::Unknown => Ok(Decision::Deny),
+            Value::Fault(fault) | Value::UnknownFault(fault) => Err(self.world.error(fault)),
+        }
+    }
+
+    /// Whether a part of the relation `node` is false of `object` for certain: neither true, nor unknown by a cycle. `None`
+    /// when a condition or a limit stands in the way.
+    pub(crate) fn certainly_false(
+        &mut self,
+        node: NodeId,
+        part: &'a Expr,
+        object: Ordinal,
+    ) -> Result<Option<bool>, QuestionError> {
+        self.prepare(node);
+        Ok(match self.settle(|checker| checker.expr(part, object, 0))? {
+            Value::False => Some(true),
+            Value::True | Value::Unknown => Some(false),
+            Value::Fault(_) | Value::UnknownFault(_) => None,
+        })
+    }
+
+    /// Evaluates until nothing new is settled.
+    fn settle(&mut self, evaluate: impl Fn(&mut Self) -> Result<Value, QuestionError>) -> Result<Value, QuestionError> {
         loop {
             self.pass += 1;
             (self.read_open, self.settled_after) = (false, false);
-            match self.node(node, object, 0)? {
-                Value::True => return Ok(Decision::Allow),
-                Value::False => return Ok(Decision::Deny),
-                Value::Fault(fault) => return Err(self.world.error(fault)),
+            match evaluate(self)? {
                 Value::Unknown | Value::UnknownFault(_) if self.settled_after => {}
-                Value::Unknown => return Ok(Decision::Deny),
-                Value::UnknownFault(fault) => return Err(self.world.error(fault)),
+                value => return Ok(value),
             }
         }
+    }
+
+    /// Looks up, from the subject's side, what the answer for `root` can depend on.
+    fn prepare(&mut self, root: NodeId) {
+        if self.prepared == Some(root) {
+            return;
+        }
+        self.prepared = Some(root);
+        self.own.clear();
+        let plan = self.world.plan;
+        if matches!(self.who, Who::Userset(..)) {
+            return self.live.fill(plan.slots()); // a userset is also what it names: rare, so not worth the care
+        }
+        self.live.clear();
+        self.look_all(&plan.node(root).depends);
+        for edge in &self.world.edges {
+            if let Some(id) = plan.slot_of(edge.column) {
+                self.live.insert(id);
+            }
+        }
+    }
+
+    fn look_all(&mut self, slots: &'a SlotSet) {
+        let plan = self.world.plan;
+        for id in slots.iter() {
+            let Some(slot) = plan.slot(id) else { continue };
+            if self.live.contains(id) {
+                continue;
+            }
+            let (live, own) = self.look(slot);
+            if live {
+                self.live.insert(id);
+                match (own, slot.part) {
+                    (Some(own), _) => self.own.push((id, own)),
+                    // The search will walk through the usersets, so it needs to know of what their members depend on.
+                    (None, Part::Userset(target)) => self.look_all(&plan.node(target).depends),
+                    (None, Part::Object | Part::Wildcard) => {}
+                }
+            }
+        }
+    }
+
+    /// Whether a tuple of the slot can count for the subject, and what it has there when that is little enough.
+    fn look(&mut self, slot: Slot) -> (bool, Option<Own<'a>>) {
+        let column = self.world.state.column(slot.column);
+        let subject = match (slot.part, self.who) {
+            (Part::Object, Who::Object(t, o)) if t == slot.subject_type => o,
+            (Part::Wildcard, Who::Object(t, _) | Who::Wildcard(t)) if t == slot.subject_type => Ordinal(0),
+            (Part::Userset(target), _) => return self.look_usersets(slot, target),
+            (Part::Object | Part::Wildcard, _) => return (false, None),
+        };
+        let objects = column.objects(subject);
+        let conditional = column.has_conditional() && !column.conditional_objects(subject).is_empty();
+        (conditional || !objects.is_empty(), Some(Own::Objects(objects)))
+    }
+
+    fn look_usersets(&mut self, slot: Slot, target: NodeId) -> (bool, Option<Own<'a>>) {
+        let column = self.world.state.column(slot.column);
+        let Some(memberships) = self.gather(target) else { return (true, None) };
+        if memberships.len() > OWN_USERSETS_MAX {
+            return (true, None);
+        }
+        let mut conditional = false;
+        let mut lists = Vec::new();
+        for (node, userset, hops) in memberships.iter() {
+            if node == target {
+                let objects = column.objects(userset);
+                conditional |= column.has_conditional() && !column.conditional_objects(userset).is_empty();
+                if !objects.is_empty() {
+                    lists.push((objects, *hops));
+                }
+            }
+        }
+        (conditional || !lists.is_empty(), Some(Own::Usersets(lists)))
+    }
+
+    fn own(&self, slot: SlotId) -> Option<&Own<'a>> {
+        self.own.iter().find(|(id, _)| *id == slot).map(|(_, own)| own)
+    }
+
+    /// Whether a relation can be true for the subject of any object at all.
+    fn may(&self, node: NodeId) -> bool {
+        let node = self.world.plan.node(node);
+        !node.prunable || node.positive.intersects(&self.live)
     }
 
     fn node(&mut self, id: NodeId, object: Ordinal, depth: u32) -> Result<Value, QuestionError> {
@@ -100,10 +230,10 @@ impl<'w, 'a> Checker<'w, 'a> {
             Who::Userset(n, _) => node.passes(n),
             Who::Object(t, _) | Who::Wildcard(t) => node.reaches_type(t),
         };
-        if !reachable {
+        if !reachable || !self.may(id) {
             return Ok(Value::False);
         }
-        let depth_max = self.world.limits.depth_max;
+        let depth_max = self.depth_max;
         if node.leaf
             && depth <= depth_max
             && let Expr::Direct(directs) = &node.expr
@@ -111,9 +241,8 @@ impl<'w, 'a> Checker<'w, 'a> {
             self.world.visit()?;
             return self.direct(directs, object, depth); // probing again is as cheap as remembering
         }
-        let fresh = self.memos.len();
-        let place = *self.places.entry((id, object)).or_insert(fresh);
-        match self.memos.get(place).copied() {
+        let known = self.memos.find(id, object);
+        match known.and_then(|place| self.memos.at(place)).copied() {
             Some(Memo::OnPath) => {
                 self.read_open = true;
                 return Ok(Value::Unknown);
@@ -124,13 +253,13 @@ impl<'w, 'a> Checker<'w, 'a> {
             }
             Some(Memo::Settled(value @ (Value::True | Value::False), _)) => return Ok(value),
             Some(Memo::Settled(value, at)) if at <= depth => return Ok(value),
-            Some(Memo::Open(..) | Memo::Settled(..)) => {}
-            None => self.memos.push(Memo::Open(0, Value::Unknown)),
+            Some(Memo::Open(..) | Memo::Settled(..)) | None => {}
         }
         if depth > depth_max {
             return Ok(Value::Fault(self.world.fault(QuestionError::DepthExceeded { depth_max })));
         }
         self.world.visit()?;
+        let place = known.unwrap_or_else(|| self.memos.push(id, object, Memo::OnPath));
         self.remember(place, Memo::OnPath);
         let value = self.expr(&node.expr, object, depth)?;
         let memo = match value {
@@ -145,7 +274,7 @@ impl<'w, 'a> Checker<'w, 'a> {
     }
 
     fn remember(&mut self, place: usize, memo: Memo) {
-        if let Some(known) = self.memos.get_mut(place) {
+        if let Some(known) = self.memos.at(place) {
             *known = memo;
         }
     }
@@ -194,8 +323,8 @@ impl<'w, 'a> Checker<'w, 'a> {
                 (Part::Userset(n), Who::Userset(m, o)) if n == m => Some(o),
                 (Part::Object | Part::Wildcard | Part::Userset(_), _) => None,
             };
-            if let Some(subject) = probe {
-                value = either(value, self.probe(direct.column, &direct.gate, object, subject));
+            if let Some(subject) = probe.filter(|_| self.live.contains(direct.slot)) {
+                value = either(value, self.probe(direct, object, subject));
                 if value == Value::True {
                     return Ok(value);
                 }
@@ -203,7 +332,10 @@ impl<'w, 'a> Checker<'w, 'a> {
         }
         for direct in directs {
             if let Part::Userset(node) = direct.part {
-                value = either(value, self.hop(direct.column, &direct.gate, node, object, depth)?);
+                if self.world.plan.node(node).gatherable && !self.live.contains(direct.slot) {
+                    continue;
+                }
+                value = either(value, self.usersets(direct, node, object, depth)?);
                 if value == Value::True {
                     return Ok(value);
                 }
@@ -215,7 +347,16 @@ impl<'w, 'a> Checker<'w, 'a> {
     fn arrow(&mut self, arrows: &'a [Arrow], object: Ordinal, depth: u32) -> Result<Value, QuestionError> {
         let mut value = Value::False;
         for arrow in arrows {
-            value = either(value, self.hop(arrow.column, &arrow.gate, arrow.target, object, depth)?);
+            if !self.may(arrow.target) {
+                continue;
+            }
+            let stored = self.world.state.column(arrow.column);
+            if arrow.gate.plain {
+                value = either(value, self.walk(&stored.subjects(object), arrow.target, depth)?);
+            }
+            if value != Value::True {
+                value = either(value, self.guarded(arrow.column, &arrow.gate, arrow.target, object, depth)?);
+            }
             if value == Value::True {
                 break;
             }
@@ -224,11 +365,15 @@ impl<'w, 'a> Checker<'w, 'a> {
     }
 
     /// Whether one tuple is there and counts.
-    fn probe(&mut self, column: ColumnIx, gate: &'a Gate, object: Ordinal, subject: Ordinal) -> Value {
-        let state = self.world.state;
+    fn probe(&mut self, direct: &'a Direct, object: Ordinal, subject: Ordinal) -> Value {
+        let (column, gate) = (direct.column, &direct.gate);
+        let stored = self.world.state.column(column);
         let mut value = Value::False;
-        let stored = state.column(column);
-        if gate.plain && stored.contains(object, subject) {
+        let there = || match self.own(direct.slot) {
+            Some(Own::Objects(objects)) => objects.contains(object),
+            Some(Own::Usersets(_)) | None => stored.contains(object, subject),
+        };
+        if gate.plain && there() {
             return Value::True;
         }
         if !gate.conditions.is_empty() && stored.has_conditional() {
@@ -248,8 +393,62 @@ impl<'w, 'a> Checker<'w, 'a> {
         value
     }
 
-    /// Whether the subject has the relation `target` to one of the objects that `column` leads to.
-    fn hop(
+    /// Whether the subject belongs to one of the usersets that tuples relate to `object`.
+    fn usersets(
+        &mut self,
+        direct: &'a Direct,
+        target: NodeId,
+        object: Ordinal,
+        depth: u32,
+    ) -> Result<Value, QuestionError> {
+        let mut value = Value::False;
+        let stored = self.world.state.column(direct.column);
+        if direct.gate.plain {
+            if let Some(Own::Usersets(lists)) = self.own(direct.slot) {
+                let nearest = lists.iter().filter(|(l, _)| l.contains(object)).map(|(_, hops)| *hops).min();
+                value = self.within(nearest, depth);
+            } else {
+                let postings = stored.subjects(object);
+                let gather = !postings.is_empty() && self.world.plan.node(target).gatherable;
+                if gather && let Some(memberships) = self.gather(target) {
+                    let nearest = meet(memberships, target, &postings);
+                    value = self.within(nearest, depth);
+                } else {
+                    value = self.walk(&postings, target, depth)?;
+                }
+            }
+        }
+        if value == Value::True {
+            return Ok(value);
+        }
+        Ok(either(value, self.guarded(direct.column, &direct.gate, target, object, depth)?))
+    }
+
+    /// A proof that is `hops` away, if the bound on depth reaches so far.
+    fn within(&mut self, hops: Option<u32>, depth: u32) -> Value {
+        let depth_max = self.depth_max;
+        match hops {
+            None => Value::False,
+            Some(hops) if depth + 1 + hops <= depth_max => Value::True,
+            Some(_) => Value::Fault(self.world.fault(QuestionError::DepthExceeded { depth_max })),
+        }
+    }
+
+    /// Whether the subject has the relation `target` to one of the objects.
+    fn walk(&mut self, objects: &Postings<'a>, target: NodeId, depth: u32) -> Result<Value, QuestionError> {
+        let mut value = Value::False;
+        for next in objects.iter() {
+            value = either(value, self.node(target, next, depth + 1)?);
+            if value == Value::True {
+                break;
+            }
+        }
+        Ok(value)
+    }
+
+    /// Whether the subject has the relation `target` to one of the objects that tuples with a condition, or the request's own,
+    /// lead to.
+    fn guarded(
         &mut self,
         column: ColumnIx,
         gate: &'a Gate,
@@ -257,26 +456,8 @@ impl<'w, 'a> Checker<'w, 'a> {
         object: Ordinal,
         depth: u32,
     ) -> Result<Value, QuestionError> {
-        let plan = self.world.plan;
-        let node = plan.node(target);
-        let state = self.world.state;
-        let stored = state.column(column);
+        let stored = self.world.state.column(column);
         let mut value = Value::False;
-        if gate.plain {
-            let postings = stored.subjects(object);
-            if !postings.is_empty() {
-                if node.gatherable && self.gather(target) {
-                    value = either(value, self.meet(target, &postings, depth));
-                } else {
-                    for next in postings.iter() {
-                        value = either(value, self.node(target, next, depth + 1)?);
-                        if value == Value::True {
-                            return Ok(value);
-                        }
-                    }
-                }
-            }
-        }
         if !gate.conditions.is_empty() && stored.has_conditional() {
             for &(next, class) in stored.conditional_subjects(object) {
                 let verdict = self.world.verdict(gate, class);
@@ -302,38 +483,32 @@ impl<'w, 'a> Checker<'w, 'a> {
         }
     }
 
-    /// Whether one of `postings` is among the gathered memberships.
-    fn meet(&mut self, target: NodeId, postings: &crate::index::Postings<'a>, depth: u32) -> Value {
-        let Some(Some(gathered)) = self.gathered.get(&target) else { return Value::False };
-        let nearest = if gathered.len() < postings.len() {
-            let own = gathered.iter().filter(|((n, o), _)| *n == target && postings.contains(*o));
-            own.map(|(_, hops)| *hops).min()
-        } else {
-            postings.iter().filter_map(|o| gathered.get(&(target, o)).copied()).min()
-        };
-        match nearest {
-            None => Value::False,
-            Some(hops) if depth + 1 + hops <= self.world.limits.depth_max => Value::True,
-            Some(_) => {
-                let depth_max = self.world.limits.depth_max;
-                Value::Fault(self.world.fault(QuestionError::DepthExceeded { depth_max }))
-            }
-        }
+    /// Gathers, once, what the subject has of `target`, from its own side; `None` when it is too much.
+    fn gather(&mut self, target: NodeId) -> Option<&Memberships> {
+        let known = self.gathered.iter().position(|(node, _)| *node == target);
+        let at = known.unwrap_or_else(|| {
+            // Contextual tuples are few and rare: with them the search walks.
+            let found = if self.world.edges.is_empty() { gather(self.world, self.who, target) } else { None };
+            self.gathered.push((target, found));
+            self.gathered.len() - 1
+        });
+        self.gathered.get(at).and_then(|(_, found)| found.as_ref())
     }
+}
 
-    /// Gathers, once, what the subject has of `target`, from its own side; false when it is too much.
-    fn gather(&mut self, target: NodeId) -> bool {
-        let (world, who) = (&*self.world, self.who);
-        let known = self.gathered.entry(target);
-        // Contextual tuples are few and rare: with them the search walks.
-        known.or_insert_with(|| if world.edges.is_empty() { gather(world, who, target) } else { None }).is_some()
+/// The fewest hops to one of `postings` among the gathered memberships.
+fn meet(memberships: &Memberships, target: NodeId, postings: &Postings<'_>) -> Option<u32> {
+    if memberships.len() < postings.len() {
+        let own = memberships.iter().filter(|(n, o, _)| *n == target && postings.contains(*o));
+        return own.map(|(.., hops)| *hops).min();
     }
+    postings.iter().filter_map(|o| memberships.get(target, o).copied()).min()
 }
 
 /// What the subject has of `target` and of all that it passes. `target` is gatherable, so these are unions of plain tuples.
 fn gather(world: &World<'_>, who: Who, target: NodeId) -> Option<Memberships> {
     let target = world.plan.node(target);
-    let mut found = Memberships::new();
+    let mut found = Memberships::default();
     let mut level: Vec<(NodeId, Ordinal)> = Vec::new();
     if let Who::Userset(node, object) = who {
         level.push((node, object));
@@ -356,10 +531,10 @@ fn gather(world: &World<'_>, who: Who, target: NodeId) -> Option<Memberships> {
             if found.len() + level.len() + next.len() > GATHER_MAX {
                 return None;
             }
-            if found.contains_key(&(id, object)) {
+            if found.find(id, object).is_some() {
                 continue;
             }
-            found.insert((id, object), hops);
+            found.push(id, object, hops);
             for reader in world.plan.readers(id).iter().filter(|r| target.passes(r.node)) {
                 match reader.column {
                     None => level.push((reader.node, object)),

@@ -14,6 +14,10 @@ use crate::model::Model;
 use crate::tuple::{ObjectSet, Ordinal};
 use hashbrown::{HashMap, HashSet};
 
+/// Hops that are followed to see that a cycle does not leave unknown what is subtracted. A list has no bound of the request's
+/// on depth; behind this one each candidate is asked of Check, whose bound it is.
+const CERTAIN_DEPTH_MAX: u32 = 200;
+
 /// The objects that a question found, each once, as a set and as names.
 #[derive(Clone, Debug)]
 pub struct ListedObjects {
@@ -188,13 +192,37 @@ impl<'w, 'a> Sets<'w, 'a> {
             }
             Expr::Exclusion(base, subtract) => {
                 let mut value = self.expr(id, base, inside, first, counter)?;
-                let subtract = self.expr(id, subtract, inside, first, counter)?;
+                let subtract_set = self.expr(id, subtract, inside, first, counter)?;
                 if self.mode == Mode::Exact {
-                    value.subtract(&subtract);
+                    value.subtract(&subtract_set);
+                    if !subtract.unsure(self.world.plan) {
+                        return Ok(value);
+                    }
+                    return self.certain(id, subtract, &value);
                 }
                 Ok(value)
             }
         }
+    }
+
+    /// Those of `objects` for which what is subtracted is false for certain. A cycle in the data leaves it unknown, which sets
+    /// do not show.
+    fn certain(&mut self, id: NodeId, subtract: &'a Expr, objects: &ObjectSet) -> Result<ObjectSet, QuestionError> {
+        let mut checker = Checker::new(self.world, self.who).with_depth_max(CERTAIN_DEPTH_MAX);
+        let mut certain = ObjectSet::new();
+        for object in objects {
+            match checker.certainly_false(id, subtract, object)? {
+                Some(true) => {
+                    certain.insert(object);
+                }
+                Some(false) => {}
+                None => {
+                    self.inexact = true;
+                    return Ok(ObjectSet::new());
+                }
+            }
+        }
+        Ok(certain)
     }
 
     /// What a leaf brings in this round.

@@ -11,6 +11,7 @@ mod list_users;
 mod load;
 mod plan;
 mod read;
+mod small_map;
 mod state;
 mod stats;
 mod tuple_rules;

@@ -6,9 +6,75 @@
 use crate::index::{ColumnIx, ColumnKey, RelationIx, StoreState, SubjectPart, TypeIx};
 use crate::model::{CompiledCondition, Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition};
 use hashbrown::{HashMap, HashSet};
+use std::cell::RefCell;
 
 /// Postings longer than this are joined as bitmaps; shorter ones are gathered and sorted.
 pub(crate) const SORTED_MAX: usize = 512;
+
+/// The number of a column of direct tuples within a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(pub(crate) u16);
+
+/// A column of direct tuples that some relation of the model reads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) column: ColumnIx,
+    pub(crate) subject_type: TypeIx,
+    pub(crate) part: Part,
+}
+
+/// A set of slots.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct SlotSet(Vec<u64>);
+
+impl SlotSet {
+    /// No slots, in the place of what was there.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Every slot.
+    pub(crate) fn fill(&mut self, slots: usize) {
+        self.0.clear();
+        self.0.resize(slots.div_ceil(64), u64::MAX);
+    }
+
+    /// Adds a slot.
+    pub(crate) fn insert(&mut self, slot: SlotId) {
+        let word = usize::from(slot.0 / 64);
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.0.get_mut(word) {
+            *bits |= 1 << (slot.0 % 64);
+        }
+    }
+
+    /// Whether a slot is in it.
+    pub(crate) fn contains(&self, slot: SlotId) -> bool {
+        self.0.get(usize::from(slot.0 / 64)).is_some_and(|bits| bits >> (slot.0 % 64) & 1 == 1)
+    }
+
+    /// Whether the two share a slot.
+    pub(crate) fn intersects(&self, other: &SlotSet) -> bool {
+        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
+    }
+
+    /// Adds all of `other`; true when that changed something.
+    fn union_with(&mut self, other: &SlotSet) -> bool {
+        let before = self.clone();
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
+        *self != before
+    }
+
+    /// The slots, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = SlotId> + '_ {
+        self.0.iter().zip(0_u16..).flat_map(|(bits, word)| {
+            (0..64_u16).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| SlotId(word * 64 + bit))
+        })
+    }
+}
 
 /// The number of a relation of a type within a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +87,7 @@ pub(crate) struct Plan {
     by_name: HashMap<(TypeIx, RelationIx), NodeId>,
     conditions: HashMap<String, CompiledCondition>,
     types: HashSet<TypeIx>,
+    slots: Vec<Slot>,
     /// For each node, which gatherable nodes read it. Same length as `nodes`.
     readers: Vec<Vec<Reader>>,
 }
@@ -48,6 +115,14 @@ pub(crate) struct Node {
     pub(crate) leaf: bool,
     /// Whether the node can pass itself.
     pub(crate) recursive: bool,
+    /// Whether "nothing leads to the subject" may stand for false. Not below `but not` where a cycle in the data can leave the
+    /// node unknown: what is unknown there is no grant, and what is false is one.
+    pub(crate) prunable: bool,
+    /// Slots of which one must hold a tuple of the subject, or of a userset it belongs to, for the node to be true: those
+    /// that a path without `but not` can end in.
+    pub(crate) positive: SlotSet,
+    /// The same, and those that a path through `but not` can end in: all that an answer can depend on.
+    pub(crate) depends: SlotSet,
     /// See [`Plan::components`].
     components: Vec<Vec<NodeId>>,
 }
@@ -81,6 +156,7 @@ pub(crate) struct Gate {
 /// A kind of subject that a relation's tuples may name.
 #[derive(Debug)]
 pub(crate) struct Direct {
+    pub(crate) slot: SlotId,
     pub(crate) column: ColumnIx,
     pub(crate) subject_type: TypeIx,
     pub(crate) part: Part,
@@ -119,7 +195,7 @@ impl Plan {
                 }
             }
         }
-        let compiler = Compiler { state, by_name: &by_name };
+        let compiler = Compiler { state, by_name: &by_name, slots: RefCell::default() };
         let mut nodes: Vec<Node> = order
             .iter()
             .map(|&(t, r, ty, relation)| Node {
@@ -130,10 +206,14 @@ impl Plan {
                 passes: HashSet::new(),
                 gatherable: false,
                 recursive: false,
+                prunable: true,
+                positive: SlotSet::default(),
+                depends: SlotSet::default(),
                 components: Vec::new(),
             })
             .collect();
         derive(&mut nodes);
+        reach(&mut nodes);
         let conditions = model
             .conditions
             .iter()
@@ -141,7 +221,8 @@ impl Plan {
             .collect();
         let readers = readers(&nodes);
         let types = model.types.iter().filter_map(|t| state.type_ix(&t.name)).collect();
-        Plan { nodes, by_name, conditions, types, readers }
+        let slots = compiler.slots.into_inner();
+        Plan { nodes, by_name, conditions, types, slots, readers }
     }
 
     /// The node of a relation, when the model defines it.
@@ -168,6 +249,21 @@ impl Plan {
     /// The gatherable nodes that read `id`.
     pub(crate) fn readers(&self, id: NodeId) -> &[Reader] {
         self.readers.get(id.0 as usize).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many slots there are.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The slot itself.
+    pub(crate) fn slot(&self, id: SlotId) -> Option<Slot> {
+        self.slots.get(usize::from(id.0)).copied()
+    }
+
+    /// The slot of a column.
+    pub(crate) fn slot_of(&self, column: ColumnIx) -> Option<SlotId> {
+        self.slots.iter().zip(0_u16..).find(|(s, _)| s.column == column).map(|(_, i)| SlotId(i))
     }
 
     /// The compiled condition of that name.
@@ -201,6 +297,13 @@ impl Expr {
         found
     }
 
+    /// Whether a cycle in the data can leave it unknown where that matters, see [`Node::prunable`].
+    pub(crate) fn unsure(&self, plan: &Plan) -> bool {
+        let mut found = false;
+        walk(self, &mut |_| {}, &mut |n| found |= !plan.node(n).prunable);
+        found
+    }
+
     /// Every direct column that a union holds itself.
     pub(crate) fn each_direct<'a>(&'a self, visit: &mut dyn FnMut(&'a Direct)) {
         walk(self, visit, &mut |_| {});
@@ -210,6 +313,7 @@ impl Expr {
 struct Compiler<'a> {
     state: &'a StoreState,
     by_name: &'a HashMap<(TypeIx, RelationIx), NodeId>,
+    slots: RefCell<Vec<Slot>>,
 }
 
 impl Compiler<'_> {
@@ -267,7 +371,8 @@ impl Compiler<'_> {
             let key = ColumnKey { object_type: t, relation: r, subject_type, part: key_part };
             let Some(column) = self.state.column_ix(&key) else { continue };
             let at = directs.iter().position(|d| d.column == column).unwrap_or_else(|| {
-                directs.push(Direct { column, subject_type, part, gate: Gate::default() });
+                let slot = self.slot(Slot { column, subject_type, part });
+                directs.push(Direct { slot, column, subject_type, part, gate: Gate::default() });
                 directs.len() - 1
             });
             if let Some(direct) = directs.get_mut(at) {
@@ -278,6 +383,16 @@ impl Compiler<'_> {
             }
         }
         directs
+    }
+
+    /// Numbers a column. A store has fewer than 65,535 of them.
+    fn slot(&self, slot: Slot) -> SlotId {
+        let mut slots = self.slots.borrow_mut();
+        let at = slots.iter().position(|s| s.column == slot.column).unwrap_or_else(|| {
+            slots.push(slot);
+            slots.len() - 1
+        });
+        SlotId(u16::try_from(at).unwrap_or(u16::MAX))
     }
 
     fn arrows(&self, t: TypeIx, ty: &TypeDefinition, tupleset: &str, relation: &str) -> Vec<Arrow> {
@@ -375,9 +490,92 @@ fn derive(nodes: &mut [Node]) {
         node.subject_types = reached.into();
         node.leaf = matches!(&node.expr, Expr::Direct(d) if d.iter().all(|d| !matches!(d.part, Part::Userset(_))));
     }
+    guard(nodes);
     let passes: Vec<HashSet<NodeId>> = nodes.iter().map(|n| n.passes.clone()).collect();
     for node in nodes.iter_mut() {
         node.components = components(&node.passes, &passes);
+    }
+}
+
+/// Fills in [`Node::positive`] and [`Node::depends`]. A userset whose members can be gathered from the subject's side counts
+/// by its own tuples; another by whatever can make it true.
+fn reach(nodes: &mut [Node]) {
+    let positive = reached(nodes, false);
+    let depends = reached(nodes, true);
+    for ((node, positive), depends) in nodes.iter_mut().zip(positive).zip(depends) {
+        (node.positive, node.depends) = (positive, depends);
+    }
+}
+
+/// For each node, the slots that a path from it can end in; `subtracted` says whether paths through `but not` count.
+fn reached(nodes: &[Node], subtracted: bool) -> Vec<SlotSet> {
+    let mut sets: Vec<SlotSet> = Vec::new();
+    let mut edges: Vec<Vec<NodeId>> = Vec::new();
+    for node in nodes {
+        let (mut slots, mut next) = (SlotSet::default(), Vec::new());
+        ends(&node.expr, nodes, subtracted, &mut slots, &mut next);
+        sets.push(slots);
+        edges.push(next);
+    }
+    let mut changed = true;
+    while changed {
+        changed = false;
+        for (i, next) in edges.iter().enumerate() {
+            for n in next {
+                let other = sets.get(n.0 as usize).cloned().unwrap_or_default();
+                changed |= sets.get_mut(i).is_some_and(|own| own.union_with(&other));
+            }
+        }
+    }
+    sets
+}
+
+/// The slots that an expression reads itself, and the nodes that it asks.
+fn ends(expr: &Expr, nodes: &[Node], subtracted: bool, slots: &mut SlotSet, next: &mut Vec<NodeId>) {
+    match expr {
+        Expr::Direct(directs) => {
+            for direct in directs {
+                match direct.part {
+                    Part::Userset(n) if !nodes.get(n.0 as usize).is_some_and(|n| n.gatherable) => next.push(n),
+                    Part::Object | Part::Wildcard | Part::Userset(_) => slots.insert(direct.slot),
+                }
+            }
+        }
+        Expr::Computed(node) => next.push(*node),
+        Expr::Arrow(arrows) => next.extend(arrows.iter().map(|a| a.target)),
+        Expr::Union(children) | Expr::Intersection(children) => {
+            children.iter().for_each(|c| ends(c, nodes, subtracted, slots, next));
+        }
+        Expr::Exclusion(base, subtract) => {
+            ends(base, nodes, subtracted, slots, next);
+            if subtracted {
+                ends(subtract, nodes, subtracted, slots, next);
+            }
+        }
+    }
+}
+
+/// Finds the nodes that are not to be pruned, see [`Node::prunable`], nor gathered, for the same reason.
+fn guard(nodes: &mut [Node]) {
+    fn subtracted(expr: &Expr, found: &mut Vec<NodeId>) {
+        match expr {
+            Expr::Direct(_) | Expr::Computed(_) | Expr::Arrow(_) => {}
+            Expr::Union(children) | Expr::Intersection(children) => children.iter().for_each(|c| subtracted(c, found)),
+            Expr::Exclusion(base, subtract) => {
+                subtracted(base, found);
+                walk(subtract, &mut |_| {}, &mut |n| found.push(n));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    nodes.iter().for_each(|n| subtracted(&n.expr, &mut found));
+    let at = |n: &NodeId| nodes.get(n.0 as usize);
+    let below: HashSet<NodeId> = found.iter().filter_map(at).flat_map(|n| n.passes.iter().copied()).collect();
+    let recursive: HashSet<NodeId> =
+        (0_u32..).map(NodeId).zip(nodes.iter()).filter(|(_, n)| n.recursive).map(|(i, _)| i).collect();
+    for (id, node) in (0_u32..).map(NodeId).zip(nodes) {
+        node.prunable = !(below.contains(&id) && node.passes.iter().any(|n| recursive.contains(n)));
+        node.gatherable &= node.prunable;
     }
 }
 
