@@ -15,7 +15,6 @@ pub use http::routes as http_routes;
 /// The messages, the service and its client of `openfga.v1`, generated from `schema/openfga.proto`.
 #[expect(
     missing_docs,
-    clippy::enum_variant_names,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     clippy::too_many_lines,

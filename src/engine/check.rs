@@ -11,7 +11,7 @@ use super::plan::{Arrow, Direct, Expr, Gate, NodeId, Part, Slot, SlotId, SlotSet
 use super::small_map::SmallMap;
 use super::types::{Decision, QuestionError};
 use super::world::{FaultIx, Verdict, Who, World};
-use crate::index::{ColumnIx, Postings};
+use crate::index::{Column, ColumnIx, Postings};
 use crate::tuple::Ordinal;
 
 /// Memberships gathered for one subject before the search goes back to walking.
@@ -19,6 +19,9 @@ const GATHER_MAX: usize = 16_384;
 
 /// Usersets of a subject whose tuples are looked up beforehand; with more, each object's are met with the memberships.
 const OWN_USERSETS_MAX: usize = 32;
+
+/// Look-ups of tuplesets that are kept.
+const LED_TO_KEPT: usize = 8;
 
 /// What is known of a relation of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,8 @@ pub(crate) struct Checker<'w, 'a> {
     live: SlotSet,
     /// What was found in live slots. A live slot that is not here is asked from the object's side.
     own: Vec<(SlotId, Own<'a>)>,
+    /// The places that tuplesets led to last.
+    led_to: [Option<(ColumnIx, Ordinal, Postings<'a>)>; LED_TO_KEPT],
     pass: u32,
     /// Whether something was settled in this pass after something open was read.
     read_open: bool,
@@ -86,6 +91,7 @@ impl<'w, 'a> Checker<'w, 'a> {
             prepared: None,
             live: SlotSet::default(),
             own: Vec::new(),
+            led_to: [None; LED_TO_KEPT],
             pass: 0,
             read_open: false,
             settled_after: false,
@@ -133,7 +139,9 @@ impl<'w, 'a> Checker<'w, 'a> {
             (self.read_open, self.settled_after) = (false, false);
             match evaluate(self)? {
                 Value::Unknown | Value::UnknownFault(_) if self.settled_after => {}
-                value => return Ok(value),
+                value @ (Value::True | Value::False | Value::Unknown | Value::Fault(_) | Value::UnknownFault(_)) => {
+                    return Ok(value);
+                }
             }
         }
     }
@@ -352,7 +360,8 @@ impl<'w, 'a> Checker<'w, 'a> {
             }
             let stored = self.world.state.column(arrow.column);
             if arrow.gate.plain {
-                value = either(value, self.walk(&stored.subjects(object), arrow.target, depth)?);
+                let objects = self.led_to(arrow.column, stored, object);
+                value = either(value, self.walk(&objects, arrow.target, depth)?);
             }
             if value != Value::True {
                 value = either(value, self.guarded(arrow.column, &arrow.gate, arrow.target, object, depth)?);
@@ -362,6 +371,20 @@ impl<'w, 'a> Checker<'w, 'a> {
             }
         }
         Ok(value)
+    }
+
+    /// Where the tuples of a tupleset lead from an object. Several relations follow the same tupleset, one after the other.
+    fn led_to(&mut self, ix: ColumnIx, column: &'a Column, object: Ordinal) -> Postings<'a> {
+        let place = (object.0 as usize ^ usize::from(ix.0)) % LED_TO_KEPT;
+        let Some(kept) = self.led_to.get_mut(place) else { return column.subjects(object) };
+        match kept {
+            Some((c, o, postings)) if *c == ix && *o == object => *postings,
+            Some(_) | None => {
+                let postings = column.subjects(object);
+                *kept = Some((ix, object, postings));
+                postings
+            }
+        }
     }
 
     /// Whether one tuple is there and counts.

@@ -1,30 +1,45 @@
-//! A map for the few entries of one question: a list that is searched as it is, and gets a hash index when it grows long.
+//! A map for the few entries of one question: a list, and a table of bytes that says where in it each key is; a hash map
+//! takes over when the list grows long.
 //!
-//! Most questions settle a handful of (relation, object) pairs. For those a scan of one cache line or two beats hashing, and
-//! nothing is allocated but the list.
+//! Most questions settle a handful of (relation, object) pairs. For those nothing is allocated but the list, and a look-up
+//! touches one line of the table and one of the list.
 
 use super::plan::NodeId;
 use crate::tuple::Ordinal;
 use hashbrown::HashMap;
 
-/// Longest list that is searched without an index.
-const SCAN_MAX: usize = 16;
+/// Places of the small table, a power of two.
+const PLACES: usize = 64;
+/// Longest list that the small table serves: three quarters of its places.
+const SMALL_MAX: usize = 48;
+/// Room that the list starts with.
+const ROOM: usize = 16;
+
+const _: () = assert!(SMALL_MAX < u8::MAX as usize && PLACES.is_power_of_two(), "places are bytes, chosen by six bits");
 
 /// See the file's head. Entries stay where they were put.
 pub(crate) struct SmallMap<V> {
     entries: Vec<(u64, V)>,
+    /// 0, or where in the list a key is, plus one.
+    places: [u8; PLACES],
     /// Where each key is; empty while the list is short.
     index: HashMap<u64, usize>,
 }
 
 impl<V> Default for SmallMap<V> {
     fn default() -> Self {
-        SmallMap { entries: Vec::new(), index: HashMap::new() }
+        SmallMap { entries: Vec::new(), places: [0; PLACES], index: HashMap::new() }
     }
 }
 
 fn key(node: NodeId, object: Ordinal) -> u64 {
     u64::from(node.0) << 32 | u64::from(object.0)
+}
+
+/// The places at which a key may be, in the order to try.
+fn places(key: u64) -> impl Iterator<Item = usize> {
+    let start = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize;
+    (0..PLACES).map(move |step| (start + step) & (PLACES - 1))
 }
 
 impl<V> SmallMap<V> {
@@ -33,19 +48,19 @@ impl<V> SmallMap<V> {
         self.entries.len()
     }
 
-    /// Whether there are none.
-    #[expect(dead_code)]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// Where a pair is.
     pub(crate) fn find(&self, node: NodeId, object: Ordinal) -> Option<usize> {
         let key = key(node, object);
-        if self.entries.len() <= SCAN_MAX {
-            return self.entries.iter().position(|(k, _)| *k == key);
+        if self.entries.len() > SMALL_MAX {
+            return self.index.get(&key).copied();
         }
-        self.index.get(&key).copied()
+        for place in places(key) {
+            let at = usize::from(*self.places.get(place)?).checked_sub(1)?;
+            if self.entries.get(at)?.0 == key {
+                return Some(at);
+            }
+        }
+        None
     }
 
     /// The value of a pair.
@@ -60,14 +75,23 @@ impl<V> SmallMap<V> {
 
     /// Adds a pair that is not there, and says where it is.
     pub(crate) fn push(&mut self, node: NodeId, object: Ordinal, value: V) -> usize {
-        let place = self.entries.len();
-        self.entries.push((key(node, object), value));
-        if self.entries.len() > SCAN_MAX {
-            let from = if self.index.is_empty() { 0 } else { place };
-            let new = self.entries.iter().enumerate().skip(from).map(|(at, (k, _))| (*k, at));
-            self.index.extend(new);
+        let at = self.entries.len();
+        if at == 0 {
+            self.entries.reserve(ROOM);
         }
-        place
+        let key = key(node, object);
+        self.entries.push((key, value));
+        if at < SMALL_MAX {
+            let free = places(key).find(|place| self.places.get(*place) == Some(&0));
+            if let Some(place) = free.and_then(|place| self.places.get_mut(place)) {
+                *place = u8::try_from(at + 1).unwrap_or(u8::MAX);
+            }
+        } else if at == SMALL_MAX {
+            self.index = self.entries.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
+        } else {
+            self.index.insert(key, at);
+        }
+        at
     }
 
     /// Every pair with its value, in the order of adding.
