@@ -10,7 +10,8 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-fn lines(path: &Path) -> Vec<Value> {
+/// The JSON values of a compressed file, one a line.
+pub(crate) fn lines(path: &Path) -> Vec<Value> {
     let reader: Box<dyn Read> = Box::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
     BufReader::new(reader).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
@@ -116,4 +117,21 @@ fn kubernetes_documents() {
     let Some(folder) = shared("data/k8s-docs") else { return };
     let tuples = lines(&folder.join("tuples.jsonl.zst"));
     assert!(world(&folder, &folder.join("model.fga"), &tuples, "") > 1_500);
+}
+
+/// The tuples come from the generator; the answers are known.
+#[test]
+fn scale_of_a_hundred_thousand() {
+    let Some(folder) = shared("data/scale") else { return };
+    let out = ["--tuples", "1e5", "--seed", "1", "--out", "-"];
+    let made = std::process::Command::new("python3").arg(folder.join("generate.py")).args(out).output();
+    let Ok(made) = made else {
+        eprintln!("SKIPPED: there is no python3 to make the tuples");
+        return;
+    };
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let text = String::from_utf8(made.stdout).unwrap();
+    let tuples: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(tuples.len() > 99_000, "{} tuples", tuples.len());
+    assert!(world(&folder, &folder.join("../k8s-docs/model.fga"), &tuples, "n1e5_seed1.") > 1_000);
 }

@@ -15,5 +15,7 @@ mod crash;
 mod data;
 mod language;
 mod oracle;
+mod served;
+mod surface;
 mod tidy;
 mod world;
