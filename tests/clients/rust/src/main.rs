@@ -1,6 +1,8 @@
 //! The crate `openfga-client`, unmodified, over gRPC: every call. Usage: bailiwick-client-check http://127.0.0.1:PORT
 
 use openfga_client::client::*;
+use openfga_client::migration::{AuthorizationModelVersion, MigrationFn, TupleModelManager};
+use openfga_client::tonic::transport::Channel;
 use tokio_stream::StreamExt as _;
 
 type Failure = Box<dyn std::error::Error>;
@@ -24,6 +26,82 @@ fn model(store_id: &str) -> WriteAuthorizationModelRequest {
 
 fn key(user: &str, relation: &str, object: &str) -> TupleKey {
     TupleKey { user: user.into(), relation: relation.into(), object: object.into(), condition: None }
+}
+
+fn bare(tuple: &TupleKey) -> TupleKeyWithoutCondition {
+    TupleKeyWithoutCondition {
+        user: tuple.user.clone(),
+        relation: tuple.relation.clone(),
+        object: tuple.object.clone(),
+    }
+}
+
+/// What the client adds to the service: options of writes, pages, sweeping deletes.
+async fn helpers(fga: OpenFgaClient<Channel>) -> Result<(), Failure> {
+    let fga = fga.set_consistency(ConsistencyPreference::HigherConsistency).set_max_tuples_per_write(40);
+    assert_eq!(fga.consistency(), ConsistencyPreference::HigherConsistency);
+    let tuples: Vec<TupleKey> = (0..40).map(|n| key(&format!("user:{n}"), "owner", "document:many")).collect();
+    fga.write(tuples.clone(), None).await?;
+    assert!(fga.write(tuples.clone(), None).await.is_err());
+    fga.write_with_options(tuples.clone(), None, WriteOptions::new_idempotent()).await?;
+    fga.write(None, vec![bare(&tuples[0])]).await?;
+    assert!(fga.write(None, vec![bare(&tuples[0])]).await.is_err());
+    fga.write_with_options(None, vec![bare(&tuples[0])], WriteOptions::new_idempotent()).await?;
+    let of_object = ReadRequestTupleKey { object: "document:many".into(), ..Default::default() };
+    let page = fga.read(10, of_object.clone(), None).await?.into_inner();
+    assert!(page.tuples.len() == 10 && !page.continuation_token.is_empty());
+    assert_eq!(fga.read_all_pages(Some(of_object), 10, 10).await?.len(), 39);
+    let checks = tuples.iter().take(20).enumerate().map(|(n, tuple)| BatchCheckItem {
+        tuple_key: Some(CheckRequestTupleKey {
+            user: tuple.user.clone(),
+            relation: "viewer".into(),
+            object: tuple.object.clone(),
+        }),
+        correlation_id: n.to_string(),
+        ..Default::default()
+    });
+    assert_eq!(fga.batch_check(checks).await?.len(), 20);
+    let asked = ExpandRequestTupleKey { relation: "owner".into(), object: "document:many".into() };
+    assert!(fga.expand(asked, None).await?.is_some());
+    assert!(fga.exists_relation_to("document:many").await?);
+    fga.delete_relations_to_object("document:many").await?;
+    assert!(!fga.exists_relation_to("document:many").await?);
+    Ok(())
+}
+
+/// The client's own manager of models, which keeps its state in tuples.
+async fn migrations(mut raw: OpenFgaServiceClient<Channel>) -> Result<(), Failure> {
+    let name = format!("migrated-{}", std::process::id());
+    let text = r#"{"schema_version": "1.1", "type_definitions": [
+        {"type": "auth_model_id"},
+        {"type": "model_version",
+         "relations": {"openfga_id": {"this": {}}, "exists": {"this": {}}},
+         "metadata": {"relations": {
+            "openfga_id": {"directly_related_user_types": [{"type": "auth_model_id"}]},
+            "exists": {"directly_related_user_types": [{"type": "auth_model_id", "wildcard": {}}]}}}}]}"#;
+    for _ in 0..2 {
+        // The second run finds all done.
+        let mut manager = TupleModelManager::new(raw.clone(), &name, "check")
+            .add_model(
+                serde_json::from_str(text)?,
+                AuthorizationModelVersion::new(1, 0),
+                None::<MigrationFn<_, _>>,
+                None::<MigrationFn<_, _>>,
+            )
+            .add_model(
+                serde_json::from_str(text)?,
+                AuthorizationModelVersion::new(1, 1),
+                None::<MigrationFn<_, _>>,
+                None::<MigrationFn<_, _>>,
+            );
+        manager.migrate(()).await?;
+        assert_eq!(manager.get_existing_versions().await?.len(), 2);
+        assert!(manager.get_authorization_model_id(AuthorizationModelVersion::new(1, 1)).await?.is_some());
+    }
+    let store = raw.get_store_by_name(&name).await?.ok_or("the store of the migration is not there")?;
+    assert_eq!(raw.get_or_create_store(&name).await?.id, store.id);
+    raw.delete_store(DeleteStoreRequest { store_id: store.id }).await?;
+    Ok(())
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -135,6 +213,8 @@ async fn main() -> Result<(), Failure> {
     raw.write_assertions(put).await?;
     let get = ReadAssertionsRequest { store_id: id.clone(), authorization_model_id: written };
     assert_eq!(raw.read_assertions(get).await?.into_inner().assertions.len(), 1);
+    helpers(fga).await?;
+    migrations(raw.clone()).await?;
     raw.delete_store(DeleteStoreRequest { store_id: id.clone() }).await?;
     assert!(raw.get_store(GetStoreRequest { store_id: id }).await.is_err());
     println!("openfga-client (Rust, gRPC): every call works");
