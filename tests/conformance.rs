@@ -21,7 +21,9 @@ pub(crate) fn shared(path: &str) -> Option<PathBuf> {
 
 pub(crate) fn json_of(yaml: &Yaml<'_>) -> Value {
     if let Some(map) = yaml.as_mapping() {
-        return map.iter().map(|(k, v)| (k.as_str().unwrap().to_owned(), json_of(v))).collect();
+        // `true:` is a boolean to YAML, also as a key.
+        let key = |k: &Yaml<'_>| k.as_bool().map_or_else(|| k.as_str().unwrap().to_owned(), |b| b.to_string());
+        return map.iter().map(|(k, v)| (key(k), json_of(v))).collect();
     }
     if let Some(list) = yaml.as_sequence() {
         return list.iter().map(json_of).collect();

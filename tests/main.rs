@@ -10,12 +10,15 @@
 )]
 
 mod agree;
+mod cases;
 mod conformance;
 mod crash;
 mod data;
 mod language;
 mod oracle;
 mod served;
+mod stored;
+mod story;
 mod surface;
 mod tidy;
 mod world;

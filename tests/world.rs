@@ -5,14 +5,18 @@ use crate::oracle::Value;
 use bailiwick::model::*;
 use bailiwick::tuple::*;
 use proptest::prelude::*;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::fmt;
 
 /// The object types that have relations.
-pub(crate) const TYPES: [&str; 3] = ["group", "folder", "document"];
+pub(crate) const TYPES: [&str; 4] = ["group", "folder", "document", "section"];
 /// Their relations, besides `parent`.
 pub(crate) const RELATIONS: [&str; 3] = ["r0", "r1", "r2"];
 const IDS: u8 = 4;
+/// Objects that a world has, and relations besides `parent`.
+const OBJECTS: u8 = 16;
+const PLACES: usize = 12;
 
 #[derive(Clone, Debug)]
 enum Raw {
@@ -66,9 +70,10 @@ fn raw() -> impl Strategy<Value = Raw> {
 
 /// A strategy for worlds.
 pub(crate) fn world() -> impl Strategy<Value = RawWorld> {
-    let tuples = |max| prop::collection::vec((0..12u8, 0..6u8, 0..8u8, 0..12u8, 0..12u8, 0..6u8), 0..max);
-    let models = (prop::collection::vec(raw(), 9), prop::collection::vec(prop::collection::vec(0..17u8, 0..4), 9));
-    let rest = (prop::option::of((0..9u8, 1..4u8)), 0..8u8, any::<u8>());
+    let tuples = |max| prop::collection::vec((0..OBJECTS, 0..6u8, 0..8u8, 0..12u8, 0..12u8, 0..8u8), 0..max);
+    let models =
+        (prop::collection::vec(raw(), PLACES), prop::collection::vec(prop::collection::vec(0..24u8, 0..4), PLACES));
+    let rest = (prop::option::of((0..12u8, 1..4u8)), 0..12u8, any::<u8>());
     (models, tuples(50), tuples(6), tuples(6), rest).prop_map(
         |((rewrites, restrictions), stored, doomed, contextual, (dropped, context, extra))| RawWorld {
             rewrites,
@@ -97,8 +102,10 @@ fn restriction(choice: u8) -> SubjectType {
         3 => entry("user", SubjectKind::Wildcard, Some("small")),
         4 => entry("group", SubjectKind::Object, None),
         5 => entry("group", SubjectKind::Wildcard, None),
-        n @ 6..=14 => entry(TYPES[usize::from((n - 6) / 3)], userset(n), None),
-        n => entry(TYPES[usize::from(n % 3)], userset(n / 3), Some("small")),
+        6 => entry("user", SubjectKind::Object, Some("near")),
+        7 => entry("user", SubjectKind::Wildcard, Some("near")),
+        n @ 8..=19 => entry(TYPES[usize::from((n - 8) / 3)], userset(n), None),
+        n => entry(TYPES[usize::from(n % 4)], userset(n / 4), Some(if n % 2 == 0 { "small" } else { "near" })),
     }
 }
 
@@ -148,7 +155,7 @@ impl RawWorld {
         let mut types = vec![object_type("user", Vec::new())];
         for (t, name) in TYPES.iter().enumerate() {
             let mut parents = vec![entry(name, SubjectKind::Object, None)];
-            parents.push(entry(TYPES[(t + 1) % 3], SubjectKind::Object, (t == 1).then_some("small")));
+            parents.push(entry(TYPES[(t + 1) % 4], SubjectKind::Object, (t == 1).then_some("small")));
             let mut relations = vec![relation("parent", Rewrite::This, parents)];
             for (r, own) in RELATIONS.iter().enumerate() {
                 let rewrite = rewrite(&self.rewrites[t * 3 + r], u8::try_from(r).unwrap(), false);
@@ -172,7 +179,13 @@ impl RawWorld {
             parameters: vec![("x".into(), ParameterType::Int)],
             origin: Origin::default(),
         };
-        Model { schema_version: SchemaVersion::V1_1, types, conditions: vec![small] }
+        let near = ConditionDefinition {
+            name: "near".into(),
+            expression: "x < 5 && y == \"a\"".into(),
+            parameters: vec![("x".into(), ParameterType::Int), ("y".into(), ParameterType::String)],
+            origin: Origin::default(),
+        };
+        Model { schema_version: SchemaVersion::V1_1, types, conditions: vec![small, near] }
     }
 
     /// The world; `None` when the model is not valid.
@@ -201,17 +214,29 @@ impl RawWorld {
             tuples.filter(|t| seen.insert(t.key().to_string())).collect()
         };
         let contextual = make(&self.contextual);
-        let mut context = Context::new();
-        // One request in eight leaves the parameter out.
-        if self.context > 0 {
-            context.insert("x".into(), if self.context.is_multiple_of(2) { 1 } else { 9 }.into());
-        }
+        let context = request(self.context);
         Some(World { model, newest, stored, doomed, contextual, context, extra: self.extra })
     }
 }
 
 fn object(choice: u8) -> Object {
-    Object { object_type: TYPES[usize::from(choice / IDS % 3)].into(), id: (choice % IDS).to_string() }
+    Object { object_type: TYPES[usize::from(choice / IDS % 4)].into(), id: (choice % IDS).to_string() }
+}
+
+/// A request's context: mostly all that the conditions want, sometimes a part, or of a wrong type.
+fn request(choice: u8) -> Context {
+    let json = match choice {
+        0 => json!({}),
+        1 => json!({"x": 1}),
+        2 => json!({"y": "a"}),
+        3 => json!({"x": "one", "y": "a"}),
+        4 => json!({"x": 1, "y": 7}),
+        5 => json!({"x": "1", "y": "a", "z": true}), // a number as text is a number
+        6 | 7 => json!({"x": 9, "y": "a"}),
+        8 => json!({"x": 1, "y": "b"}),
+        _ => json!({"x": 1, "y": "a"}),
+    };
+    json.as_object().cloned().unwrap_or_default()
 }
 
 /// A tuple that the model admits; `None` when the relation takes none.
@@ -235,19 +260,18 @@ fn tuple(model: &Model, (o, r, restriction, subject, id, x): RawTuple) -> Option
         if x > 1 {
             context.insert("x".into(), if x % 2 == 0 { 1 } else { 9 }.into());
         }
+        if name == "near" && x > 3 {
+            context.insert("y".into(), if x % 3 == 0 { "b" } else { "a" }.into());
+        }
         TupleCondition { name: name.clone(), context }
     });
     Some(Tuple { object, relation: relation.into(), subject, condition })
 }
 
 impl World {
-    /// `x < 5`, the tuple's parameter before the request's.
+    /// What the conditions say, written down a second time: the tuple's parameters before the request's.
     pub(crate) fn decide(&self, condition: &TupleCondition) -> Value {
-        match condition.context.get("x").or_else(|| self.context.get("x")).and_then(serde_json::Value::as_i64) {
-            Some(x) if x < 5 => Value::True,
-            Some(_) => Value::False,
-            None => Value::Fault,
-        }
+        decide(&self.context, condition)
     }
 
     /// Who is asked about: every user, one that no tuple names, everybody, and a few objects and usersets.
@@ -255,40 +279,58 @@ impl World {
         let user = |id: &str| Subject::Object(Object { object_type: "user".into(), id: id.into() });
         let mut subjects: Vec<Subject> = ["0", "1", "2", "3", "nobody"].map(user).into();
         subjects.push(Subject::Wildcard { object_type: "user".into() });
-        subjects.push(Subject::Object(object(self.extra % 12)));
+        subjects.push(Subject::Object(object(self.extra % OBJECTS)));
         for step in 0..3 {
             let choice = self.extra.wrapping_add(step * 5);
-            let relation = RELATIONS[usize::from(choice / 12 % 3)].into();
-            subjects.push(Subject::Userset { object: object(choice % 12), relation });
+            let relation = RELATIONS[usize::from(choice / OBJECTS % 3)].into();
+            subjects.push(Subject::Userset { object: object(choice % OBJECTS), relation });
         }
         subjects
     }
 
     /// The kind of userset that ListUsers is asked for.
     pub(crate) fn userset_wanted(&self) -> (&'static str, Option<&'static str>) {
-        (TYPES[usize::from(self.extra % 3)], Some(RELATIONS[usize::from(self.extra / 3 % 3)]))
+        (TYPES[usize::from(self.extra % 4)], Some(RELATIONS[usize::from(self.extra / 4 % 3)]))
     }
 }
 
+/// What the conditions of random worlds say.
+pub(crate) fn decide(request: &Context, condition: &TupleCondition) -> Value {
+    let of = |key: &str| condition.context.get(key).or_else(|| request.get(key));
+    let number = |v: &serde_json::Value| v.as_i64().or_else(|| v.as_str()?.parse().ok());
+    let truth = |is: bool| if is { Value::True } else { Value::False };
+    match (condition.name.as_str(), of("x").and_then(number), of("y").and_then(serde_json::Value::as_str)) {
+        ("small", Some(x), _) => truth(x < 5),
+        ("near", Some(x), Some(y)) => truth(x < 5 && y == "a"),
+        _ => Value::Fault,
+    }
+}
+
+/// A tuple as a line of a case.
+fn line(tuple: &Tuple) -> String {
+    let condition = tuple.condition.as_ref().map(|c| format!(" with {} {}", c.name, json!(c.context)));
+    let text = format!("{} {} {}{}", tuple.object, tuple.relation, tuple.subject, condition.unwrap_or_default());
+    format!("  - '{text}'\n")
+}
+
+/// As a case for `tests/cases/`.
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (title, model) in [("model", &self.model), ("newest model", &self.newest)] {
-            writeln!(f, "{title}:\n{}", model.to_dsl())?;
+        let block = |text: &str| text.lines().map(|line| format!("  {line}\n")).collect::<String>();
+        write!(f, "model: |\n{}", block(&self.model.to_dsl()))?;
+        if self.newest != self.model {
+            write!(f, "then: |\n{}", block(&self.newest.to_dsl()))?;
         }
-        for (title, tuples) in [("stored", &self.stored), ("deleted", &self.doomed), ("contextual", &self.contextual)] {
-            writeln!(f, "{title}:")?;
-            for tuple in tuples {
-                let condition = tuple.condition.as_ref().map(|c| format!(" with {} {:?}", c.name, c.context));
-                writeln!(
-                    f,
-                    "  {} {} {}{}",
-                    tuple.object,
-                    tuple.relation,
-                    tuple.subject,
-                    condition.unwrap_or_default()
-                )?;
+        for (title, tuples) in [("tuples", &self.stored), ("given", &self.contextual)] {
+            if !tuples.is_empty() {
+                write!(f, "{title}:\n{}", tuples.iter().map(line).collect::<String>())?;
             }
         }
-        writeln!(f, "request context: {:?}", self.context)
+        writeln!(f, "context: {}", json!(self.context))?;
+        write!(
+            f,
+            "# written and deleted again:\n{}",
+            self.doomed.iter().map(|t| format!("#{}", line(t))).collect::<String>()
+        )
     }
 }
