@@ -16,6 +16,7 @@ mod crash;
 mod data;
 mod language;
 mod oracle;
+mod semantics;
 mod served;
 mod stored;
 mod story;

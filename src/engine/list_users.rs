@@ -108,7 +108,8 @@ impl<'a> Walk<'_, 'a> {
                 if !self.leads(place.0) || self.seen.insert(place, ()).is_some() {
                     continue;
                 }
-                if depth > self.world.limits.depth_max {
+                // One hop less than Check takes, as OpenFGA has it.
+                if depth >= self.world.limits.depth_max {
                     return Err(QuestionError::DepthExceeded { depth_max: self.world.limits.depth_max });
                 }
                 self.world.visit()?;

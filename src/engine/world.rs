@@ -83,6 +83,7 @@ impl<'a> World<'a> {
         for tuple in given.contextual_tuples {
             let refuse = |fault| QuestionError::ContextualTuple { tuple: tuple.to_string(), fault };
             let column = super::tuple_rules::column_of(state, model, tuple).map_err(refuse)?;
+            super::tuple_rules::check_context(plan, tuple).map_err(refuse)?;
             let key = state.column_key(column);
             let object = world.ordinal(key.object_type, &tuple.object.id);
             let subject = match &tuple.subject {
