@@ -13,6 +13,7 @@ mod agree;
 mod cases;
 mod conformance;
 mod crash;
+mod cves;
 mod data;
 mod language;
 mod oracle;
