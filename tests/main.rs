@@ -11,6 +11,7 @@
 
 mod agree;
 mod cases;
+mod concurrency;
 mod conformance;
 mod crash;
 mod cves;
