@@ -16,6 +16,7 @@ mod conformance;
 mod crash;
 mod cves;
 mod data;
+mod fuzz;
 mod language;
 mod oracle;
 mod semantics;

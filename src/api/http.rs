@@ -17,6 +17,9 @@ use std::collections::HashMap;
 /// The largest body taken; JSON is wordier than the gRPC message of the same bound.
 const BODY_BYTES_MAX: usize = 2 << 20;
 
+/// The longest text of the framework's own that is passed on.
+const REFUSAL_BYTES_MAX: usize = 4_096;
+
 type Parameters = HashMap<String, String>;
 
 fn respond(status: StatusCode, body: &Value) -> Response {
@@ -257,6 +260,19 @@ async fn wrong_method() -> Response {
     Problem::new(Code::Unimplemented, "Method Not Allowed").into_response()
 }
 
+/// What the framework refuses by itself (a path or query that is no text, a body that is too long) is said as all else is.
+async fn refused(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let response = next.run(request).await;
+    let told =
+        response.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if told || !response.status().is_client_error() {
+        return response;
+    }
+    let status = response.status();
+    let text = axum::body::to_bytes(response.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
+    respond(status, &json!({"code": Code::Validation.text(), "message": String::from_utf8_lossy(&text)}))
+}
+
 async fn request_id(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
     let mut response = next.run(request).await;
     if let Ok(id) = HeaderValue::from_str(&fresh_id().to_string()) {
@@ -286,6 +302,7 @@ pub fn routes(api: Api) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn(refused))
         .layer(axum::middleware::from_fn(request_id))
         .with_state(api)
 }
