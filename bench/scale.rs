@@ -26,6 +26,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Times each question is asked, so that the figures are of a warm process.
 const ROUNDS: usize = 20;
 
+/// Users whose widest list is asked for.
+const WIDE_USERS: usize = 100;
+
 fn lines(path: &Path) -> Vec<Value> {
     let reader = BufReader::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
     reader.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
@@ -124,6 +127,29 @@ fn lists(view: &View, cases: &[Value]) {
     );
 }
 
+/// Lists what everybody may read, 43 % of all documents, for users who were not asked about before.
+fn widest(view: &View, cases: &[Value]) {
+    let users: std::collections::BTreeSet<&str> = cases.iter().map(|c| text(c, "user")).collect();
+    let mut times = Vec::new();
+    let mut objects = 0;
+    for user in users.iter().take(WIDE_USERS) {
+        let subject = SubjectRef::parse(user).unwrap();
+        let query =
+            ListObjectsQuery { object_type: "document", relation: "can_read", subject, given: Given::default() };
+        let start = Instant::now();
+        let listed = view.list_objects(&query, &Limits::default()).unwrap();
+        times.push(start.elapsed().as_secs_f64() * 1e3);
+        objects = objects.max(listed.len());
+    }
+    let first = times.first().copied().unwrap_or_default();
+    times.sort_by(f64::total_cmp);
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    println!(
+        "can_read, to a set of up to {objects} documents: first asked {first:.2} ms, median of {} users {median:.2} ms",
+        times.len()
+    );
+}
+
 fn main() {
     let size = std::env::args().find(|a| a.starts_with("1e")).unwrap_or_else(|| "1e5".into());
     let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
@@ -161,4 +187,5 @@ fn main() {
     let rounds =
         std::env::args().find_map(|a| a.strip_prefix("--rounds=").map(|n| n.parse().unwrap())).unwrap_or(ROUNDS);
     checks(&view, &lines(&cases("checks")), rounds);
+    widest(&view, &lines(&cases("checks")));
 }
