@@ -12,6 +12,7 @@
 mod agree;
 mod cases;
 mod concurrency;
+mod conditions;
 mod conformance;
 mod crash;
 mod cves;

@@ -59,7 +59,7 @@ pub(super) fn from_json(value: &Value) -> Result<Model, JsonFault> {
         }
         let mut parameters = Vec::new();
         for (name, ty) in entries(condition.get("parameters")) {
-            parameters.push((name.clone(), parameter(ty, key)?));
+            parameters.push((name.clone(), parameter(ty, key, name, 0)?));
         }
         let origin = origin(condition.get("metadata"));
         let expression = text(condition, "expression").to_owned();
@@ -83,21 +83,25 @@ fn type_definition(ty: &Value) -> Result<TypeDefinition, JsonFault> {
         let at = format!("{name}#{relation}");
         let own = about.and_then(|a| a.get(relation));
         let allowed = own.and_then(|o| either(o, "directly_related_user_types", "directlyRelatedUserTypes"));
-        let subject_types = list(allowed).map(subject_type).collect();
+        let subject_types = list(allowed).map(|v| subject_type(v, &at)).collect::<Result<_, _>>()?;
         let rewrite = rewrite(value, &at, 0)?;
         relations.push(RelationDefinition { name: relation.clone(), rewrite, subject_types, origin: origin(own) });
     }
     Ok(TypeDefinition { name, relations, origin: origin(metadata) })
 }
 
-fn subject_type(value: &Value) -> SubjectType {
+fn subject_type(value: &Value, at: &str) -> Result<SubjectType, JsonFault> {
     let kind = match (text(value, "relation"), value.get("wildcard").filter(|w| !w.is_null())) {
-        (_, Some(_)) => SubjectKind::Wildcard,
+        ("", Some(_)) => SubjectKind::Wildcard,
+        (relation, Some(_)) => {
+            let name = text(value, "type");
+            return fault(at, format!("type restriction `{name}#{relation}` cannot be wildcard and userset at once"));
+        }
         ("", None) => SubjectKind::Object,
         (relation, None) => SubjectKind::Userset(relation.into()),
     };
     let condition = Some(text(value, "condition")).filter(|c| !c.is_empty()).map(str::to_owned);
-    SubjectType { object_type: text(value, "type").into(), kind, condition }
+    Ok(SubjectType { object_type: text(value, "type").into(), kind, condition })
 }
 
 fn rewrite(value: &Value, at: &str, depth: usize) -> Result<Rewrite, JsonFault> {
@@ -132,16 +136,20 @@ fn rewrite(value: &Value, at: &str, depth: usize) -> Result<Rewrite, JsonFault> 
     fault(at, "invalid userset rewrite definition")
 }
 
-fn parameter(value: &Value, condition: &str) -> Result<ParameterType, JsonFault> {
-    let name = either(value, "type_name", "typeName").and_then(Value::as_str).unwrap_or_default();
+fn parameter(value: &Value, condition: &str, parameter_name: &str, depth: usize) -> Result<ParameterType, JsonFault> {
+    let wrong = |why: String| {
+        let head = format!("failed to compile expression on condition '{condition}'");
+        fault(condition, format!("{head}: failed to decode parameter type for parameter '{parameter_name}': {why}"))
+    };
+    if depth > NESTING_MAX {
+        return wrong(format!("types are nested deeper than {NESTING_MAX}"));
+    }
+    let name = either(value, "type_name", "typeName").and_then(Value::as_str).unwrap_or("TYPE_NAME_UNSPECIFIED");
     let inner = || {
-        let mut inner = list(either(value, "generic_types", "genericTypes"));
-        match (inner.next(), inner.next()) {
-            (Some(one), None) => parameter(one, condition).map(Box::new),
-            _ => fault(
-                condition,
-                format!("failed to compile expression on condition '{condition}' - a container has one generic type"),
-            ),
+        let inner: Vec<&Value> = list(either(value, "generic_types", "genericTypes")).collect();
+        match inner.as_slice() {
+            [one] => parameter(one, condition, parameter_name, depth + 1).map(Box::new),
+            _ => wrong(format!("type `{name}` requires 1 generic types; found {}", inner.len())).map(Box::new),
         }
     };
     Ok(match name.strip_prefix("TYPE_NAME_").unwrap_or(name) {
@@ -156,12 +164,7 @@ fn parameter(value: &Value, condition: &str) -> Result<ParameterType, JsonFault>
         "IPADDRESS" => ParameterType::IpAddress,
         "MAP" => ParameterType::Map(inner()?),
         "LIST" => ParameterType::List(inner()?),
-        _ => {
-            return fault(
-                condition,
-                format!("failed to compile expression on condition '{condition}' - unknown parameter type `{name}`"),
-            );
-        }
+        _ => return wrong(format!("unknown condition parameter type `{name}`")),
     })
 }
 

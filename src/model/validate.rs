@@ -1,7 +1,11 @@
 //! The rules that a model must keep before a store takes it, with OpenFGA's texts (those of WriteAuthorizationModel).
+//!
+//! The order is OpenFGA's too, since only the first fault is told: names, then each relation in the order of names with
+//! all its rules, then conditions. So a client gets the text that it would get there.
 
-use super::ast::{Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition};
+use super::ast::{ConditionDefinition, Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition};
 use super::condition::CompiledCondition;
+use super::reach::{self, Reach};
 use std::collections::{HashMap, HashSet};
 
 /// Why a model is refused.
@@ -20,118 +24,172 @@ fn refuse<T>(reason: impl Into<String>) -> Result<T, ModelFault> {
 
 /// Checks every rule; the first that is broken is the answer.
 pub(super) fn validate(model: &Model) -> Result<(), ModelFault> {
-    let mut names = HashSet::new();
+    let types: HashMap<&str, &TypeDefinition> = model.types.iter().map(|t| (t.name.as_str(), t)).collect();
+    if types.len() < model.types.len() {
+        let reason = "an authorization model cannot contain duplicate types".into();
+        return Err(ModelFault { reason, duplicate_types: true });
+    }
+    names(model)?;
+    let conditions = model.conditions.iter().map(|c| c.name.as_str()).collect();
+    let rules = Rules { types, conditions, reach: Reach::of(model) };
+    let mut types: Vec<&TypeDefinition> = model.types.iter().collect();
+    types.sort_by_key(|ty| &ty.name);
+    for ty in types {
+        let of_type = OfType { ty, tuplesets: tuplesets(ty), loops: rules.reach.loops(ty), cycles: reach::cycles(ty) };
+        let mut relations: Vec<&RelationDefinition> = ty.relations.iter().collect();
+        relations.sort_by_key(|relation| &relation.name);
+        relations.into_iter().try_for_each(|relation| rules.relation(&of_type, relation))?;
+    }
+    model.conditions.iter().try_for_each(condition)
+}
+
+fn names(model: &Model) -> Result<(), ModelFault> {
     for ty in &model.types {
-        if ty.name.is_empty() {
+        let t = &ty.name;
+        if t.is_empty() {
             return refuse("the type name of a type definition cannot be an empty string");
         }
-        if matches!(ty.name.as_str(), "self" | "this") {
-            return refuse(format!("the definition of type '{}' is invalid", ty.name));
+        if matches!(t.as_str(), "self" | "this") {
+            return refuse(format!("the definition of type '{t}' is invalid"));
         }
-        if !names.insert(ty.name.as_str()) {
-            let reason = "an authorization model cannot contain duplicate types".into();
-            return Err(ModelFault { reason, duplicate_types: true });
-        }
-    }
-    let rules = Rules { model };
-    for ty in &model.types {
         for relation in &ty.relations {
-            rules.relation(ty, relation)?;
+            let r = &relation.name;
+            if r.is_empty() {
+                return refuse(format!("type '{t}' defines a relation with an empty string for a name"));
+            }
+            if matches!(r.as_str(), "self" | "this") {
+                return invalid(ty, relation, "self and this are reserved keywords");
+            }
         }
     }
-    for condition in &model.conditions {
-        if let Err(fault) = CompiledCondition::compile(condition) {
-            return refuse(format!("failed to compile expression on condition '{}' - {fault}", condition.name));
-        }
+    Ok(())
+}
+
+fn condition(definition: &ConditionDefinition) -> Result<(), ModelFault> {
+    match CompiledCondition::compile(definition) {
+        Ok(_) => Ok(()),
+        Err(fault) => refuse(format!("failed to compile expression on condition '{}': {fault}", definition.name)),
     }
-    for ty in &model.types {
-        for relation in &ty.relations {
-            rules.computed_cycle(ty, relation)?;
-        }
-    }
-    rules.entrypoints()
+}
+
+fn invalid<T>(ty: &TypeDefinition, relation: &RelationDefinition, why: &str) -> Result<T, ModelFault> {
+    let (t, r) = (&ty.name, &relation.name);
+    refuse(format!("the definition of relation '{r}' in object type '{t}' is invalid: {why}"))
 }
 
 struct Rules<'a> {
-    model: &'a Model,
+    types: HashMap<&'a str, &'a TypeDefinition>,
+    conditions: HashSet<&'a str>,
+    reach: Reach<'a>,
 }
 
-/// Calls `visit` for a rewrite and all inside it.
-fn each<'a>(
-    rewrite: &'a Rewrite,
-    visit: &mut dyn FnMut(&'a Rewrite) -> Result<(), ModelFault>,
-) -> Result<(), ModelFault> {
-    visit(rewrite)?;
-    match rewrite {
-        Rewrite::This | Rewrite::ComputedUserset { .. } | Rewrite::TupleToUserset { .. } => Ok(()),
-        Rewrite::Union(children) | Rewrite::Intersection(children) => children.iter().try_for_each(|c| each(c, visit)),
-        Rewrite::Exclusion { base, subtract } => {
-            each(base, visit)?;
-            each(subtract, visit)
+/// What is found once for all relations of a type.
+struct OfType<'a> {
+    ty: &'a TypeDefinition,
+    /// Relations after `from`.
+    tuplesets: HashSet<&'a str>,
+    loops: HashSet<&'a str>,
+    cycles: HashSet<&'a str>,
+}
+
+fn tuplesets(ty: &TypeDefinition) -> HashSet<&str> {
+    fn collect<'a>(rewrite: &'a Rewrite, found: &mut HashSet<&'a str>) {
+        match rewrite {
+            Rewrite::This | Rewrite::ComputedUserset { .. } => {}
+            Rewrite::TupleToUserset { tupleset, .. } => {
+                found.insert(tupleset);
+            }
+            Rewrite::Union(children) | Rewrite::Intersection(children) => {
+                children.iter().for_each(|child| collect(child, found));
+            }
+            Rewrite::Exclusion { base, subtract } => {
+                collect(base, found);
+                collect(subtract, found);
+            }
         }
+    }
+    let mut found = HashSet::new();
+    ty.relations.iter().for_each(|relation| collect(&relation.rewrite, &mut found));
+    found
+}
+
+fn contains_this(rewrite: &Rewrite) -> bool {
+    match rewrite {
+        Rewrite::This => true,
+        Rewrite::ComputedUserset { .. } | Rewrite::TupleToUserset { .. } => false,
+        Rewrite::Union(children) | Rewrite::Intersection(children) => children.iter().any(contains_this),
+        Rewrite::Exclusion { base, subtract } => contains_this(base) || contains_this(subtract),
     }
 }
 
-impl<'a> Rules<'a> {
-    fn relation(&self, ty: &TypeDefinition, relation: &RelationDefinition) -> Result<(), ModelFault> {
-        let (t, r) = (&ty.name, &relation.name);
-        if r.is_empty() {
-            return refuse(format!("type '{t}' defines a relation with an empty string for a name"));
+impl Rules<'_> {
+    fn relation(&self, of_type: &OfType<'_>, relation: &RelationDefinition) -> Result<(), ModelFault> {
+        let (ty, r) = (of_type.ty, relation.name.as_str());
+        self.rewrite(ty, relation, &relation.rewrite)?;
+        self.restrictions(of_type, relation)?;
+        if !self.reach.has(&ty.name, r) {
+            let why = if of_type.loops.contains(r) { "potential loop" } else { "no entrypoints defined" };
+            return invalid(ty, relation, why);
         }
-        if matches!(r.as_str(), "self" | "this") {
-            let why = "self and this are reserved keywords";
-            return refuse(format!("the definition of relation '{r}' in object type '{t}' is invalid: {why}"));
+        if of_type.cycles.contains(r) {
+            return invalid(ty, relation, "an authorization model cannot contain a cycle");
         }
-        let invalid = |why: &str| format!("the definition of relation '{r}' in object type '{t}' is invalid: {why}");
-        let mut assignable = false;
-        each(&relation.rewrite, &mut |rewrite| match rewrite {
-            Rewrite::This => {
-                assignable = true;
-                Ok(())
+        Ok(())
+    }
+
+    fn rewrite(&self, ty: &TypeDefinition, relation: &RelationDefinition, rewrite: &Rewrite) -> Result<(), ModelFault> {
+        let all = |children: &[Rewrite], what: &str| {
+            if children.len() < 2 {
+                return invalid(ty, relation, &format!("{what} has less than 2 children"));
             }
-            Rewrite::ComputedUserset { relation } if relation == r => {
-                refuse(invalid("invalid userset rewrite definition"))
+            children.iter().try_for_each(|child| self.rewrite(ty, relation, child))
+        };
+        match rewrite {
+            Rewrite::This => Ok(()),
+            Rewrite::ComputedUserset { relation: computed } if *computed == relation.name => {
+                invalid(ty, relation, "invalid userset rewrite definition")
             }
             Rewrite::ComputedUserset { relation } => defined(ty, relation),
             Rewrite::TupleToUserset { tupleset, relation } => self.arrow(ty, tupleset, relation),
-            Rewrite::Union(children) if children.len() < 2 => refuse(invalid("union has less than 2 children")),
-            Rewrite::Intersection(children) if children.len() < 2 => {
-                refuse(invalid("intersection has less than 2 children"))
+            Rewrite::Union(children) => all(children, "union"),
+            Rewrite::Intersection(children) => all(children, "intersection"),
+            Rewrite::Exclusion { base, subtract } => {
+                self.rewrite(ty, relation, base)?;
+                self.rewrite(ty, relation, subtract)
             }
-            Rewrite::Union(_) | Rewrite::Intersection(_) | Rewrite::Exclusion { .. } => Ok(()),
-        })?;
-        match (assignable, relation.subject_types.is_empty()) {
-            (true, true) => refuse(format!(
-                "the assignable relation '{r}' in object type '{t}' must contain at least one relation type"
-            )),
-            (false, false) => refuse(format!(
-                "the non-assignable relation '{r}' in object type '{t}' should not contain a relation type"
-            )),
-            (true, false) | (false, true) => self.restrictions(ty, relation),
         }
     }
 
-    fn restrictions(&self, ty: &TypeDefinition, relation: &RelationDefinition) -> Result<(), ModelFault> {
+    fn restrictions(&self, of_type: &OfType<'_>, relation: &RelationDefinition) -> Result<(), ModelFault> {
+        let (t, r) = (&of_type.ty.name, &relation.name);
+        match (contains_this(&relation.rewrite), relation.subject_types.is_empty()) {
+            (true, true) => {
+                let text = "must contain at least one relation type";
+                return refuse(format!("the assignable relation '{r}' in object type '{t}' {text}"));
+            }
+            (false, false) => {
+                let text = "should not contain a relation type";
+                return refuse(format!("the non-assignable relation '{r}' in object type '{t}' {text}"));
+            }
+            (true, false) | (false, true) => {}
+        }
+        let leads = of_type.tuplesets.contains(r.as_str());
         for subject in &relation.subject_types {
-            let known = self.model.object_type(&subject.object_type);
+            let known = self.types.get(subject.object_type.as_str());
+            // OpenFGA prints a wildcard as its type.
             let (text, fine) = match &subject.kind {
                 SubjectKind::Object => (subject.object_type.clone(), known.is_some()),
-                SubjectKind::Wildcard => (format!("{}:*", subject.object_type), known.is_some()),
-                SubjectKind::Userset(r) => {
-                    (format!("{}#{r}", subject.object_type), known.is_some_and(|t| t.relation(r).is_some()))
+                SubjectKind::Wildcard => (subject.object_type.clone(), known.is_some() && !leads),
+                SubjectKind::Userset(u) => {
+                    let has = known.is_some_and(|ty| ty.relation(u).is_some());
+                    (format!("{}#{u}", subject.object_type), has && !leads)
                 }
             };
-            let plain = subject.kind == SubjectKind::Object || !leads(ty, &relation.name);
-            if !fine || !plain {
-                return refuse(format!(
-                    "the relation type '{text}' on '{}' in object type '{}' is not valid",
-                    relation.name, ty.name
-                ));
+            if !fine {
+                return refuse(format!("the relation type '{text}' on '{r}' in object type '{t}' is not valid"));
             }
-            if let Some(condition) = &subject.condition
-                && self.model.condition(condition).is_none()
-            {
-                return refuse(format!("condition {condition} is undefined for relation {}", relation.name));
+            if let Some(condition) = subject.condition.as_deref().filter(|c| !self.conditions.contains(c)) {
+                return refuse(format!("condition {condition} is undefined for relation {r}"));
             }
         }
         Ok(())
@@ -146,93 +204,15 @@ impl<'a> Rules<'a> {
                 ty.name
             ));
         }
-        let has = |name: &str| self.model.object_type(name).is_some_and(|t| t.relation(relation).is_some());
+        let has = |name: &str| self.types.get(name).is_some_and(|t| t.relation(relation).is_some());
         if leading.subject_types.iter().any(|s| has(&s.object_type)) {
             return Ok(());
         }
-        let types: Vec<&str> = leading.subject_types.iter().map(|s| s.object_type.as_str()).collect();
+        let types: Vec<String> = leading.subject_types.iter().map(|s| format!("type:\"{}\"", s.object_type)).collect();
         refuse(format!(
-            "undefined relation: {relation} does not appear as a relation in any of the directly related user types {}",
-            types.join(", ")
+            "undefined relation: {relation} does not appear as a relation in any of the directly related user types [{}]",
+            types.join(" ")
         ))
-    }
-
-    /// Refuses relations of one object that are computed from each other in a ring.
-    fn computed_cycle(&self, ty: &'a TypeDefinition, relation: &'a RelationDefinition) -> Result<(), ModelFault> {
-        let mut seen = HashSet::new();
-        let mut stack = vec![relation];
-        while let Some(current) = stack.pop() {
-            each(&current.rewrite, &mut |rewrite| {
-                if let Rewrite::ComputedUserset { relation: next } = rewrite {
-                    if *next == relation.name {
-                        return refuse(format!(
-                            "the definition of relation '{}' in object type '{}' is invalid: an authorization model \
-                             cannot contain a cycle",
-                            relation.name, ty.name
-                        ));
-                    }
-                    if let Some(next) = ty.relation(next).filter(|n| seen.insert(n.name.as_str())) {
-                        stack.push(next);
-                    }
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Refuses relations that no tuple can ever grant.
-    fn entrypoints(&self) -> Result<(), ModelFault> {
-        let mut open: HashMap<(&str, &str), bool> = HashMap::new();
-        loop {
-            let before = open.len();
-            for ty in &self.model.types {
-                for relation in &ty.relations {
-                    if self.enters(ty, relation, &relation.rewrite, &open) {
-                        open.insert((ty.name.as_str(), relation.name.as_str()), true);
-                    }
-                }
-            }
-            if open.len() == before {
-                break;
-            }
-        }
-        for ty in &self.model.types {
-            for relation in &ty.relations {
-                if !open.contains_key(&(ty.name.as_str(), relation.name.as_str())) {
-                    return refuse(format!(
-                        "the definition of relation '{}' in object type '{}' is invalid: no entrypoints defined",
-                        relation.name, ty.name
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn enters(
-        &self,
-        ty: &TypeDefinition,
-        relation: &RelationDefinition,
-        rewrite: &Rewrite,
-        open: &HashMap<(&str, &str), bool>,
-    ) -> bool {
-        let has = |t: &str, r: &str| open.contains_key(&(t, r));
-        match rewrite {
-            Rewrite::This => relation.subject_types.iter().any(|s| match &s.kind {
-                SubjectKind::Object | SubjectKind::Wildcard => true,
-                SubjectKind::Userset(r) => has(&s.object_type, r),
-            }),
-            Rewrite::ComputedUserset { relation } => has(&ty.name, relation),
-            Rewrite::TupleToUserset { tupleset, relation } => ty
-                .relation(tupleset)
-                .is_some_and(|leading| leading.subject_types.iter().any(|s| has(&s.object_type, relation))),
-            Rewrite::Union(children) => children.iter().any(|c| self.enters(ty, relation, c, open)),
-            Rewrite::Intersection(children) => children.iter().all(|c| self.enters(ty, relation, c, open)),
-            Rewrite::Exclusion { base, subtract } => {
-                self.enters(ty, relation, base, open) && self.enters(ty, relation, subtract, open)
-            }
-        }
     }
 }
 
@@ -243,14 +223,5 @@ fn defined(ty: &TypeDefinition, relation: &str) -> Result<(), ModelFault> {
     refuse(format!("'{}#{relation}' relation is undefined", ty.name))
 }
 
-/// Whether a relation of the type is a tupleset.
-fn leads(ty: &TypeDefinition, relation: &str) -> bool {
-    let mut found = false;
-    for definition in &ty.relations {
-        let _ = each(&definition.rewrite, &mut |rewrite| {
-            found |= matches!(rewrite, Rewrite::TupleToUserset { tupleset, .. } if tupleset == relation);
-            Ok(())
-        });
-    }
-    found
-}
+#[cfg(test)]
+mod tests;
