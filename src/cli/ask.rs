@@ -1,8 +1,8 @@
 //! Questions and chores against a directory.
 
+use super::model::read_model;
 use super::{Failure, open, say, store};
 use bailiwick::engine::{CheckQuery, Consistency, Decision, Given, Limits, ListObjectsQuery, ListUsersQuery, View};
-use bailiwick::model::Model;
 use bailiwick::tuple::{Context, ObjectRef, SubjectRef, Tuple, TupleCondition, TupleKeyRef};
 use clap::Args;
 use std::io::{BufRead, BufReader, Read};
@@ -152,40 +152,6 @@ impl ListUsers {
         self.place.view()?.list_users(&query, &Limits::default())?.iter().for_each(say);
         Ok(ExitCode::SUCCESS)
     }
-}
-
-#[derive(Args)]
-pub(super) struct ModelFile {
-    /// The file: the modelling language, or JSON when its name ends in `.json`.
-    file: PathBuf,
-    /// Print JSON instead of the modelling language.
-    #[arg(long)]
-    json: bool,
-}
-
-impl ModelFile {
-    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let model = read_model(&self.file)?;
-        model.validate().map_err(|fault| Failure::Said(fault.reason))?;
-        if self.json {
-            say(model.to_json())
-        } else {
-            say(model.to_dsl())
-        }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-fn read_model(path: &Path) -> Result<Model, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|reason| Failure::File { path: path.to_owned(), reason })?;
-    if path.extension().is_some_and(|e| e == "json") {
-        let value = serde_json::from_str(&text).map_err(|e| Failure::Said(format!("{}: {e}", path.display())))?;
-        return Model::from_json(&value).map_err(|fault| Failure::Said(fault.to_string()));
-    }
-    Model::parse_dsl(&text).map_err(|errors| {
-        let lines: Vec<String> = errors.iter().map(|e| format!("{}:{e}", path.display())).collect();
-        Failure::Said(lines.join("\n"))
-    })
 }
 
 #[derive(Args)]

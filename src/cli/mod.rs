@@ -2,6 +2,7 @@
 
 mod ask;
 mod demo;
+mod model;
 mod serve;
 
 use bailiwick::engine::{Engine, OpenError};
@@ -36,8 +37,9 @@ enum Command {
     Verify(Directory),
     /// Print what the database holds and what it costs.
     Stats(Directory),
-    /// Check a model file and print it, as text or as JSON.
-    Model(ask::ModelFile),
+    /// Check a model, turn one form into another, or write one to a store.
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     /// Import tuples (JSON lines; gzip and zstd are recognised) into a store.
     Import(ask::Import),
     /// Print the tuples of a store as JSON lines.
@@ -120,7 +122,7 @@ pub(crate) fn run() -> ExitCode {
         Command::ListUsers(list) => list.run(),
         Command::Verify(directory) => ask::verify(&directory.data),
         Command::Stats(directory) => ask::stats(&directory.data),
-        Command::Model(file) => file.run(),
+        Command::Model(command) => command.run(),
         Command::Import(import) => import.run(),
         Command::Export(store) => store.export(),
         Command::Completions { shell } => {
