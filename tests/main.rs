@@ -22,6 +22,7 @@ mod language;
 mod oracle;
 mod semantics;
 mod served;
+mod storage;
 mod stored;
 mod story;
 mod surface;

@@ -19,18 +19,31 @@ pub(crate) enum Entry {
     Assertions { store: u32, model: u128, body: Vec<u8> },
     /// Tuples are deleted, then written.
     Tuples { store: u32, at: i64, deletes: Vec<Row>, writes: Vec<Row> },
+    /// Module records are set and removed, in this order.
+    Records { changes: Vec<RecordRow> },
 }
 
 impl Entry {
-    /// The number of the store it changes.
-    pub(crate) fn store(&self) -> u32 {
+    /// The number of the store it changes; module records belong to none.
+    pub(crate) fn store(&self) -> Option<u32> {
         match self {
             Entry::Create { store, .. }
             | Entry::Delete { store }
             | Entry::Model { store, .. }
             | Entry::Assertions { store, .. }
-            | Entry::Tuples { store, .. } => *store,
+            | Entry::Tuples { store, .. } => Some(*store),
+            Entry::Records { .. } => None,
         }
+    }
+}
+
+/// A module record in the log: module, key, and its value unless it is removed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RecordRow(pub(crate) String, pub(crate) Vec<u8>, pub(crate) Option<Vec<u8>>);
+
+impl From<super::RecordChange> for RecordRow {
+    fn from(change: super::RecordChange) -> RecordRow {
+        RecordRow(change.module.name().to_owned(), change.key, change.value)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reading a database back: from its tables (what a start does), and from its log (what `verify` compares with).
 
-use super::entry::Entry;
+use super::entry::{Entry, RecordRow};
 use super::state::{ApplyError, Sink, Snapshot, StoreEntry, TupleRow};
 use super::types::StoredModel;
 use crate::index::{ColumnKey, RelationIx, StoreState, SubjectPart, TypeIx};
@@ -8,6 +8,8 @@ use crate::model::Model;
 use crate::storage::{Fields, Key, Reading, StorageError, Table};
 use crate::tuple::{Context, ModelId, Revision, StoreId, Timestamp};
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// Reads the state from the tables.
@@ -115,11 +117,35 @@ fn dictionaries(reading: &Reading<'_>, store: u32, state: &mut StoreState) -> Re
     })
 }
 
+/// What the log gives: the state, and each module record's key with a hash of its value.
+pub(super) struct Replayed {
+    pub(super) snapshot: Snapshot,
+    pub(super) records: RecordHashes,
+}
+
+/// The keys of module records and the hashes of their values.
+pub(super) type RecordHashes = BTreeMap<Vec<u8>, u64>;
+
+fn hash(value: &[u8]) -> u64 {
+    foldhash::fast::FixedState::with_seed(2).hash_one(value)
+}
+
+/// The module records on disk.
+pub(super) fn record_hashes(reading: &Reading<'_>) -> Result<RecordHashes, StorageError> {
+    let mut records = RecordHashes::new();
+    reading.scan(&Key::of(Table::Records), None, |key, value| {
+        records.insert([&[Table::Records as u8][..], key.0].concat(), hash(value));
+        Ok(true)
+    })?;
+    Ok(records)
+}
+
 /// Applies the whole log to an empty state.
 ///
 /// # Errors
 /// An entry that cannot be read, or does not fit the state before it.
-pub(super) fn replay(reading: &Reading<'_>) -> Result<Snapshot, ApplyError> {
+pub(super) fn replay(reading: &Reading<'_>) -> Result<Replayed, ApplyError> {
+    let mut records = RecordHashes::new();
     let mut snapshot = Snapshot::default();
     let mut numbers: HashMap<u32, StoreId> = HashMap::new();
     let mut fault = None;
@@ -131,7 +157,16 @@ pub(super) fn replay(reading: &Reading<'_>) -> Result<Snapshot, ApplyError> {
             if let Entry::Create { store, id, .. } = entry {
                 numbers.insert(*store, StoreId(ulid::Ulid(*id)));
             }
-            let id = numbers.get(&entry.store()).copied();
+            if let Entry::Records { changes } = entry {
+                for RecordRow(module, key, value) in changes {
+                    let key = super::records::prefix(module).tail(key).bytes().to_vec();
+                    match value {
+                        Some(value) => records.insert(key, hash(value)),
+                        None => records.remove(&key),
+                    };
+                }
+            }
+            let id = entry.store().and_then(|store| numbers.get(&store)).copied();
             if let Err(error) = snapshot.apply(id, entry, revision, &mut index, &mut Sink::default()) {
                 fault = Some(error);
                 return Ok(false);
@@ -141,5 +176,5 @@ pub(super) fn replay(reading: &Reading<'_>) -> Result<Snapshot, ApplyError> {
         Ok(true)
     });
     scanned?;
-    fault.map_or(Ok(snapshot), Err)
+    fault.map_or(Ok(Replayed { snapshot, records }), Err)
 }

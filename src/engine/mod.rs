@@ -11,6 +11,7 @@ mod list_users;
 mod load;
 mod plan;
 mod read;
+mod records;
 mod small_map;
 mod state;
 mod stats;
@@ -22,6 +23,10 @@ mod writer;
 
 pub use crate::storage::OpenError;
 pub use list_objects::ListedObjects;
+pub use records::{
+    MODULE_NAME_BYTES_MAX, Module, RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, RECORDS_PER_PAGE_MAX,
+    RECORDS_PER_WRITE_MAX, Record, RecordChange, Records,
+};
 pub use stats::{Stats, StoreStats, VerifyReport};
 pub use types::{
     Assertions, At, Change, CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits,
@@ -192,6 +197,7 @@ impl Engine {
         for tuple in &query.writes {
             view.allows(tuple).map_err(|fault| WriteError::Tuple { tuple: tuple.to_string(), fault })?;
         }
+        records::check(&query.records)?;
         self.submit(writer::Change::Tuples { store, query, at: now })
     }
 

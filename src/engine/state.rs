@@ -3,7 +3,7 @@
 //! INVARIANT: the rows written for an entry hold exactly what the entry did to the state. So the tables can be read back
 //! into the same state, and the log, applied from its beginning, gives it too; `verify` compares the three.
 
-use super::entry::{Entry, Row, subject_id};
+use super::entry::{Entry, RecordRow, Row, subject_id};
 use super::tuple_rules::column_at;
 use super::types::{Position, StoredModel};
 use crate::index::{ClassIx, ColumnIx, ColumnKey, IndexFull, StoreState, SubjectPart, TypeIx};
@@ -116,7 +116,17 @@ impl Snapshot {
             sink.batch.put(&Key::of(Table::Meta).u16(2), &self.next_store.to_be_bytes());
             return Ok(());
         }
-        let id = id.or_else(|| self.by_number(entry.store())).ok_or(ApplyError::Misfit)?;
+        if let Entry::Records { changes } = entry {
+            for RecordRow(module, key, value) in changes {
+                let at = super::records::prefix(module).tail(key);
+                match value {
+                    Some(value) => sink.batch.put(&at, value),
+                    None => sink.batch.delete(&at),
+                }
+            }
+            return Ok(());
+        }
+        let id = id.or_else(|| self.by_number(entry.store()?)).ok_or(ApplyError::Misfit)?;
         if let Entry::Delete { store } = entry {
             self.stores.remove_mut(&id);
             for table in PER_STORE {
@@ -126,7 +136,7 @@ impl Snapshot {
         }
         let store = self.store_mut(id).ok_or(ApplyError::Misfit)?;
         match entry {
-            Entry::Create { .. } | Entry::Delete { .. } => Err(ApplyError::Misfit),
+            Entry::Create { .. } | Entry::Delete { .. } | Entry::Records { .. } => Err(ApplyError::Misfit),
             Entry::Model { id, model, .. } => store.add_model(*id, model, revision, sink),
             Entry::Assertions { model, body, .. } => {
                 store.assertions.insert(ModelId(ulid::Ulid(*model)), body.as_slice().into());

@@ -99,7 +99,13 @@ impl Engine {
             Err(what) => differences.push(format!("the tables cannot be read: {what}")),
         }
         match load::replay(&reading) {
-            Ok(log) => compare("the log", &live, &log, &mut differences),
+            Ok(log) => {
+                compare("the log", &live, &log.snapshot, &mut differences);
+                let stored = load::record_hashes(&reading).map_err(|_| QuestionError::Storage)?;
+                if stored != log.records {
+                    differences.push("the log gives other module records than the tables".to_owned());
+                }
+            }
             Err(error) => differences.push(format!("the log cannot be replayed: {error}")),
         }
         let tuples = live.stores().map(|s| s.index.tuple_count()).sum();

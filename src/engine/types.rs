@@ -154,6 +154,8 @@ pub struct WriteQuery {
     pub on_duplicate: OnDuplicate,
     /// For deletes that do not exist.
     pub on_missing: OnMissing,
+    /// Module records to change in the same batch: they are there if and only if the tuples' changes are.
+    pub records: Vec<super::RecordChange>,
 }
 
 /// A tuple as it is stored.

@@ -27,6 +27,7 @@ pub(super) enum Change {
     Model { store: StoreId, id: ModelId, model: Box<Model> },
     Assertions { store: StoreId, model: ModelId, body: Vec<u8> },
     Tuples { store: StoreId, query: WriteQuery, at: Timestamp },
+    Records { changes: Vec<super::RecordChange> },
 }
 
 /// A waiting request.
@@ -106,7 +107,7 @@ impl Group<'_> {
                 None => Ok(()),
                 Some(store) => {
                     let store = store.number;
-                    self.apply(id, Entry::Delete { store })
+                    self.apply(Some(id), Entry::Delete { store })
                 }
             },
             Change::Model { store, id, model } => {
@@ -114,13 +115,18 @@ impl Group<'_> {
                 if self.state.store(store).is_some_and(|s| s.model(id).is_some()) {
                     return Err(WriteError::IdTaken { id: id.to_string() });
                 }
-                self.apply(store, Entry::Model { store: number, id: id.0.0, model: *model })
+                self.apply(Some(store), Entry::Model { store: number, id: id.0.0, model: *model })
             }
             Change::Assertions { store, model, body } => {
                 let number = self.number(store)?;
-                self.apply(store, Entry::Assertions { store: number, model: model.0.0, body })
+                self.apply(Some(store), Entry::Assertions { store: number, model: model.0.0, body })
             }
-            Change::Tuples { store, query, at } => self.tuples(store, &query, at),
+            Change::Tuples { store, mut query, at } => {
+                let records = std::mem::take(&mut query.records);
+                self.tuples(store, &query, at)?;
+                self.records(records)
+            }
+            Change::Records { changes } => self.records(changes),
         }
     }
 
@@ -135,7 +141,7 @@ impl Group<'_> {
 
     fn create(&mut self, id: StoreId, name: String, at: Timestamp, listed: bool) -> Result<(), WriteError> {
         let store = self.state.next_store;
-        self.apply(id, Entry::Create { store, id: id.0.0, name, at: at.0, listed })
+        self.apply(Some(id), Entry::Create { store, id: id.0.0, name, at: at.0, listed })
     }
 
     fn tuples(&mut self, store: StoreId, query: &WriteQuery, at: Timestamp) -> Result<(), WriteError> {
@@ -182,11 +188,19 @@ impl Group<'_> {
             return Ok(());
         }
         let number = state.number;
-        self.apply(store, Entry::Tuples { store: number, at: at.0, deletes, writes })
+        self.apply(Some(store), Entry::Tuples { store: number, at: at.0, deletes, writes })
     }
 
-    fn apply(&mut self, id: StoreId, entry: Entry) -> Result<(), WriteError> {
-        let done = self.state.apply(Some(id), &entry, self.revision, &mut self.index, &mut self.sink);
+    fn records(&mut self, changes: Vec<super::RecordChange>) -> Result<(), WriteError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let changes = changes.into_iter().map(Into::into).collect();
+        self.apply(None, Entry::Records { changes })
+    }
+
+    fn apply(&mut self, id: Option<StoreId>, entry: Entry) -> Result<(), WriteError> {
+        let done = self.state.apply(id, &entry, self.revision, &mut self.index, &mut self.sink);
         self.entries.push(entry);
         done.map_err(|error| {
             self.broken = true;
@@ -214,8 +228,8 @@ impl Group<'_> {
         self.sink.batch.put(&Key::of(Table::Log).u64(self.revision.0), &log);
         self.sink.batch.put(&Key::of(Table::Meta).u16(1), &self.revision.0.to_be_bytes());
         for entry in &self.entries {
-            if matches!(entry, Entry::Tuples { .. }) {
-                let key = Key::of(Table::LogByStore).u32(entry.store()).u64(self.revision.0);
+            if let Entry::Tuples { store, .. } = entry {
+                let key = Key::of(Table::LogByStore).u32(*store).u64(self.revision.0);
                 self.sink.batch.put(&key, &[]);
             }
         }

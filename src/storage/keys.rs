@@ -30,9 +30,11 @@ pub enum Table {
     Models = b'M',
     /// store, model -> assertions.
     Assertions = b'a',
+    /// length and name of a module, its key -> its value.
+    Records = b'P',
 }
 
-/// A key under construction. 64 bytes hold every key of every table.
+/// A key under construction.
 #[derive(Clone, Debug)]
 pub struct Key(Vec<u8>);
 
@@ -70,6 +72,23 @@ impl Key {
     #[must_use]
     pub fn u128(mut self, n: u128) -> Key {
         self.0.extend_from_slice(&n.to_be_bytes());
+        self
+    }
+
+    /// Appends a text of at most 255 bytes with its length before it, so that no text is the beginning of another.
+    #[must_use]
+    pub fn text_with_len(mut self, text: &str) -> Key {
+        let text = text.as_bytes();
+        let len = u8::try_from(text.len()).unwrap_or(u8::MAX);
+        self.0.push(len);
+        self.0.extend_from_slice(text.get(..usize::from(len)).unwrap_or(text));
+        self
+    }
+
+    /// Appends bytes; they end the key.
+    #[must_use]
+    pub fn tail(mut self, bytes: &[u8]) -> Key {
+        self.0.extend_from_slice(bytes);
         self
     }
 
