@@ -10,6 +10,7 @@
 )]
 
 mod agree;
+mod bulk;
 mod cases;
 mod concurrency;
 mod conditions;

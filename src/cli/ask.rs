@@ -2,7 +2,10 @@
 
 use super::model::read_model;
 use super::{Failure, open, say, store};
-use bailiwick::engine::{CheckQuery, Consistency, Decision, Given, Limits, ListObjectsQuery, ListUsersQuery, View};
+use bailiwick::engine::{
+    BulkFormat, CheckQuery, Compression, Consistency, Decision, ExportQuery, Given, Limits, ListObjectsQuery,
+    ListUsersQuery, View,
+};
 use bailiwick::tuple::{Context, ObjectRef, SubjectRef, Tuple, TupleCondition, TupleKeyRef};
 use clap::Args;
 use std::io::{BufRead, BufReader, Read};
@@ -32,16 +35,8 @@ impl InStore {
     pub(super) fn export(&self) -> Result<ExitCode, Failure> {
         let engine = open(&self.data)?;
         let store = store(&engine, self.store.as_deref())?;
-        engine.export(store, |stored| {
-            let t = stored.tuple;
-            let mut line = serde_json::json!({
-                "user": t.subject.to_string(), "relation": t.relation, "object": t.object.to_string()});
-            if let (Some(c), Some(map)) = (t.condition, line.as_object_mut()) {
-                map.insert("condition".into(), serde_json::json!({"name": c.name, "context": c.context}));
-            }
-            say(line);
-            true
-        })?;
+        let query = ExportQuery { store, format: BulkFormat::JsonLines, compression: Compression::None };
+        engine.export(&query, |_| std::io::stdout()).map_err(|error| Failure::Said(error.to_string()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -3,6 +3,7 @@
 //! [`Engine`] is the handle: it pins a snapshot and a plan, and calls the question. Everything here is synchronous and
 //! knows neither time nor randomness except as arguments.
 
+mod bulk;
 mod check;
 mod entry;
 mod expand;
@@ -22,6 +23,11 @@ mod world;
 mod writer;
 
 pub use crate::storage::OpenError;
+pub use bulk::{
+    BAD_LINES_TOLD_MAX, BadLine, BulkFormat, CHUNK_BYTES_MAX, CHUNK_LINES_DEFAULT, CHUNK_LINES_MAX, CONTEXT_BYTES_MAX,
+    Compression, ExportError, ExportQuery, IMPORT_ID_BYTES_MAX, ImportError, ImportProgress, ImportQuery, ImportReport,
+    ImportStop, LINE_BYTES_MAX, LineFault, OnBadLine, SourceFault,
+};
 pub use list_objects::ListedObjects;
 pub use records::{
     MODULE_NAME_BYTES_MAX, Module, RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, RECORDS_PER_PAGE_MAX,
@@ -154,6 +160,12 @@ impl Engine {
     }
 
     fn submit(&self, change: writer::Change) -> Result<At<()>, WriteError> {
+        let at = self.submit_counted(change)?;
+        Ok(At { revision: at.revision, value: () })
+    }
+
+    /// Also answers how many tuples an import's chunk wrote.
+    fn submit_counted(&self, change: writer::Change) -> Result<At<u64>, WriteError> {
         let (reply, answer) = bounded(1);
         self.jobs.send(Job { change, reply }).map_err(|_| WriteError::Poisoned)?;
         answer.recv().map_err(|_| WriteError::Poisoned)?

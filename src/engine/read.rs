@@ -58,20 +58,6 @@ impl Engine {
         Ok(At { revision: snapshot.revision, value: changes })
     }
 
-    /// Hands every tuple of a store to `visit`, in the order they were written, from one reading.
-    pub fn export(&self, store: StoreId, mut visit: impl FnMut(StoredTuple) -> bool) -> Result<At<()>, QuestionError> {
-        let (reading, snapshot) = self.reading()?;
-        if let Some(entry) = snapshot.store(store) {
-            let prefix = Key::of(Table::BySequence).u32(entry.number);
-            let scanned = reading.scan(&prefix, None, |key, value| {
-                let row = TupleRow::by_sequence(key, value).ok_or(StorageError)?;
-                Ok(visit(stored(entry, &row).ok_or(StorageError)?))
-            });
-            scanned.map_err(|_| QuestionError::Storage)?;
-        }
-        Ok(At { revision: snapshot.revision, value: () })
-    }
-
     /// Pins what is on disk together with the published state that can name it.
     pub(super) fn reading(&self) -> Result<(Reading<'_>, Arc<Snapshot>), QuestionError> {
         loop {

@@ -1,6 +1,7 @@
 //! The one writer: takes all waiting requests, judges each against the state in which it will be, commits them together
 //! with one sync, publishes, acknowledges.
 
+use super::bulk::Stored;
 use super::entry::{Entry, Row, skips};
 use super::state::{ApplyError, Sink, Snapshot};
 use super::types::{OnMissing, QuestionError, WriteError, WriteQuery};
@@ -22,18 +23,46 @@ const GROUP_TUPLES_MAX: usize = 50_000;
 
 /// What a request wants changed.
 pub(super) enum Change {
-    Create { id: StoreId, name: String, at: Timestamp },
-    Delete { id: StoreId },
-    Model { store: StoreId, id: ModelId, model: Box<Model> },
-    Assertions { store: StoreId, model: ModelId, body: Vec<u8> },
-    Tuples { store: StoreId, query: WriteQuery, at: Timestamp },
-    Records { changes: Vec<super::RecordChange> },
+    Create {
+        id: StoreId,
+        name: String,
+        at: Timestamp,
+    },
+    Delete {
+        id: StoreId,
+    },
+    Model {
+        store: StoreId,
+        id: ModelId,
+        model: Box<Model>,
+    },
+    Assertions {
+        store: StoreId,
+        model: ModelId,
+        body: Vec<u8>,
+    },
+    Tuples {
+        store: StoreId,
+        query: WriteQuery,
+        at: Timestamp,
+    },
+    /// A chunk of an import; what exists is skipped. Shared, so that the import has it back when it is refused.
+    Import {
+        store: StoreId,
+        tuples: Arc<Vec<Tuple>>,
+        records: Vec<super::RecordChange>,
+        at: Timestamp,
+    },
+    Records {
+        changes: Vec<super::RecordChange>,
+    },
 }
 
 /// A waiting request.
 pub(super) struct Job {
     pub(super) change: Change,
-    pub(super) reply: Sender<Result<At<()>, WriteError>>,
+    /// Gets the number of tuples written.
+    pub(super) reply: Sender<Result<At<u64>, WriteError>>,
 }
 
 /// Runs until every handle is gone.
@@ -43,9 +72,15 @@ pub(super) fn run(inner: &Inner, jobs: &Receiver<Job>) {
         let mut tuples = 0;
         while group.len() < GROUP_MAX && tuples < GROUP_TUPLES_MAX {
             let Ok(job) = jobs.try_recv() else { break };
-            if let Change::Tuples { query, .. } = &job.change {
-                tuples += query.writes.len() + query.deletes.len();
-            }
+            tuples += match &job.change {
+                Change::Tuples { query, .. } => query.writes.len() + query.deletes.len(),
+                Change::Import { tuples, .. } => tuples.len(),
+                Change::Create { .. }
+                | Change::Delete { .. }
+                | Change::Model { .. }
+                | Change::Assertions { .. }
+                | Change::Records { .. } => 0,
+            };
             group.push(job);
         }
         serve(inner, group);
@@ -76,9 +111,9 @@ fn serve(inner: &Inner, group: Vec<Job>) {
     let outcome = group_state.commit(inner);
     for (reply, judged) in replies {
         let answer = match (&outcome, judged) {
-            (Ok(revision), Ok(())) => Ok(At { revision: *revision, value: () }),
+            (Ok(revision), Ok(written)) => Ok(At { revision: *revision, value: written }),
             (_, Err(refused)) => Err(refused),
-            (Err(failed), Ok(())) => Err(failed.clone()),
+            (Err(failed), Ok(_)) => Err(failed.clone()),
         };
         let _ = reply.send(answer); // likewise
     }
@@ -95,8 +130,9 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn judge(&mut self, change: Change) -> Result<(), WriteError> {
-        match change {
+    /// Judges a change, and applies it when it is good. Answers how many tuples an import wrote.
+    fn judge(&mut self, change: Change) -> Result<u64, WriteError> {
+        let done = match change {
             Change::Create { id, name, at } => {
                 if self.state.store(id).is_some() {
                     return Err(WriteError::IdTaken { id: id.to_string() });
@@ -123,11 +159,12 @@ impl Group<'_> {
             }
             Change::Tuples { store, mut query, at } => {
                 let records = std::mem::take(&mut query.records);
-                self.tuples(store, &query, at)?;
-                self.records(records)
+                self.tuples(store, &query, at).and_then(|()| self.records(records))
             }
             Change::Records { changes } => self.records(changes),
-        }
+            Change::Import { store, tuples, records, at } => return self.import(store, &tuples, records, at),
+        };
+        done.map(|()| 0)
     }
 
     /// The number of a store, which is made when it is not there: OpenFGA lets one write models to any id.
@@ -189,6 +226,34 @@ impl Group<'_> {
         }
         let number = state.number;
         self.apply(Some(store), Entry::Tuples { store: number, at: at.0, deletes, writes })
+    }
+
+    /// Writes a chunk of which no two tuples have the same key; answers how many were not there.
+    fn import(
+        &mut self,
+        store: StoreId,
+        tuples: &[Tuple],
+        records: Vec<super::RecordChange>,
+        at: Timestamp,
+    ) -> Result<u64, WriteError> {
+        let state = self.state.store(store).ok_or(QuestionError::StoreNotFound(store))?;
+        let mut writes = Vec::with_capacity(tuples.len());
+        for tuple in tuples {
+            match state.stored(tuple) {
+                None => writes.push(Row::from(tuple)),
+                Some(Stored::Same) => {}
+                Some(Stored::Differently) => {
+                    return Err(WriteError::ConditionDiffers { tuple: Box::new(tuple.clone()) });
+                }
+            }
+        }
+        let (store_number, written) = (state.number, writes.len() as u64);
+        if written > 0 {
+            let entry = Entry::Tuples { store: store_number, at: at.0, deletes: Vec::new(), writes };
+            self.apply(Some(store), entry)?;
+        }
+        self.records(records)?;
+        Ok(written)
     }
 
     fn records(&mut self, changes: Vec<super::RecordChange>) -> Result<(), WriteError> {
