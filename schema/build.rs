@@ -24,7 +24,7 @@ fn name_fields(message: &mut prost_types::DescriptorProto) {
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=schema");
-    let mut descriptors = protox::compile(["schema/openfga.proto"], ["schema"])?;
+    let mut descriptors = protox::compile(["schema/openfga.proto", "schema/bailiwick.proto"], ["schema"])?;
     for file in descriptors.file.iter_mut().filter(|f| f.package() == "openfga.v1") {
         file.message_type.iter_mut().for_each(name_fields);
     }

@@ -13,7 +13,7 @@ const RAW_CODE: &str = "bailiwick-raw-code";
 /// The largest message taken, as OpenFGA has it.
 const MESSAGE_BYTES_MAX: usize = 616_448;
 
-fn status(problem: Problem) -> Status {
+pub(super) fn status(problem: Problem) -> Status {
     let number = problem.code as i32;
     if number < 17 {
         return Status::new(Code::from_i32(number), problem.message);
@@ -164,8 +164,10 @@ pub async fn routes(api: Api) -> Result<tonic::service::Routes, tonic_reflection
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(super::DESCRIPTORS)
         .build_v1()?;
+    let own = super::bulk_grpc::service(api.clone());
     let service = OpenFgaServiceServer::new(api).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let routes = tonic::service::Routes::new(service).add_service(health_service).add_service(reflection);
+    let routes =
+        tonic::service::Routes::new(service).add_service(own).add_service(health_service).add_service(reflection);
     let router = routes
         .into_axum_router()
         .layer(axum::middleware::map_response(|response: axum::response::Response| async { raw(response) }));

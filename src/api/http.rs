@@ -299,6 +299,7 @@ pub fn routes(api: Api) -> Router {
         .route("/stores/{store}/authorization-models", post(write_model).get(read_models))
         .route("/stores/{store}/authorization-models/{id}", get(read_model))
         .route("/stores/{store}/assertions/{id}", put(write_assertions).get(read_assertions))
+        .merge(super::bulk_http::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

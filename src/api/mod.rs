@@ -1,5 +1,8 @@
 //! OpenFGA's surface: one set of calls on wire messages, served over gRPC and over HTTP/JSON.
 
+mod bulk;
+mod bulk_grpc;
+mod bulk_http;
 mod calls;
 mod convert;
 mod grpc;
@@ -22,6 +25,18 @@ pub use http::routes as http_routes;
 )]
 pub mod proto {
     tonic::include_proto!("openfga.v1");
+}
+
+/// The messages, the service and its client of `bailiwick.v1`, generated from `schema/bailiwick.proto`.
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::too_many_lines,
+    reason = "generated"
+)]
+pub mod own_proto {
+    tonic::include_proto!("bailiwick.v1");
 }
 
 /// The compiled descriptors of `schema/`, for reflection and for the JSON mapping.
