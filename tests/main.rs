@@ -11,6 +11,7 @@
 
 mod agree;
 mod bulk;
+mod bulk_cli;
 mod bulk_wire;
 mod cases;
 mod concurrency;

@@ -1,19 +1,11 @@
 //! Questions and chores against a directory.
 
-use super::model::read_model;
 use super::{Failure, open, say, store};
-use bailiwick::engine::{
-    BulkFormat, CheckQuery, Compression, Consistency, Decision, ExportQuery, Given, Limits, ListObjectsQuery,
-    ListUsersQuery, View,
-};
-use bailiwick::tuple::{Context, ObjectRef, SubjectRef, Tuple, TupleCondition, TupleKeyRef};
+use bailiwick::engine::{CheckQuery, Consistency, Decision, Given, Limits, ListObjectsQuery, ListUsersQuery, View};
+use bailiwick::tuple::{Context, ObjectRef, SubjectRef, TupleKeyRef};
 use clap::Args;
-use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// Tuples that are imported together, or not at all.
-const CHUNK_TUPLES: usize = 10_000;
 
 #[derive(Args)]
 pub(super) struct InStore {
@@ -30,14 +22,6 @@ impl InStore {
         let engine = open(&self.data)?;
         let store = store(&engine, self.store.as_deref())?;
         Ok(engine.view(store, None, Consistency::Latest)?)
-    }
-
-    pub(super) fn export(&self) -> Result<ExitCode, Failure> {
-        let engine = open(&self.data)?;
-        let store = store(&engine, self.store.as_deref())?;
-        let query = ExportQuery { store, format: BulkFormat::JsonLines, compression: Compression::None };
-        engine.export(&query, |_| std::io::stdout()).map_err(|error| Failure::Said(error.to_string()))?;
-        Ok(ExitCode::SUCCESS)
     }
 }
 
@@ -145,97 +129,6 @@ impl ListUsers {
             given: Given { contextual_tuples: &[], context: context.as_ref() },
         };
         self.place.view()?.list_users(&query, &Limits::default())?.iter().for_each(say);
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-#[derive(Args)]
-pub(super) struct Import {
-    /// The file; `-` is standard input.
-    file: PathBuf,
-    /// A model to write first; makes the store when there is none.
-    #[arg(long)]
-    model: Option<PathBuf>,
-    #[command(flatten)]
-    place: InStore,
-}
-
-/// The content, decompressed when its first bytes say so.
-fn reader(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
-    let fault = |reason| Failure::File { path: path.to_owned(), reason };
-    let raw: Box<dyn Read> = if path == Path::new("-") {
-        Box::new(std::io::stdin())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(fault)?)
-    };
-    let mut raw = BufReader::with_capacity(1 << 20, raw);
-    let head = raw.fill_buf().map_err(fault)?;
-    if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        let plain = zstd::Decoder::new(raw).map_err(fault)?;
-        return Ok(Box::new(BufReader::with_capacity(1 << 20, plain)));
-    }
-    if head.starts_with(&[0x1f, 0x8b]) {
-        return Ok(Box::new(BufReader::with_capacity(1 << 20, flate2::read::MultiGzDecoder::new(raw))));
-    }
-    Ok(Box::new(raw))
-}
-
-/// A line of a file of tuples.
-fn tuple(line: &str) -> Result<Tuple, String> {
-    #[derive(serde::Deserialize)]
-    struct Condition {
-        name: String,
-        #[serde(default)]
-        context: Context,
-    }
-    #[derive(serde::Deserialize)]
-    struct Line {
-        user: String,
-        relation: String,
-        object: String,
-        condition: Option<Condition>,
-    }
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    let key = TupleKeyRef::parse(&line.object, &line.relation, &line.user).map_err(|error| error.to_string())?;
-    let condition = line.condition.map(|c| TupleCondition { name: c.name, context: c.context });
-    Ok(Tuple { condition, ..key.to_tuple() })
-}
-
-impl Import {
-    pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let engine = bailiwick::Bailiwick::open(&self.place.data)?;
-        let now = bailiwick::wire::now;
-        if self.model.is_some() && engine.stores(None, None, 1).0.is_empty() {
-            let name = self.place.store.as_deref().unwrap_or("imported");
-            engine.create_store(bailiwick::tuple::StoreId(bailiwick::wire::fresh_id()), name, now())?;
-        }
-        let store = store(&engine, self.place.store.as_deref())?;
-        if let Some(model) = &self.model {
-            engine.write_model(store, bailiwick::tuple::ModelId(bailiwick::wire::fresh_id()), read_model(model)?)?;
-        }
-        let (mut chunk, mut total, mut number) = (Vec::with_capacity(CHUNK_TUPLES), 0, 0_u64);
-        let bar = indicatif::ProgressBar::new_spinner();
-        for line in reader(&self.file)?.lines() {
-            let line = line.map_err(|reason| Failure::File { path: self.file.clone(), reason })?;
-            number += 1;
-            if line.trim().is_empty() {
-                continue;
-            }
-            chunk.push(tuple(&line).map_err(|why| {
-                let file = self.file.display();
-                Failure::Said(format!("{file}:{number}: {why}; {total} tuples before it are imported"))
-            })?);
-            if chunk.len() == CHUNK_TUPLES {
-                total += chunk.len();
-                engine.import_chunk(store, None, std::mem::take(&mut chunk), now())?;
-                bar.set_message(format!("{total} tuples"));
-                bar.tick();
-            }
-        }
-        total += chunk.len();
-        let at = engine.import_chunk(store, None, chunk, now())?;
-        bar.finish_and_clear();
-        say(format!("{total} tuples imported into {store} at revision {}", at.revision.0));
         Ok(ExitCode::SUCCESS)
     }
 }

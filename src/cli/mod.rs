@@ -1,6 +1,8 @@
 //! One file per subcommand; this one reads the arguments.
 
 mod ask;
+mod bulk;
+mod bulk_remote;
 mod demo;
 mod model;
 mod serve;
@@ -40,10 +42,13 @@ enum Command {
     /// Check a model, turn one form into another, or write one to a store.
     #[command(subcommand)]
     Model(model::ModelCommand),
-    /// Import tuples (JSON lines; gzip and zstd are recognised) into a store.
-    Import(ask::Import),
-    /// Print the tuples of a store as JSON lines.
-    Export(ask::InStore),
+    /// Import tuples from JSON lines, JSON or CSV: exit code 0 all in, 1 bad lines left out, 2 stopped.
+    #[command(after_help = "Examples: bailiwick import --data ./data --model model.fga tuples.jsonl.zst\n          \
+                            bailiwick import --server 127.0.0.1:8081 --on-error skip tuples.csv")]
+    Import(Box<bulk::Import>),
+    /// Export the tuples of a store as JSON lines, JSON or CSV.
+    #[command(after_help = "Example: bailiwick export --data ./data --output tuples.csv.zst")]
+    Export(bulk::Export),
     /// Print a completion script for a shell.
     Completions {
         /// Which shell.
@@ -124,7 +129,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Stats(directory) => ask::stats(&directory.data),
         Command::Model(command) => command.run(),
         Command::Import(import) => import.run(),
-        Command::Export(store) => store.export(),
+        Command::Export(export) => export.run(),
         Command::Completions { shell } => {
             let mut command = <Cli as clap::CommandFactory>::command();
             clap_complete::generate(shell, &mut command, "bailiwick", &mut std::io::stdout());
