@@ -268,6 +268,7 @@ fn write(database: &Bailiwick, known: &mut Known, universe: &[Tuple], random: &m
         deletes: all(&mut deletes.iter()),
         on_duplicate: if lenient { OnDuplicate::Ignore } else { OnDuplicate::Error },
         on_missing: if lenient { OnMissing::Ignore } else { OnMissing::Error },
+        ..WriteQuery::default()
     };
     let answer = database.write(known.id, None, query, Timestamp(1));
     match answer {
