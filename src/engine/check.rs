@@ -206,18 +206,19 @@ impl<'w, 'a> Checker<'w, 'a> {
         if memberships.len() > OWN_USERSETS_MAX {
             return (true, None);
         }
-        let mut conditional = false;
         let mut lists = Vec::new();
         for (node, userset, hops) in memberships.iter() {
             if node == target {
+                if column.has_conditional() && !column.conditional_objects(userset).is_empty() {
+                    return (true, None); // the search walks from a tuple with a condition to the members
+                }
                 let objects = column.objects(userset);
-                conditional |= column.has_conditional() && !column.conditional_objects(userset).is_empty();
                 if !objects.is_empty() {
                     lists.push((objects, *hops));
                 }
             }
         }
-        (conditional || !lists.is_empty(), Some(Own::Usersets(lists)))
+        (!lists.is_empty(), Some(Own::Usersets(lists)))
     }
 
     fn own(&self, slot: SlotId) -> Option<&Own<'a>> {
