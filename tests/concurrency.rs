@@ -19,6 +19,9 @@ const WRITERS: u64 = 3;
 const READERS: u64 = 3;
 /// Snapshots kept, so that questions about an exact revision find some and miss some.
 const RETAINED: usize = 64;
+/// Writes that a round waits for, and views after which a reader waits no longer.
+const WRITES_PER_ROUND_MIN: u64 = 400;
+const VIEWS_PER_READER_MAX: usize = 20_000;
 /// Writes in one round, so that replaying has an end.
 const WRITES_PER_WRITER_MAX: u64 = 4_000;
 
@@ -114,6 +117,7 @@ struct Race<'a> {
     /// The newest revision that any writer has been told of.
     acknowledged: AtomicU64,
     answered: AtomicU64,
+    written: AtomicU64,
     done: AtomicBool,
     wanted: u64,
     ids: &'a AtomicU64,
@@ -138,6 +142,7 @@ impl Race<'_> {
             match written {
                 Ok(at) => {
                     self.acknowledged.fetch_max(at.revision.0, Ordering::SeqCst);
+                    self.written.fetch_add(1, Ordering::Relaxed);
                     events.push(Event { revision: at.revision, store, change });
                 }
                 // The model of the moment does not take it: nothing was written.
@@ -177,7 +182,9 @@ impl Race<'_> {
     fn reader(&self, seed: u64) -> Vec<Seen> {
         let mut random = Random(seed);
         let mut seen = Vec::new();
-        while self.answered.load(Ordering::Relaxed) < self.wanted {
+        while self.answered.load(Ordering::Relaxed) < self.wanted
+            || self.written.load(Ordering::Relaxed) < WRITES_PER_ROUND_MIN && seen.len() < VIEWS_PER_READER_MAX
+        {
             let store = usize::try_from(random.below(STORES)).unwrap();
             let acknowledged = Revision(self.acknowledged.load(Ordering::SeqCst));
             let view = |consistency| self.database.view(self.stores[store], None, consistency);
@@ -328,7 +335,8 @@ fn judge(race: &Race<'_>, mut events: Vec<Event>, mut seen: Vec<Seen>) -> usize 
     judged
 }
 
-fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> usize {
+/// One round: how many answers were compared, and how many writes there were.
+fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> (usize, usize) {
     let models = models();
     let universe = universe();
     let stores: Vec<StoreId> = (0..STORES)
@@ -347,6 +355,7 @@ fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> usize
         universe: &universe,
         acknowledged: AtomicU64::new(database.revision().0),
         answered: AtomicU64::new(0),
+        written: AtomicU64::new(0),
         done: AtomicBool::new(false),
         wanted,
         ids,
@@ -363,12 +372,12 @@ fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> usize
         (events, seen)
     });
     seen.retain(|s| s.revision >= started); // an exact question may reach back to before the stores were whole
-    assert!(events.len() > 20, "only {} writes happened", events.len());
+    let writes = events.len();
     let judged = judge(&race, events, seen);
     for store in stores {
         database.delete_store(store, Timestamp(2)).unwrap();
     }
-    judged
+    (judged, writes)
 }
 
 #[test]
@@ -379,13 +388,16 @@ fn every_answer_is_the_oracles_at_its_revision() {
     let settings = Settings { sync: false, snapshots_retained: RETAINED, ..Settings::default() };
     let database = Bailiwick::open_with(directory.path(), settings).unwrap();
     let ids = AtomicU64::new(1);
-    let mut judged = 0;
+    let (mut judged, mut writes) = (0, 0);
     for n in 0..races.div_ceil(ANSWERS_PER_ROUND) {
         let wanted = ANSWERS_PER_ROUND.min(races);
-        judged += round(&database, &ids, (seed + n).wrapping_mul(0x9E37_79B9_7F4A_7C15), wanted);
+        let (compared, written) = round(&database, &ids, (seed + n).wrapping_mul(0x9E37_79B9_7F4A_7C15), wanted);
+        judged += compared;
+        writes += written;
     }
     assert!(judged as u64 >= races * 9 / 10, "only {judged} answers were compared");
+    assert!(writes > 50, "only {writes} writes happened");
     let report = database.verify().unwrap();
     assert!(report.differences.is_empty(), "{report:?}");
-    eprintln!("concurrency: {judged} answers are the oracle's");
+    eprintln!("concurrency: {judged} answers are the oracle's, between {writes} writes");
 }
