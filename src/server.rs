@@ -2,7 +2,9 @@
 
 use crate::api::{Api, grpc_routes, http_routes};
 use crate::engine::Engine;
+use crate::wire::Bounds;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 
@@ -25,15 +27,41 @@ pub enum ServeError {
     Failed(String),
 }
 
-/// Where to listen.
-#[derive(Clone, Copy, Debug)]
-pub struct Addresses {
-    /// HTTP/JSON.
+/// How the server behaves. `Settings::default()` is what `bailiwick serve` does without flags.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to listen for HTTP/JSON. Port 0 takes a free one.
     pub http: SocketAddr,
-    /// gRPC.
+    /// Where to listen for gRPC. Port 0 takes a free one.
     pub grpc: SocketAddr,
     /// Whether other addresses than loopback are allowed.
     pub insecure_listen: bool,
+    /// How long running requests get to finish once the server is told to stop.
+    pub drain_timeout: Duration,
+    /// Most requests that one gRPC connection may have open at a time.
+    pub streams_per_connection_max: u32,
+    /// Web origins that may call the HTTP surface from a browser; `*` is all.
+    pub cors_origins: Vec<String>,
+    /// Request headers that such calls may carry; `*` is all.
+    pub cors_headers: Vec<String>,
+    /// Times, sizes and counts of the surface.
+    pub bounds: Bounds,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Settings {
+            http: loopback(8080),
+            grpc: loopback(8081),
+            insecure_listen: false,
+            drain_timeout: Duration::from_secs(10),
+            streams_per_connection_max: 1_024,
+            cors_origins: vec!["*".to_owned()],
+            cors_headers: vec!["*".to_owned()],
+            bounds: Bounds::default(),
+        }
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -44,18 +72,18 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
 /// port 0 can be asked for.
 pub async fn serve(
     engine: Engine,
-    addresses: Addresses,
+    settings: Settings,
     ready: impl FnOnce(SocketAddr, SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    for address in [addresses.http, addresses.grpc] {
-        if !address.ip().is_loopback() && !addresses.insecure_listen {
+    for address in [settings.http, settings.grpc] {
+        if !address.ip().is_loopback() && !settings.insecure_listen {
             return Err(ServeError::NotLoopback(address));
         }
     }
-    let (http, grpc) = (bind(addresses.http).await?, bind(addresses.grpc).await?);
+    let (http, grpc) = (bind(settings.http).await?, bind(settings.grpc).await?);
     let local = |l: &TcpListener, a| l.local_addr().unwrap_or(a);
-    ready(local(&http, addresses.http), local(&grpc, addresses.grpc));
+    ready(local(&http, settings.http), local(&grpc, settings.grpc));
     let api = Api::new(engine);
     let routes = grpc_routes(api.clone()).await.map_err(|e| ServeError::Failed(e.to_string()))?;
     let (stopping, stopped) = tokio::sync::watch::channel(());

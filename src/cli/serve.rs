@@ -2,7 +2,7 @@
 
 use super::{Failure, say};
 use bailiwick::engine::Engine;
-use bailiwick::server::{Addresses, serve};
+use bailiwick::server::{Settings, serve};
 use clap::Args;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,9 +33,14 @@ impl Serve {
             .enable_all()
             .build()
             .map_err(|error| Failure::Said(format!("no threads: {error}")))?;
-        let addresses = Addresses { http: self.http_addr, grpc: self.grpc_addr, insecure_listen: self.insecure_listen };
+        let settings = Settings {
+            http: self.http_addr,
+            grpc: self.grpc_addr,
+            insecure_listen: self.insecure_listen,
+            ..Settings::default()
+        };
         let ready = |http, grpc| say(format!("serving HTTP on {http}, gRPC on {grpc}"));
-        runtime.block_on(serve(engine, addresses, ready, stop()))?;
+        runtime.block_on(serve(engine, settings, ready, stop()))?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,8 +1,10 @@
 //! What all handlers share: the clock, fresh identifiers, tokens, and the one list of error codes.
 
+mod bounds;
 mod problem;
 mod token;
 
+pub use bounds::Bounds;
 pub use problem::{Code, Problem};
 pub use token::{decode_page, decode_revision, encode_page, encode_revision};
 
