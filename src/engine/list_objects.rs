@@ -43,10 +43,18 @@ impl ListedObjects {
 
     /// Their ids, without the type.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.set.iter().filter_map(|ordinal| {
-            let own = || self.own.iter().find(|(o, _)| *o == ordinal).map(|(_, name)| name.as_str());
-            self.state.name(self.object_type, ordinal).or_else(own)
-        })
+        self.set.iter().filter_map(|ordinal| self.name(ordinal))
+    }
+
+    /// The ids behind the first `skip` ones, so that a list can be sent in parts.
+    pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = &str> {
+        let skip = u32::try_from(skip).unwrap_or(u32::MAX);
+        self.set.iter_from(skip).filter_map(|ordinal| self.name(ordinal))
+    }
+
+    fn name(&self, ordinal: Ordinal) -> Option<&str> {
+        let own = || self.own.iter().find(|(o, _)| *o == ordinal).map(|(_, name)| name.as_str());
+        self.state.name(self.object_type, ordinal).or_else(own)
     }
 }
 

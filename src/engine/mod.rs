@@ -42,7 +42,7 @@ pub use types::{
 pub use view::View;
 
 use crate::model::Model;
-use crate::storage::Storage;
+use crate::storage::{Batch, Fields, Key, Storage, Table};
 use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple};
 use arc_swap::ArcSwap;
 use crossbeam::channel::{Sender, bounded};
@@ -90,7 +90,17 @@ struct Inner {
     retained: Mutex<VecDeque<Arc<Snapshot>>>,
     plans: RwLock<HashMap<PlanKey, Arc<plan::Plan>>>,
     poisoned: AtomicBool,
+    /// Who wants to know of published revisions.
+    notices: RwLock<Vec<Notice>>,
+    /// What tells this database from others, once it was asked for.
+    identity: Mutex<Option<u128>>,
 }
+
+/// Called with each revision as it is published; it must not block.
+type Notice = Box<dyn Fn(Revision) + Send + Sync>;
+
+/// Where the database's identity is kept among the rows of [`Table::Meta`].
+const META_IDENTITY: u16 = 16;
 
 /// Waits for the writer's thread, so that the directory is free when the last handle is gone.
 struct Joined(Mutex<Option<std::thread::JoinHandle<()>>>);
@@ -115,7 +125,9 @@ impl Inner {
             retained.pop_front();
         }
         drop(retained);
+        let revision = snapshot.revision;
         self.snapshot.store(snapshot);
+        self.notices.read().iter().for_each(|notice| notice(revision));
     }
 }
 
@@ -141,6 +153,8 @@ impl Engine {
             retained: Mutex::default(),
             plans: RwLock::default(),
             poisoned: AtomicBool::new(false),
+            notices: RwLock::default(),
+            identity: Mutex::default(),
         });
         inner.publish(inner.snapshot.load_full());
         let (jobs, waiting) = bounded(QUEUE_MAX);
@@ -157,6 +171,35 @@ impl Engine {
     #[must_use]
     pub fn revision(&self) -> Revision {
         self.inner.snapshot.load().revision
+    }
+
+    /// Calls `notice` with every revision that is published from now on, on the writer's thread: it must not block.
+    pub fn on_publish(&self, notice: impl Fn(Revision) + Send + Sync + 'static) {
+        self.inner.notices.write().push(Box::new(notice));
+    }
+
+    /// What tells this database from others; `fresh`, which the caller drew at random, when it has none yet.
+    ///
+    /// # Errors
+    /// The store on disk failed.
+    pub fn identity(&self, fresh: u128) -> Result<u128, QuestionError> {
+        let mut known = self.inner.identity.lock();
+        if let Some(identity) = *known {
+            return Ok(identity);
+        }
+        let key = Key::of(Table::Meta).u16(META_IDENTITY);
+        let stored = self.inner.storage.reading().get(&key).map_err(|_| QuestionError::Storage)?;
+        let identity = match stored {
+            Some(bytes) => Fields(&bytes).u128().ok_or(QuestionError::Storage)?,
+            None => {
+                let mut batch = Batch::default();
+                batch.put(&key, &fresh.to_be_bytes());
+                self.inner.storage.commit(batch).map_err(|_| QuestionError::Storage)?;
+                fresh
+            }
+        };
+        *known = Some(identity);
+        Ok(identity)
     }
 
     fn submit(&self, change: writer::Change) -> Result<At<()>, WriteError> {

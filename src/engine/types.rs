@@ -253,7 +253,7 @@ pub enum TupleFault {
         relation: String,
     },
     /// The relation is computed only, or its restrictions do not name this kind of subject.
-    #[error("type '{subject_type}' is not an allowed type restriction for '{object_type}#{relation}'")]
+    #[error("{} is not an allowed type restriction for '{object_type}#{relation}'", kind(.subject_type))]
     SubjectNotAllowed {
         /// The subject's kind: `user`, `group#member`, `user:*`.
         subject_type: String,
@@ -263,7 +263,7 @@ pub enum TupleFault {
         relation: String,
     },
     /// A tupleset names something other than a plain object.
-    #[error("unexpected user '{subject}' with tupleset relation '{object_type}#{relation}'; write a plain object")]
+    #[error("{} with tupleset relation '{object_type}#{relation}'", unexpected(.subject))]
     TuplesetSubject {
         /// The subject.
         subject: String,
@@ -296,6 +296,24 @@ pub enum TupleFault {
         /// What is wrong, in words.
         reason: String,
     },
+}
+
+/// A kind of subject in OpenFGA's words: `type 'user'`, `'group#member'`, `the typed wildcard 'user:*'`.
+fn kind(subject_type: &str) -> String {
+    match subject_type {
+        wildcard if wildcard.ends_with(":*") => format!("the typed wildcard '{wildcard}'"),
+        userset if userset.contains('#') => format!("'{userset}'"),
+        object => format!("type '{object}'"),
+    }
+}
+
+/// A subject where only a plain object may stand, likewise.
+fn unexpected(subject: &str) -> String {
+    if subject.ends_with(":*") {
+        "unexpected wildcard relationship".to_owned()
+    } else {
+        format!("unexpected user '{subject}'")
+    }
 }
 
 /// Why a question could not be answered. Never an answer in itself.

@@ -52,6 +52,15 @@ impl ObjectSet {
     pub fn contains(&self, ordinal: Ordinal) -> bool {
         self.0.contains(ordinal.0)
     }
+    /// The ordinals behind the first `rank` ones, ascending.
+    pub fn iter_from(&self, rank: u32) -> ObjectSetIter<'_> {
+        let mut iter = self.0.iter();
+        match self.0.select(rank) {
+            Some(first) => iter.advance_to(first),
+            None => iter = self.0.range(0..0),
+        }
+        ObjectSetIter(iter)
+    }
     /// Adds; true when it was not there.
     pub fn insert(&mut self, ordinal: Ordinal) -> bool {
         self.0.insert(ordinal.0)
