@@ -1,12 +1,17 @@
 //! Binds the two surfaces, serves, and drains when told to stop.
 
-use crate::api::{Api, grpc_routes, http_routes};
+use crate::api::{Api, Cors, grpc_service, http_routes};
 use crate::engine::Engine;
 use crate::wire::Bounds;
+use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
+
+/// What a client may send on one stream, and on one connection, before it is taken. The largest message fits.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// Why the server could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +73,8 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|reason| ServeError::Bind { address, reason })
 }
 
-/// Serves until `stop` resolves, then lets running requests finish. `ready` gets the bound addresses (HTTP, gRPC), so that
-/// port 0 can be asked for.
+/// Serves until `stop` resolves, then lets running requests finish, for as long as the settings say. `ready` gets the bound
+/// addresses (HTTP, gRPC), so that port 0 can be asked for.
 pub async fn serve(
     engine: Engine,
     settings: Settings,
@@ -83,31 +88,43 @@ pub async fn serve(
     }
     let (http, grpc) = (bind(settings.http).await?, bind(settings.grpc).await?);
     let local = |l: &TcpListener, a| l.local_addr().unwrap_or(a);
-    ready(local(&http, settings.http), local(&grpc, settings.grpc));
-    let api = Api::new(engine);
-    let routes = grpc_routes(api.clone()).await.map_err(|e| ServeError::Failed(e.to_string()))?;
+    let addresses = (local(&http, settings.http), local(&grpc, settings.grpc));
+    let failed = |e: &dyn std::error::Error| ServeError::Failed(e.to_string());
+    let api = Api::new(engine, settings.bounds.clone()).map_err(|e| failed(&e))?;
+    let (service, health) = grpc_service(api.clone()).await.map_err(|e| failed(&e))?;
+    let cors = Cors::new(&settings.cors_origins, &settings.cors_headers);
     let (stopping, stopped) = tokio::sync::watch::channel(());
     let wait = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
         let _ = stopped.changed().await; // an error means the sender is gone: stop as well
     };
-    let http = axum::serve(http, http_routes(api)).with_graceful_shutdown(wait(stopped.clone()));
+    // Small answers must not wait for the acknowledgement of those before; a connection that cannot is served all the same.
+    let http = http.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let http = axum::serve(http, http_routes(api.clone(), cors)).with_graceful_shutdown(wait(stopped.clone()));
     let grpc = tonic::transport::Server::builder()
-        .tcp_nodelay(true)
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(grpc), wait(stopped));
+        .max_concurrent_streams(settings.streams_per_connection_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .serve_with_incoming_shutdown(service, TcpIncoming::from(grpc).with_nodelay(Some(true)), wait(stopped));
     let both = async {
         tokio::try_join!(async { http.await.map_err(|e| e.to_string()) }, async {
             grpc.await.map_err(|e| e.to_string())
         })
     };
     tokio::pin!(both);
+    ready(addresses.0, addresses.1);
     tokio::select! {
-        done = &mut both => done,
-        () = stop => {
-            drop(stopping);
-            both.await
+        done = &mut both => return done.map(|_| ()).map_err(ServeError::Failed),
+        () = stop => {}
+    }
+    tracing::info!("stopping: running requests may finish");
+    api.drain();
+    health.drain().await;
+    drop(stopping);
+    match tokio::time::timeout(settings.drain_timeout, both).await {
+        Ok(done) => done.map(|_| ()).map_err(ServeError::Failed),
+        Err(_) => {
+            tracing::warn!(timeout_ms = settings.drain_timeout.as_millis(), "some requests did not finish in time");
+            Ok(())
         }
     }
-    .map(|_| ())
-    .map_err(ServeError::Failed)
 }

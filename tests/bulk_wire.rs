@@ -5,7 +5,7 @@ use bailiwick::api::own_proto as pb;
 use bailiwick::api::own_proto::bailiwick_service_client::BailiwickServiceClient;
 use bailiwick::engine::*;
 use bailiwick::model::Model;
-use bailiwick::server::{Addresses, serve};
+use bailiwick::server::{self, serve};
 use bailiwick::tuple::*;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -41,7 +41,7 @@ pub(crate) fn served() -> Served {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
     let (told, ready) = std::sync::mpsc::channel();
     runtime.spawn(async move {
-        let addresses = Addresses { http: loopback, grpc: loopback, insecure_listen: false };
+        let addresses = server::Settings { http: loopback, grpc: loopback, ..server::Settings::default() };
         serve(engine, addresses, |http, grpc| told.send((http, grpc)).unwrap(), std::future::pending()).await.unwrap();
     });
     let (http, grpc) = ready.recv().unwrap();

@@ -3,7 +3,7 @@
 use bailiwick::Bailiwick;
 use bailiwick::api::proto::open_fga_service_client::OpenFgaServiceClient;
 use bailiwick::engine::Settings;
-use bailiwick::server::{Addresses, serve};
+use bailiwick::server::{self, serve};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::pin::Pin;
@@ -39,7 +39,7 @@ impl Served {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (ready, bound) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let addresses = Addresses { http: any, grpc: any, insecure_listen: false };
+        let addresses = server::Settings { http: any, grpc: any, ..server::Settings::default() };
         let serving = runtime.spawn(async move {
             let told = |http, grpc| ready.send((http, grpc)).unwrap();
             let stopped = async { stopped.await.unwrap_or_default() };

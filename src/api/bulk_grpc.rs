@@ -1,13 +1,13 @@
 //! The gRPC service `bailiwick.v1`: import, export, statistics.
 
 use super::bulk::{self, TURNS};
-use super::calls::Api;
 use super::grpc::status;
 use super::own_proto as pb;
 use super::own_proto::bailiwick_service_server::{BailiwickService, BailiwickServiceServer};
 use super::rules;
+use super::run::Api;
 use crate::engine::{BulkFormat, Compression, ExportQuery, ImportProgress, ImportQuery, ImportReport, OnBadLine};
-use crate::wire::{encode_revision, now};
+use crate::wire::now;
 use axum::body::Bytes;
 use std::ops::ControlFlow;
 use tokio::sync::mpsc;
@@ -58,13 +58,13 @@ fn progress(progress: &ImportProgress) -> pb::ImportProgress {
     pb::ImportProgress { lines, written, skipped, bad }
 }
 
-fn report(report: &ImportReport) -> pb::ImportReport {
+fn report(api: &Api, report: &ImportReport) -> pb::ImportReport {
     let bad_lines = report.bad_lines.iter();
     pb::ImportReport {
         progress: Some(progress(&report.progress)),
         resumed_after: report.resumed_after,
         bad_lines: bad_lines.map(|b| pb::BadLine { line: b.number, message: b.fault.to_string() }).collect(),
-        consistency_token: encode_revision(report.revision),
+        consistency_token: api.token(report.revision),
         stopped: report.stopped.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
@@ -83,8 +83,9 @@ async fn run(api: Api, query: ImportQuery, source: Streaming<pb::ImportRequest>,
     });
     let pump = tokio::spawn(bulk::pump(inlet, parts));
     let tell = answers.clone();
+    let engine = api.engine().clone();
     let called = tokio::task::spawn_blocking(move || {
-        api.engine.import(&query, feed, &now, &mut |done| {
+        engine.import(&query, feed, &now, &mut |done| {
             let part = Some(pb::import_response::Part::Progress(progress(done)));
             // Full: the client is slow, and the next progress says more. Closed: the import breaks off with its source.
             let _ = tell.try_send(Ok(pb::ImportResponse { part }));
@@ -95,7 +96,7 @@ async fn run(api: Api, query: ImportQuery, source: Streaming<pb::ImportRequest>,
         Err(_) => Err(bulk::died()),
         Ok(Err(error)) => Err(error.into()),
         Ok(Ok(done)) => {
-            let part = Some(pb::import_response::Part::Report(report(&done)));
+            let part = Some(pb::import_response::Part::Report(report(&api, &done)));
             let _ = answers.send(Ok(pb::ImportResponse { part })).await; // a client that went away needs no answer
             bulk::stopped(&done).map_or(Ok(()), Err)
         }
@@ -139,11 +140,11 @@ impl BailiwickService for Api {
         let turn = TURNS.acquire().await;
         let wrap = |part: Bytes| Ok(pb::ExportResponse { data: part.into(), ..pb::ExportResponse::default() });
         let (sink, beside, parts) = bulk::outlet(wrap);
-        let engine = self.engine.clone();
+        let api = self.clone();
         tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            let called = engine.export(&query, |revision| {
-                let consistency_token = encode_revision(revision);
+            let called = api.engine().export(&query, |revision| {
+                let consistency_token = api.token(revision);
                 let first = pb::ExportResponse { consistency_token, data: Vec::new() };
                 let _ = beside.blocking_send(Ok(first)); // nobody there: the sink says so
                 sink
@@ -156,7 +157,7 @@ impl BailiwickService for Api {
     }
 
     async fn stats(&self, _: Request<pb::StatsRequest>) -> Result<Response<pb::StatsResponse>, Status> {
-        let engine = self.engine.clone();
+        let engine = self.engine().clone();
         let stats = tokio::task::spawn_blocking(move || engine.stats()).await.map_err(|_| status(bulk::died()))?;
         let store = |store: &crate::engine::StoreStats| pb::StoreStats {
             store_id: store.id.to_string(),
@@ -168,7 +169,7 @@ impl BailiwickService for Api {
             models: store.models as u64,
         };
         Ok(Response::new(pb::StatsResponse {
-            consistency_token: encode_revision(stats.revision),
+            consistency_token: self.token(stats.revision),
             revision: stats.revision.0,
             stores: stats.stores.iter().map(store).collect(),
             disk_bytes: stats.disk_bytes,

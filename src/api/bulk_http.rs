@@ -1,10 +1,10 @@
 //! Import, export and statistics over HTTP. Bodies stream; nothing of them is held beyond a few parts.
 
 use super::bulk::{self, TURNS};
-use super::calls::Api;
 use super::rules;
+use super::run::Api;
 use crate::engine::{BulkFormat, ExportQuery, ImportQuery, ImportReport};
-use crate::wire::{Code, Problem, encode_revision, now};
+use crate::wire::{Code, Problem, now};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
@@ -72,7 +72,7 @@ fn import_query(store: &str, parameters: &Parameters) -> Result<ImportQuery, Pro
     Ok(query)
 }
 
-fn report_json(report: &ImportReport) -> Value {
+fn report_json(api: &Api, report: &ImportReport) -> Value {
     let bad_lines: Vec<Value> =
         report.bad_lines.iter().map(|bad| json!({"line": bad.number, "message": bad.fault.to_string()})).collect();
     json!({
@@ -82,7 +82,7 @@ fn report_json(report: &ImportReport) -> Value {
         "bad": report.progress.bad,
         "bad_lines": bad_lines,
         "resumed_after": report.resumed_after,
-        "consistency_token": encode_revision(report.revision),
+        "consistency_token": api.token(report.revision),
         "stopped": report.stopped.as_ref().map(ToString::to_string),
     })
 }
@@ -101,18 +101,19 @@ async fn import(
     let (inlet, feed) = bulk::feed();
     let parts = body.into_data_stream().map(|part| part.map_err(|error| error.to_string()));
     let pump = tokio::spawn(bulk::pump(inlet, parts));
-    let call = move || api.engine.import(&query, feed, &now, &mut |_| ControlFlow::Continue(()));
+    let engine = api.engine().clone();
+    let call = move || engine.import(&query, feed, &now, &mut |_| ControlFlow::Continue(()));
     let called = tokio::task::spawn_blocking(call).await;
     pump.abort(); // it has ended, or nobody reads what it brings
     match called {
         Err(_) => bulk::died().into_response(),
         Ok(Err(error)) => Problem::from(error).into_response(),
-        Ok(Ok(report)) => answer(&report),
+        Ok(Ok(report)) => answer(&api, &report),
     }
 }
 
-fn answer(report: &ImportReport) -> Response {
-    let body = report_json(report);
+fn answer(api: &Api, report: &ImportReport) -> Response {
+    let body = report_json(api, report);
     let (status, body) = match bulk::stopped(report) {
         None => (StatusCode::OK, body),
         Some(problem) => {
@@ -123,7 +124,7 @@ fn answer(report: &ImportReport) -> Response {
     let mut response = (status, body.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    token(headers, &encode_revision(report.revision));
+    token(headers, &api.token(report.revision));
     response
 }
 
@@ -161,9 +162,10 @@ async fn export(State(api): State<Api>, Path(store): Path<String>, Query(paramet
     let turn = TURNS.acquire().await;
     let (sink, behind, parts) = bulk::outlet(Ok::<Bytes, std::io::Error>);
     let (began, begins) = tokio::sync::oneshot::channel();
+    let engine = api.engine().clone();
     let job = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let called = api.engine.export(&query, |revision| {
+        let called = engine.export(&query, |revision| {
             let _ = began.send(revision); // whoever asked may be gone: then the sink says so
             sink
         });
@@ -182,12 +184,13 @@ async fn export(State(api): State<Api>, Path(store): Path<String>, Query(paramet
     let mut response = Body::from_stream(ReceiverStream::new(parts)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type(&query)));
-    token(headers, &encode_revision(revision));
+    token(headers, &api.token(revision));
     response
 }
 
 async fn stats(State(api): State<Api>) -> Response {
-    let Ok(stats) = tokio::task::spawn_blocking(move || api.engine.stats()).await else {
+    let engine = api.engine().clone();
+    let Ok(stats) = tokio::task::spawn_blocking(move || engine.stats()).await else {
         return bulk::died().into_response();
     };
     let stores: Vec<Value> = stats
@@ -207,7 +210,7 @@ async fn stats(State(api): State<Api>) -> Response {
         .collect();
     let body = json!({
         "revision": stats.revision.0,
-        "consistency_token": encode_revision(stats.revision),
+        "consistency_token": api.token(stats.revision),
         "stores": stores,
         "disk_bytes": stats.disk_bytes,
         "snapshots_retained": stats.snapshots_retained,
@@ -216,6 +219,6 @@ async fn stats(State(api): State<Api>) -> Response {
     });
     let mut response = body.to_string().into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    token(response.headers_mut(), &encode_revision(stats.revision));
+    token(response.headers_mut(), &api.token(stats.revision));
     response
 }

@@ -1,9 +1,10 @@
 //! Wire types to ours and back. The only file where a subject is called a user.
 
 use super::proto as pb;
-use super::rules;
 use crate::engine::{Change, ExpandNode, StoredModel, StoredTuple};
-use crate::tuple::{Context, Subject, Timestamp, Tuple, TupleCondition, TupleKeyRef};
+use crate::tuple::{
+    Context, ModelId, ObjectRef, StoreId, Subject, SubjectRef, Timestamp, Tuple, TupleCondition, TupleKeyRef,
+};
 use crate::wire::{Code, Problem};
 use prost_types::value::Kind;
 use serde_json::Value;
@@ -15,6 +16,11 @@ const NANOS: i64 = 1_000_000_000;
 pub(super) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     let nanos = i32::try_from(at.0.rem_euclid(NANOS)).unwrap_or(0);
     prost_types::Timestamp { seconds: at.0.div_euclid(NANOS), nanos }
+}
+
+/// A moment in nanoseconds since 1970, or the nearest that fits.
+pub(super) fn nanoseconds(at: &prost_types::Timestamp) -> i64 {
+    at.seconds.saturating_mul(NANOS).saturating_add(i64::from(at.nanos))
 }
 
 fn json(value: &prost_types::Value, depth: usize) -> Result<Value, Problem> {
@@ -53,41 +59,77 @@ fn value(json: &Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-fn structure(context: &Context) -> prost_types::Struct {
+pub(super) fn structure(context: &Context) -> prost_types::Struct {
     prost_types::Struct { fields: context.iter().map(|(k, v)| (k.clone(), value(v))).collect() }
 }
 
-/// A tuple with its parts checked for form; what the model says of it comes later.
-pub(super) fn tuple(key: &pb::TupleKey, contextual: bool) -> Result<Tuple, Problem> {
-    rules::tuple_key("TupleKey", &key.user, &key.relation, &key.object)?;
-    let code = if contextual { Code::InvalidTuple } else { Code::Validation };
-    let refuse = |why: String| {
-        let text = format!("{}#{}@{}", key.object, key.relation, key.user);
-        Problem::new(code, format!("Invalid tuple '{text}'. Reason: {why}"))
-    };
-    let parsed =
-        TupleKeyRef::parse(&key.object, &key.relation, &key.user).map_err(|fault| refuse(fault.to_string()))?;
+/// What is wrong with a user, whatever the model says.
+pub(super) const USER_MALFORMED: &str = "the 'user' field is malformed";
+
+/// What is wrong with a tuple that cannot be parsed, in the order user, object, relation.
+pub(super) fn malformed(object: &str, relation: &str, user: &str) -> &'static str {
+    let bare = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || matches!(c, ':' | '#'));
+    if SubjectRef::parse(user).is_err() {
+        return if bare(user) {
+            "the 'user' field must be an object (e.g. document:1) or an 'object#relation' or a typed wildcard (e.g. group:*)"
+        } else {
+            USER_MALFORMED
+        };
+    }
+    if ObjectRef::parse(object).is_err() {
+        let wildcard = object.strip_suffix(":*").is_some_and(bare);
+        return if wildcard {
+            "the 'object' field cannot reference a typed wildcard"
+        } else {
+            "invalid 'object' field format"
+        };
+    }
+    debug_assert!(TupleKeyRef::parse(object, relation, user).is_err(), "nothing is wrong");
+    "the 'relation' field is malformed"
+}
+
+/// An id whose letters were checked; `None` when it is beyond 128 bits, which the parser would cut off.
+fn id(text: &str) -> Option<ulid::Ulid> {
+    ulid::Ulid::from_string(text).ok().filter(|_| text.bytes().next().is_some_and(|first| first <= b'7'))
+}
+
+/// A store's id.
+pub(super) fn store_id(text: &str) -> Result<StoreId, Problem> {
+    let none = || Problem::new(Code::Validation, format!("store id '{text}' is no ULID: it begins beyond 7"));
+    id(text).map(StoreId).ok_or_else(none)
+}
+
+/// A model's id; empty means the latest model.
+pub(super) fn model_id(text: &str) -> Result<Option<ModelId>, Problem> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let unknown = || Problem::new(Code::ModelNotFound, format!("Authorization Model '{text}' not found"));
+    id(text).map(|id| Some(ModelId(id))).ok_or_else(unknown)
+}
+
+/// A tuple; what the model says of it comes later. `code` is for one that cannot be parsed.
+pub(super) fn tuple(key: &pb::TupleKey, code: Code) -> Result<Tuple, Problem> {
+    let parsed = TupleKeyRef::parse(&key.object, &key.relation, &key.user).map_err(|_| {
+        let why = malformed(&key.object, &key.relation, &key.user);
+        let text = format!("Invalid tuple '{}#{}@{}'. Reason: {why}", key.object, key.relation, key.user);
+        Problem::new(code, text)
+    })?;
     let mut tuple = parsed.to_tuple();
     if let Some(condition) = &key.condition {
-        if condition.name.chars().count() < 2 {
-            return Err(Problem::field(
-                "RelationshipCondition.Name",
-                "value does not match regex pattern \"^[^\\\\s]{2,256}$\"",
-            ));
-        }
         tuple.condition =
             Some(TupleCondition { name: condition.name.clone(), context: context(condition.context.as_ref())? });
     }
     Ok(tuple)
 }
 
+/// The tuples that a request adds for itself.
 pub(super) fn tuples(keys: Option<&pb::ContextualTupleKeys>) -> Result<Vec<Tuple>, Problem> {
     keys.map_or_else(|| Ok(Vec::new()), |k| contextual(&k.tuple_keys))
 }
 
 pub(super) fn contextual(keys: &[pb::TupleKey]) -> Result<Vec<Tuple>, Problem> {
-    rules::at_most("ContextualTupleKeys.TupleKeys", keys.len(), rules::CONTEXTUAL_TUPLES_MAX)?;
-    keys.iter().map(|k| tuple(k, true)).collect()
+    keys.iter().map(|k| tuple(k, Code::InvalidTuple)).collect()
 }
 
 fn key(tuple: &Tuple) -> pb::TupleKey {
@@ -160,4 +202,26 @@ pub(super) fn model(stored: &StoredModel) -> Result<pb::AuthorizationModel, Prob
         map.insert("id".into(), stored.id.to_string().into());
     }
     super::json::from_json("AuthorizationModel", &json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_form_are_named_in_order() {
+        let of_user = "the 'user' field must be an object (e.g. document:1) or an 'object#relation' or a typed wildcard \
+                       (e.g. group:*)";
+        let cases = [
+            ("bad", "r", "a:b:c", USER_MALFORMED),
+            ("bad", "r", "", USER_MALFORMED),
+            ("bad", "r", "anne", of_user),
+            ("bad", "r", "user:anne", "invalid 'object' field format"),
+            ("d:*", "r", "user:anne", "the 'object' field cannot reference a typed wildcard"),
+            ("d:1", "", "user:anne", "the 'relation' field is malformed"),
+        ];
+        for (object, relation, user, expected) in cases {
+            assert_eq!(malformed(object, relation, user), expected, "{object} {relation} {user}");
+        }
+    }
 }

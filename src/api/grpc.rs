@@ -1,17 +1,27 @@
 //! The gRPC service. Every method decodes, makes one call, encodes.
 
-use super::calls::{Answer, Api, Asked};
+use super::calls::{Answer, Objects};
 use super::proto as pb;
 use super::proto::open_fga_service_server::{OpenFgaService, OpenFgaServiceServer};
-use crate::engine::Consistency;
-use crate::wire::{Problem, decode_revision, encode_revision};
-use tonic::metadata::{MetadataMap, MetadataValue};
+use super::run::{Api, Call, Place, Reply};
+use super::validate::Wire;
+use crate::wire::Problem;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Code, Request, Response, Status};
 
 /// The header in which a handler tells [`raw`] the number that tonic's `Code` cannot carry.
-const RAW_CODE: &str = "bailiwick-raw-code";
-/// The largest message taken, as OpenFGA has it.
-const MESSAGE_BYTES_MAX: usize = 616_448;
+const RAW_CODE: HeaderName = HeaderName::from_static("bailiwick-raw-code");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+/// How tonic begins to say that a message is too large.
+const TOO_LARGE: &str = "Error,%20decoded%20message%20length%20too%20large:%20found%20";
+/// Objects of a streamed list that are turned into text at a time.
+pub(super) const CHUNK: usize = 512;
 
 pub(super) fn status(problem: Problem) -> Status {
     let number = problem.code as i32;
@@ -19,165 +29,239 @@ pub(super) fn status(problem: Problem) -> Status {
         return Status::new(Code::from_i32(number), problem.message);
     }
     let mut status = Status::new(Code::Unknown, problem.message);
-    if let Ok(value) = MetadataValue::try_from(number.to_string()) {
-        status.metadata_mut().insert(RAW_CODE, value);
-    }
+    status.metadata_mut().as_mut().insert(RAW_CODE, HeaderValue::from(number));
     status
 }
 
-fn asked(metadata: &MetadataMap) -> Result<Asked<'static>, Status> {
-    let get = |name: &str| metadata.get(name).and_then(|v| v.to_str().ok());
-    let read = |name: &str, token: &str| {
-        decode_revision(token).ok_or_else(|| Status::invalid_argument(format!("{name} is no token of this server")))
-    };
-    let consistency = match (get("bailiwick-exactly"), get("bailiwick-at-least")) {
-        (Some(token), _) => Consistency::Exact(read("bailiwick-exactly", token)?),
-        (None, Some(token)) => Consistency::AtLeast(read("bailiwick-at-least", token)?),
-        (None, None) => Consistency::Latest,
-    };
-    Ok(Asked { consistency, stop: None })
+fn respond<T>(api: &Api, reply: Reply<T>) -> Result<Response<T>, Status> {
+    let mut headers = HeaderMap::with_capacity(8);
+    reply.decorate(api, &mut headers);
+    match reply.result {
+        Ok(answer) => {
+            let mut response = Response::new(answer.message);
+            *response.metadata_mut().as_mut() = headers;
+            Ok(response)
+        }
+        Err(problem) => {
+            let mut status = status(problem);
+            status.metadata_mut().as_mut().extend(headers);
+            Err(status)
+        }
+    }
 }
 
-fn respond<T>(called: Result<Answer<T>, Problem>) -> Result<Response<T>, Status> {
-    let answer = called.map_err(status)?;
-    let mut response = Response::new(answer.message);
-    let metadata = response.metadata_mut();
-    if let Ok(token) = MetadataValue::try_from(encode_revision(answer.revision)) {
-        metadata.insert("bailiwick-consistency-token", token);
-    }
-    if let Some(Ok(model)) = answer.model.map(|m| MetadataValue::try_from(m.to_string())) {
-        metadata.insert("openfga-authorization-model-id", model);
-    }
-    Ok(response)
-}
-
-/// Runs a call that may take long, or wait for the disk, outside of the threads that serve connections.
-async fn blocking<T: Send + 'static>(
-    call: impl FnOnce() -> Result<Answer<T>, Problem> + Send + 'static,
-) -> Result<Response<T>, Status> {
-    let called = tokio::task::spawn_blocking(call).await;
-    respond(called.map_err(|_| Status::internal("Internal Server Error"))?)
+async fn unary<Q: Wire, A: Send + 'static>(
+    api: Api,
+    request: Request<Q>,
+    place: Place,
+    call: Call<Q, A>,
+) -> Result<Response<A>, Status> {
+    let (metadata, _, message) = request.into_parts();
+    let reply = api.ask(metadata.as_ref(), message, place, call).await;
+    respond(&api, reply)
 }
 
 /// What `async_trait` makes of a method; it does not look into macros, so these are written out.
-type Boxed<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
 
-macro_rules! blocking_calls {
-    ($($rpc:ident $call:ident $request:ident $response:ident;)*) => {
+macro_rules! calls {
+    ($($rpc:ident($request:ident) -> $response:ident, $place:expr, $call:expr;)*) => {
         $(fn $rpc<'s, 'a>(&'s self, r: Request<pb::$request>) -> Boxed<'a, pb::$response> where 's: 'a, Self: 'a {
-            let api = self.clone();
-            let r = r.into_inner();
-            Box::pin(blocking(move || api.$call(&r)))
+            let place: fn(&Api) -> Place = $place;
+            Box::pin(unary(self.clone(), r, place(self), $call))
         })*
     };
 }
 
-macro_rules! lists {
-    ($($rpc:ident $request:ident $response:ident;)*) => {
-        $(fn $rpc<'s, 'a>(&'s self, r: Request<pb::$request>) -> Boxed<'a, pb::$response> where 's: 'a, Self: 'a {
-            let api = self.clone();
-            Box::pin(async move {
-                let asked = asked(r.metadata())?;
-                let r = r.into_inner();
-                blocking(move || api.$rpc(&r, &asked)).await
-            })
-        })*
-    };
-}
+/// Where questions without a deadline of their own run.
+const LONG: fn(&Api) -> Place = |_| Place::Questions(Duration::ZERO);
 
 #[tonic::async_trait]
 impl OpenFgaService for Api {
-    async fn check(&self, r: Request<pb::CheckRequest>) -> Result<Response<pb::CheckResponse>, Status> {
-        let asked = asked(r.metadata())?;
-        respond(Api::check(self, r.get_ref(), &asked)) // in place: microseconds, and bounded by visits
+    calls! {
+        check(CheckRequest) -> CheckResponse, |_| Place::Here, Api::check;
+        batch_check(BatchCheckRequest) -> BatchCheckResponse, LONG, Api::batch_check;
+        list_objects(ListObjectsRequest) -> ListObjectsResponse,
+            |api| Place::Questions(api.bounds().list_objects_deadline),
+            |api, r, asked| Ok(api.list_objects(r, asked)?.map(|o| pb::ListObjectsResponse { objects: all(&o) }));
+        list_users(ListUsersRequest) -> ListUsersResponse,
+            |api| Place::Questions(api.bounds().list_users_deadline), Api::list_users;
+        expand(ExpandRequest) -> ExpandResponse, LONG, Api::expand;
+        read(ReadRequest) -> ReadResponse, LONG, Api::read;
+        read_changes(ReadChangesRequest) -> ReadChangesResponse, LONG, Api::read_changes;
+        write(WriteRequest) -> WriteResponse, |_| Place::Writes, Api::write;
+        read_authorization_models(ReadAuthorizationModelsRequest) -> ReadAuthorizationModelsResponse, LONG, Api::read_models;
+        read_authorization_model(ReadAuthorizationModelRequest) -> ReadAuthorizationModelResponse, LONG, Api::read_model;
+        write_authorization_model(WriteAuthorizationModelRequest) -> WriteAuthorizationModelResponse,
+            |_| Place::Writes, Api::write_model;
+        write_assertions(WriteAssertionsRequest) -> WriteAssertionsResponse, |_| Place::Writes, Api::write_assertions;
+        read_assertions(ReadAssertionsRequest) -> ReadAssertionsResponse, LONG, Api::read_assertions;
+        create_store(CreateStoreRequest) -> CreateStoreResponse, |_| Place::Writes, Api::create_store;
+        update_store(UpdateStoreRequest) -> UpdateStoreResponse, |_| Place::Here, Api::update_store;
+        delete_store(DeleteStoreRequest) -> DeleteStoreResponse, |_| Place::Writes, Api::delete_store;
+        get_store(GetStoreRequest) -> GetStoreResponse, LONG, Api::get_store;
+        list_stores(ListStoresRequest) -> ListStoresResponse, LONG, Api::list_stores;
     }
 
-    lists! {
-        batch_check BatchCheckRequest BatchCheckResponse;
-        list_objects ListObjectsRequest ListObjectsResponse;
-        list_users ListUsersRequest ListUsersResponse;
-        expand ExpandRequest ExpandResponse;
-    }
-
-    blocking_calls! {
-        read read ReadRequest ReadResponse;
-        write write WriteRequest WriteResponse;
-        read_authorization_models read_models ReadAuthorizationModelsRequest ReadAuthorizationModelsResponse;
-        read_authorization_model read_model ReadAuthorizationModelRequest ReadAuthorizationModelResponse;
-        write_authorization_model write_model WriteAuthorizationModelRequest WriteAuthorizationModelResponse;
-        write_assertions write_assertions WriteAssertionsRequest WriteAssertionsResponse;
-        read_assertions read_assertions ReadAssertionsRequest ReadAssertionsResponse;
-        read_changes read_changes ReadChangesRequest ReadChangesResponse;
-        create_store create_store CreateStoreRequest CreateStoreResponse;
-        delete_store delete_store DeleteStoreRequest DeleteStoreResponse;
-        get_store get_store GetStoreRequest GetStoreResponse;
-        list_stores list_stores ListStoresRequest ListStoresResponse;
-    }
-
-    async fn update_store(
-        &self,
-        _: Request<pb::UpdateStoreRequest>,
-    ) -> Result<Response<pb::UpdateStoreResponse>, Status> {
-        Err(Status::unimplemented("method UpdateStore not implemented"))
-    }
-
-    type StreamedListObjectsStream =
-        tokio_stream::Iter<std::vec::IntoIter<Result<pb::StreamedListObjectsResponse, Status>>>;
+    type StreamedListObjectsStream = Streamed;
 
     async fn streamed_list_objects(
         &self,
         r: Request<pb::StreamedListObjectsRequest>,
-    ) -> Result<Response<Self::StreamedListObjectsStream>, Status> {
-        let (metadata, _, r) = r.into_parts();
-        let asked = asked(&metadata)?;
-        let api = self.clone();
-        let r = as_list(r);
-        let called = blocking(move || api.list_objects(&r, &asked)).await?;
-        let (metadata, message, extensions) = called.into_parts();
-        let items: Vec<_> =
-            message.objects.into_iter().map(|object| Ok(pb::StreamedListObjectsResponse { object })).collect();
-        Ok(Response::from_parts(metadata, tokio_stream::iter(items), extensions))
+    ) -> Result<Response<Streamed>, Status> {
+        let place = Place::Questions(self.bounds().list_objects_deadline);
+        let response = unary(self.clone(), r, place, streamed).await?;
+        let (metadata, objects, extensions) = response.into_parts();
+        Ok(Response::from_parts(metadata, Streamed::new(objects), extensions))
     }
 }
 
+fn all(objects: &Objects) -> Vec<String> {
+    let mut names = Vec::with_capacity(objects.len());
+    names.extend(objects.iter_from(0));
+    names
+}
+
 /// The streamed form of the question asks the same.
-pub(super) fn as_list(r: pb::StreamedListObjectsRequest) -> pb::ListObjectsRequest {
-    pb::ListObjectsRequest {
-        store_id: r.store_id,
-        authorization_model_id: r.authorization_model_id,
-        r#type: r.r#type,
-        relation: r.relation,
-        user: r.user,
-        contextual_tuples: r.contextual_tuples,
-        context: r.context,
+pub(super) fn streamed(
+    api: &Api,
+    r: &pb::StreamedListObjectsRequest,
+    asked: &super::calls::Asked<'_>,
+) -> Result<Answer<Objects>, Problem> {
+    let plain = pb::ListObjectsRequest {
+        store_id: r.store_id.clone(),
+        authorization_model_id: r.authorization_model_id.clone(),
+        r#type: r.r#type.clone(),
+        relation: r.relation.clone(),
+        user: r.user.clone(),
+        contextual_tuples: r.contextual_tuples.clone(),
+        context: r.context.clone(),
         consistency: r.consistency,
+    };
+    api.list_objects(&plain, asked)
+}
+
+/// A list that is turned into text as the client takes it.
+pub struct Streamed {
+    objects: Objects,
+    /// How many were turned into text.
+    taken: usize,
+    chunk: std::vec::IntoIter<String>,
+}
+
+impl Streamed {
+    fn new(objects: Objects) -> Streamed {
+        Streamed { objects, taken: 0, chunk: Vec::new().into_iter() }
     }
+}
+
+impl tokio_stream::Stream for Streamed {
+    type Item = Result<pb::StreamedListObjectsResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.chunk.len() == 0 {
+            let chunk: Vec<String> = self.objects.iter_from(self.taken).take(CHUNK).collect();
+            self.taken += chunk.len();
+            self.chunk = chunk.into_iter();
+        }
+        Poll::Ready(self.chunk.next().map(|object| Ok(pb::StreamedListObjectsResponse { object })))
+    }
+}
+
+/// Tells health checks how the server is.
+pub struct Health(tonic_health::server::HealthReporter);
+
+impl Health {
+    /// Says that no new work is wanted.
+    pub async fn drain(&self) {
+        let down = tonic_health::ServingStatus::NotServing;
+        self.0.set_service_status("", down).await;
+        self.0.set_not_serving::<OpenFgaServiceServer<Api>>().await;
+    }
+}
+
+/// All services. OpenFGA's is asked first and directly, without a router in between.
+#[derive(Clone)]
+pub struct Grpc {
+    fga: OpenFgaServiceServer<Api>,
+    others: tonic::service::Routes,
+    message_bytes_max: usize,
 }
 
 /// The service and what goes with it (health, reflection), ready to be bound.
 ///
 /// # Errors
 /// The compiled descriptors are damaged.
-pub async fn routes(api: Api) -> Result<tonic::service::Routes, tonic_reflection::server::Error> {
+pub async fn service(api: Api) -> Result<(Grpc, Health), tonic_reflection::server::Error> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<OpenFgaServiceServer<Api>>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(super::DESCRIPTORS)
         .build_v1()?;
+    let message_bytes_max = api.bounds().message_bytes_max;
     let own = super::bulk_grpc::service(api.clone());
-    let service = OpenFgaServiceServer::new(api).max_decoding_message_size(MESSAGE_BYTES_MAX);
-    let routes =
-        tonic::service::Routes::new(service).add_service(own).add_service(health_service).add_service(reflection);
-    let router = routes
-        .into_axum_router()
-        .layer(axum::middleware::map_response(|response: axum::response::Response| async { raw(response) }));
-    Ok(tonic::service::Routes::from(router))
+    let fga = OpenFgaServiceServer::new(api).max_decoding_message_size(message_bytes_max);
+    let others = tonic::service::Routes::new(own).add_service(health_service).add_service(reflection).prepare();
+    Ok((Grpc { fga, others, message_bytes_max }, Health(health)))
 }
 
-/// Puts the raw number of an error where clients look for it.
-fn raw(mut response: axum::response::Response) -> axum::response::Response {
-    if let Some(code) = response.headers_mut().remove(RAW_CODE) {
-        response.headers_mut().insert("grpc-status", code);
+type HttpRequest = http::Request<tonic::body::Body>;
+type HttpResponse = http::Response<tonic::body::Body>;
+
+impl Service<HttpRequest> for Grpc {
+    type Response = HttpResponse;
+    type Error = Infallible;
+    type Future = Answered;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(())) // neither of the two ever is not
+    }
+
+    fn call(&mut self, request: HttpRequest) -> Answered {
+        let message_bytes_max = self.message_bytes_max;
+        if request.uri().path().starts_with("/openfga.v1.") {
+            return Answered { future: self.fga.call(request), message_bytes_max };
+        }
+        let others = self.others.clone();
+        Answered { future: Box::pin(tower::ServiceExt::oneshot(others, request)), message_bytes_max }
+    }
+}
+
+/// An answer whose error, if it is one, gets its raw number.
+pub struct Answered {
+    future: BoxFuture<HttpResponse, Infallible>,
+    message_bytes_max: usize,
+}
+
+impl Future for Answered {
+    type Output = Result<HttpResponse, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let max = self.message_bytes_max;
+        self.future.as_mut().poll(cx).map(|answer| answer.map(|response| raw(response, max)))
+    }
+}
+
+/// Puts the raw number of an error where clients look for it, and words of tonic's own into OpenFGA's.
+fn raw(mut response: HttpResponse, message_bytes_max: usize) -> HttpResponse {
+    let headers = response.headers_mut();
+    if !headers.contains_key(&GRPC_STATUS) {
+        return response; // an answer: its status comes in the trailers
+    }
+    if let Some(code) = headers.remove(&RAW_CODE) {
+        headers.insert(GRPC_STATUS, code);
+    } else if let Some(found) = too_large(headers) {
+        let text = format!("grpc:%20received%20message%20larger%20than%20max%20({found}%20vs.%20{message_bytes_max})");
+        if let Ok(text) = HeaderValue::try_from(text) {
+            headers.insert(GRPC_STATUS, HeaderValue::from(Code::ResourceExhausted as i32));
+            headers.insert(GRPC_MESSAGE, text);
+        }
     }
     response
+}
+
+/// How large a message was that is too large.
+fn too_large(headers: &HeaderMap) -> Option<u64> {
+    let rest = headers.get(&GRPC_MESSAGE)?.to_str().ok()?.strip_prefix(TOO_LARGE)?;
+    rest.split_once('%')?.0.parse().ok()
 }

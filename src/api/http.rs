@@ -1,309 +1,455 @@
 //! HTTP/JSON, served from the engine directly. Every route decodes, makes one call, encodes.
 
-use super::calls::{Answer, Api, Asked};
+use super::calls::{Called, Objects};
+use super::cors::{Cors, is_preflight};
+use super::fast::{self, FromJson};
+use super::run::{Api, Call, Place, Reply};
+use super::validate::Wire;
 use super::{grpc, json, proto as pb};
-use crate::engine::Consistency;
-use crate::wire::{Code, Problem, decode_revision, encode_revision, fresh_id};
+use crate::wire::{Bounds, Code, Problem};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
-use prost::Message;
-use serde_json::{Value, json};
-use std::collections::HashMap;
+use axum::routing::any;
+use http_body_util::{BodyExt as _, Limited};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-/// The largest body taken; JSON is wordier than the gRPC message of the same bound.
-const BODY_BYTES_MAX: usize = 2 << 20;
+/// Query parameters that are looked at; more are ignored like unknown ones.
+const PARAMETERS_MAX: usize = 64;
+/// Objects in one part of a streamed list.
+const CHUNK: usize = grpc::CHUNK;
 
-/// The longest text of the framework's own that is passed on.
-const REFUSAL_BYTES_MAX: usize = 4_096;
-
-type Parameters = HashMap<String, String>;
-
-fn respond(status: StatusCode, body: &Value) -> Response {
-    let mut response = (status, body.to_string()).into_response();
-    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+fn respond(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+impl IntoResponse for &Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::json!({"code": self.text(), "message": self.short()});
+        respond(status, body.to_string().into_bytes())
+    }
+}
+
+fn finish(api: &Api, status: StatusCode, reply: &Reply<Vec<u8>>, body: impl FnOnce() -> Vec<u8>) -> Response {
+    let mut response = match &reply.result {
+        Ok(_) if status == StatusCode::NO_CONTENT => status.into_response(),
+        Ok(_) => respond(status, body()),
+        Err(problem) => problem.into_response(),
+    };
+    reply.decorate(api, response.headers_mut());
+    response
+}
+
+/// Runs a request whose answer is a body.
+async fn answer<Q: Wire>(
+    api: &Api,
+    headers: &HeaderMap,
+    status: StatusCode,
+    request: Result<Q, Problem>,
+    place: Place,
+    call: Call<Q, Vec<u8>>,
+) -> Response {
+    let request = match request {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
+    let max = api.bounds().message_bytes_max;
+    if request.encoded_len() > max {
+        let text = format!("grpc: received message larger than max ({} vs. {max})", request.encoded_len());
+        return Problem::new(Code::ResourceExhausted, text).into_response();
+    }
+    let mut reply = api.ask(headers, request, place, call).await;
+    let body = reply.result.as_mut().map(|answer| std::mem::take(&mut answer.message)).unwrap_or_default();
+    finish(api, status, &reply, || body)
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut message = self.message.as_str();
-        if let Some((_, last)) = message.rsplit_once("| caused by: ") {
-            message = last;
-        }
-        let status = StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let code = if self.code == Code::InvalidArgument { field_code(message) } else { self.code.text() };
-        respond(status, &json!({"code": code, "message": message}))
+        (&self).into_response()
     }
 }
 
-/// The code of a broken field rule, by the field and the start of the reason.
-fn field_code(message: &str) -> &'static str {
-    let Some((field, reason)) = message.strip_prefix("invalid ").and_then(|m| m.split_once(": ")) else {
-        return "validation_error";
-    };
-    let field = field.split_once('.').map_or(field, |(_, f)| f);
-    let table: [(&str, &str, &str); 14] = [
-        ("Assertions", "value must contain no more than", "assertions_too_many_items"),
-        ("AuthorizationModelId", "value length must be at most", "authorization_model_id_too_long"),
-        ("Base", "value is required", "difference_base_missing_value"),
-        ("Subtract", "value is required", "subtract_base_missing_value"),
-        ("Params", "value is required", "param_missing_value"),
-        ("TupleKey", "value is required", "tuple_key_value_not_specified"),
-        ("Id", "value length must be at most", "id_too_long"),
-        ("Object", "value length must be at most", "object_too_long"),
-        ("Relation", "value length must be at most", "relation_too_long"),
-        ("PageSize", "value must be inside range", "page_size_invalid"),
-        ("StoreId", "value length must be", "store_id_invalid_length"),
-        ("TupleKeys", "value must contain between", "tuple_keys_too_many_or_too_few_items"),
-        ("Type", "value does not match regex", "type_invalid_pattern"),
-        ("TypeDefinitions", "value must contain at least", "type_definitions_too_few_items"),
-    ];
-    table.iter().find(|(f, r, _)| *f == field && reason.starts_with(r)).map_or("validation_error", |(.., code)| code)
+/// Reads a request from its body, within the bound.
+async fn read<Q: FromJson>(body: Body, bounds: &Bounds, store: String) -> Result<Q, Problem> {
+    let max = bounds.body_bytes_max;
+    let collected = Limited::new(body, max).collect().await.map_err(|error| {
+        if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() {
+            Problem::new(Code::ResourceExhausted, format!("the body is larger than {max} bytes; send less at a time"))
+        } else {
+            Problem::new(Code::InvalidArgument, "malformed JSON") // the client stopped in the middle
+        }
+    })?;
+    let mut request = Q::from_json(&collected.to_bytes())?;
+    request.set_store(store);
+    Ok(request)
 }
 
-fn asked(headers: &HeaderMap) -> Result<Asked<'static>, Problem> {
-    let read = |name: &str| {
-        let Some(token) = headers.get(name).and_then(|v| v.to_str().ok()) else { return Ok(None) };
-        let known = decode_revision(token).map(Some);
-        known.ok_or_else(|| Problem::new(Code::Validation, format!("{name} is no token of this server")))
-    };
-    let consistency = match (read("bailiwick-exactly")?, read("bailiwick-at-least")?) {
-        (Some(revision), _) => Consistency::Exact(revision),
-        (None, Some(revision)) => Consistency::AtLeast(revision),
-        (None, None) => Consistency::Latest,
-    };
-    Ok(Asked { consistency, stop: None })
+/// An answer as JSON, by the general way.
+fn printed<T: prost::Message>(name: &str, called: Called<T>) -> Called<Vec<u8>> {
+    let answer = called?;
+    let body = json::to_value(name, &answer.message)?.to_string().into_bytes();
+    Ok(answer.map(|_| body))
 }
 
-/// The body with what the path and the query string say beside it.
-fn request<T: Message + Default>(name: &str, body: &[u8], beside: &[(&str, &str)]) -> Result<T, Problem> {
-    let mut value = if body.iter().all(u8::is_ascii_whitespace) {
-        json!({})
-    } else {
-        serde_json::from_slice(body).map_err(|error| {
-            let text = if error.is_eof() { "malformed JSON".to_owned() } else { error.to_string() };
+/// An answer without a message.
+fn empty<T>(called: Called<T>) -> Called<Vec<u8>> {
+    Ok(called?.map(|_| b"{}".to_vec()))
+}
+
+/// The parameters behind the question mark.
+struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    fn of(head: &Parts) -> Parameters {
+        let pairs = head.uri.query().unwrap_or_default().split('&').take(PARAMETERS_MAX);
+        let pair = |text: &str| {
+            let (name, value) = text.split_once('=').unwrap_or((text, ""));
+            (unescaped(name), unescaped(value))
+        };
+        Parameters(pairs.map(pair).collect())
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> Result<Option<i32>, Problem> {
+        let text = self.text(name);
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let invalid = |error: std::num::ParseIntError| {
+            use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+            let range = matches!(error.kind(), NegOverflow | PosOverflow);
+            let why = if range { "value out of range" } else { "invalid syntax" };
+            let text = format!("parsing field \"{name}\": strconv.ParseInt: parsing \"{text}\": {why}");
             Problem::new(Code::InvalidArgument, text)
-        })?
-    };
-    let Some(map) = value.as_object_mut() else {
-        return Err(Problem::new(Code::InvalidArgument, "syntax error: the body is not a JSON object"));
-    };
-    for (key, text) in beside {
-        map.insert((*key).into(), if *key == "page_size" { number(text)? } else { Value::from(*text) });
+        };
+        text.parse().map(Some).map_err(invalid)
     }
-    json::from_json(name, &value)
-}
 
-fn number(text: &str) -> Result<Value, Problem> {
-    let parsed: Result<i32, _> = text.parse();
-    parsed.map(Value::from).map_err(|_| Problem::new(Code::InvalidArgument, format!("page_size `{text}` is no number")))
-}
-
-fn decorate<T>(answer: &Answer<T>, store: Option<&str>, response: &mut Response) {
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response.headers_mut().insert(HeaderName::from_static(name), value);
+    fn time(&self, name: &str) -> Result<Option<prost_types::Timestamp>, Problem> {
+        let text = self.text(name);
+        if text.is_empty() {
+            return Ok(None);
         }
-    };
-    set("bailiwick-consistency-token", &encode_revision(answer.revision));
-    if let Some(model) = answer.model {
-        set("openfga-authorization-model-id", &model.to_string());
-    }
-    if let Some(store) = store {
-        set("openfga-store-id", store);
+        let invalid = |_| {
+            let text = format!("parsing field \"{name}\": `{text}` is no time as in 2026-01-31T12:00:00Z");
+            Problem::new(Code::InvalidArgument, text)
+        };
+        text.parse().map(Some).map_err(invalid)
     }
 }
 
-fn finish<T: Message>(name: &str, status: u16, called: Result<Answer<T>, Problem>, store: Option<&str>) -> Response {
-    let made = called.and_then(|answer| {
-        let body = if status == 204 { Value::Null } else { json::to_json(name, &answer.message)? };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-        let mut response = if body.is_null() { status.into_response() } else { respond(status, &body) };
-        decorate(&answer, store, &mut response);
-        Ok(response)
+/// A part of a query string: `+` is a blank, `%41` an A.
+fn unescaped(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let digit = |b: Option<u8>| b.and_then(|b| char::from(b).to_digit(16));
+        let mut ahead = bytes.clone();
+        match (byte, digit(ahead.next()), digit(ahead.next())) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
+                bytes = ahead;
+            }
+            (b'+', ..) => out.push(b' '),
+            (other, ..) => out.push(other),
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn wrong_method() -> Response {
+    Problem::new(Code::Unimplemented, "Method Not Allowed").into_response()
+}
+
+/// Where questions without a deadline of their own run.
+const LONG: Place = Place::Questions(Duration::ZERO);
+
+/// Routes that take a body: name, method, request, status, place, call.
+macro_rules! bodies {
+    ($($name:ident($method:ident, $request:ident) $status:ident, $place:expr, $call:expr;)*) => {
+        $(async fn $name(api: &Api, store: String, request: Request) -> Response {
+            let (parts, body) = request.into_parts();
+            let read = read::<pb::$request>(body, api.bounds(), store).await;
+            let place: fn(&Bounds) -> Place = $place;
+            answer(api, &parts.headers, StatusCode::$status, read, place(api.bounds()), $call).await
+        })*
+    };
+}
+
+bodies! {
+    check(POST, CheckRequest) OK, |_| Place::Here, |api, r, asked| Ok(api.check(r, asked)?.map(|m| fast::checked(&m)));
+    batch_check(POST, BatchCheckRequest) OK, |_| LONG, |api, r, asked| {
+        let answer = api.batch_check(r, asked)?;
+        let body = fast::batch_checked(&answer.message)?;
+        Ok(answer.map(|_| body))
+    };
+    list_objects(POST, ListObjectsRequest) OK, |b| Place::Questions(b.list_objects_deadline),
+        |api, r, asked| Ok(api.list_objects(r, asked)?.map(|m| fast::listed(&m)));
+    list_users(POST, ListUsersRequest) OK, |b| Place::Questions(b.list_users_deadline),
+        |api, r, asked| printed("ListUsersResponse", api.list_users(r, asked));
+    expand(POST, ExpandRequest) OK, |_| LONG, |api, r, asked| printed("ExpandResponse", api.expand(r, asked));
+    read_tuples(POST, ReadRequest) OK, |_| LONG, |api, r, asked| printed("ReadResponse", api.read(r, asked));
+    write(POST, WriteRequest) OK, |_| Place::Writes, |api, r, asked| empty(api.write(r, asked));
+    write_model(POST, WriteAuthorizationModelRequest) CREATED, |_| Place::Writes,
+        |api, r, asked| printed("WriteAuthorizationModelResponse", api.write_model(r, asked));
+    create_store(POST, CreateStoreRequest) CREATED, |_| Place::Writes,
+        |api, r, asked| printed("CreateStoreResponse", api.create_store(r, asked));
+    update_store(PATCH, UpdateStoreRequest) OK, |_| Place::Here,
+        |api, r, asked| printed("UpdateStoreResponse", api.update_store(r, asked));
+}
+
+/// Everything about one store, by what follows its id. Matching here spares a table of routes its wildcards.
+async fn in_store(State(api): State<Api>, Path((store, rest)): Path<(String, String)>, request: Request) -> Response {
+    let api = &api;
+    let method = request.method().clone();
+    let (name, id) = rest.split_once('/').map_or((rest.as_str(), None), |(name, id)| (name, Some(id.to_owned())));
+    let known = match (name, id.is_some()) {
+        ("check" | "batch-check" | "list-objects" | "streamed-list-objects" | "list-users" | "expand", false)
+        | ("read" | "write" | "changes" | "authorization-models", false) => true,
+        ("authorization-models" | "assertions", true) => !id.as_deref().unwrap_or_default().contains('/'),
+        _ => false,
+    };
+    if !known {
+        return not_found().await;
+    }
+    if method == Method::GET {
+        let (head, _) = request.into_parts();
+        return match (name, id) {
+            ("authorization-models", None) => read_models(api, store, &head).await,
+            ("authorization-models", Some(id)) => read_model(api, store, id, &head).await,
+            ("assertions", Some(id)) => read_assertions(api, store, id, &head).await,
+            ("changes", _) => read_changes(api, store, &head).await,
+            _ => wrong_method(),
+        };
+    }
+    match (name, method, id) {
+        ("check", Method::POST, _) => check(api, store, request).await,
+        ("batch-check", Method::POST, _) => batch_check(api, store, request).await,
+        ("list-objects", Method::POST, _) => list_objects(api, store, request).await,
+        ("streamed-list-objects", Method::POST, _) => streamed(api, store, request).await,
+        ("list-users", Method::POST, _) => list_users(api, store, request).await,
+        ("expand", Method::POST, _) => expand(api, store, request).await,
+        ("read", Method::POST, _) => read_tuples(api, store, request).await,
+        ("write", Method::POST, _) => write(api, store, request).await,
+        ("authorization-models", Method::POST, None) => write_model(api, store, request).await,
+        ("assertions", Method::PUT, Some(id)) => write_assertions(api, store, id, request).await,
+        _ => wrong_method(),
+    }
+}
+
+async fn read_models(api: &Api, store_id: String, head: &Parts) -> Response {
+    let query = Parameters::of(head);
+    let made = query.number("page_size").map(|page_size| pb::ReadAuthorizationModelsRequest {
+        store_id,
+        page_size,
+        continuation_token: query.text("continuation_token"),
     });
-    made.unwrap_or_else(IntoResponse::into_response)
+    let call: Call<_, _> = |api, r, asked| printed("ReadAuthorizationModelsResponse", api.read_models(r, asked));
+    answer(api, &head.headers, StatusCode::OK, made, LONG, call).await
 }
 
-async fn blocking<T: Send + 'static>(
-    call: impl FnOnce() -> Result<Answer<T>, Problem> + Send + 'static,
-) -> Result<Answer<T>, Problem> {
-    let joined = tokio::task::spawn_blocking(call).await;
-    joined.unwrap_or_else(|_| Err(Problem::new(Code::Internal, "Internal Server Error")))
+async fn read_model(api: &Api, store_id: String, id: String, head: &Parts) -> Response {
+    let made = Ok(pb::ReadAuthorizationModelRequest { store_id, id });
+    let call: Call<_, _> = |api, r, asked| printed("ReadAuthorizationModelResponse", api.read_model(r, asked));
+    answer(api, &head.headers, StatusCode::OK, made, LONG, call).await
 }
 
-async fn check(State(api): State<Api>, Path(store): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    let made = request::<pb::CheckRequest>("CheckRequest", &body, &[("store_id", &store)])
-        .and_then(|r| api.check(&r, &asked(&headers)?));
-    finish("CheckResponse", 200, made, Some(&store))
-}
-
-macro_rules! questions {
-    ($($name:ident $request:ident $response:ident;)*) => {
-        $(async fn $name(State(api): State<Api>, Path(store): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-            let path = store.clone();
-            let made = blocking(move || {
-                let r: pb::$request = request(stringify!($request), &body, &[("store_id", &path)])?;
-                api.$name(&r, &asked(&headers)?)
-            });
-            finish(stringify!($response), 200, made.await, Some(&store))
-        })*
-    };
-}
-
-questions! {
-    batch_check BatchCheckRequest BatchCheckResponse;
-    list_objects ListObjectsRequest ListObjectsResponse;
-    list_users ListUsersRequest ListUsersResponse;
-    expand ExpandRequest ExpandResponse;
-}
-
-macro_rules! on_store {
-    ($($name:ident $request:ident $response:ident $status:literal;)*) => {
-        $(async fn $name(
-            State(api): State<Api>,
-            Path(store): Path<String>,
-            Query(query): Query<Parameters>,
-            body: Bytes,
-        ) -> Response {
-            let path = store.clone();
-            let made = blocking(move || {
-                let mut beside = parameters(&query);
-                beside.push(("store_id", &path));
-                let r: pb::$request = request(stringify!($request), &body, &beside)?;
-                api.$name(&r)
-            });
-            finish(stringify!($response), $status, made.await, Some(&store))
-        })*
-    };
-}
-
-on_store! {
-    read ReadRequest ReadResponse 200;
-    write WriteRequest WriteResponse 200;
-    read_changes ReadChangesRequest ReadChangesResponse 200;
-    read_models ReadAuthorizationModelsRequest ReadAuthorizationModelsResponse 200;
-    write_model WriteAuthorizationModelRequest WriteAuthorizationModelResponse 201;
-    get_store GetStoreRequest GetStoreResponse 200;
-    delete_store DeleteStoreRequest DeleteStoreResponse 204;
-}
-
-macro_rules! on_model {
-    ($($name:ident $request:ident $response:ident $key:literal $status:literal;)*) => {
-        $(async fn $name(State(api): State<Api>, Path((store, model)): Path<(String, String)>, body: Bytes) -> Response {
-            let path = store.clone();
-            let made = blocking(move || {
-                let beside = [("store_id", path.as_str()), ($key, model.as_str())];
-                let r: pb::$request = request(stringify!($request), &body, &beside)?;
-                api.$name(&r)
-            });
-            finish(stringify!($response), $status, made.await, Some(&store))
-        })*
-    };
-}
-
-on_model! {
-    read_model ReadAuthorizationModelRequest ReadAuthorizationModelResponse "id" 200;
-    write_assertions WriteAssertionsRequest WriteAssertionsResponse "authorization_model_id" 204;
-    read_assertions ReadAssertionsRequest ReadAssertionsResponse "authorization_model_id" 200;
-}
-
-/// Query parameters that OpenFGA knows; others are ignored.
-fn parameters(query: &Parameters) -> Vec<(&str, &str)> {
-    let known = ["page_size", "continuation_token", "type", "start_time", "name"];
-    query.iter().filter(|(k, _)| known.contains(&k.as_str())).map(|(k, v)| (k.as_str(), v.as_str())).collect()
-}
-
-async fn create_store(State(api): State<Api>, body: Bytes) -> Response {
-    let made = blocking(move || api.create_store(&request("CreateStoreRequest", &body, &[])?));
-    finish("CreateStoreResponse", 201, made.await, None)
-}
-
-async fn list_stores(State(api): State<Api>, Query(query): Query<Parameters>) -> Response {
-    let made = blocking(move || api.list_stores(&request("ListStoresRequest", b"", &parameters(&query))?));
-    finish("ListStoresResponse", 200, made.await, None)
-}
-
-/// One JSON object a line.
-async fn streamed(State(api): State<Api>, Path(store): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
-    let path = store.clone();
-    let made = blocking(move || {
-        let r = request("StreamedListObjectsRequest", &body, &[("store_id", &path)])?;
-        api.list_objects(&grpc::as_list(r), &asked(&headers)?)
+async fn read_changes(api: &Api, store_id: String, head: &Parts) -> Response {
+    let query = Parameters::of(head);
+    let made = query.number("page_size").and_then(|page_size| {
+        let start_time = query.time("start_time")?;
+        let (r#type, continuation_token) = (query.text("type"), query.text("continuation_token"));
+        Ok(pb::ReadChangesRequest { store_id, r#type, page_size, continuation_token, start_time })
     });
-    match made.await {
-        Err(problem) => problem.into_response(),
+    let call: Call<_, _> = |api, r, asked| printed("ReadChangesResponse", api.read_changes(r, asked));
+    answer(api, &head.headers, StatusCode::OK, made, LONG, call).await
+}
+
+async fn write_assertions(api: &Api, store: String, id: String, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut made = read::<pb::WriteAssertionsRequest>(body, api.bounds(), store).await;
+    if let Ok(request) = &mut made {
+        request.authorization_model_id = id;
+    }
+    let call: Call<_, _> = |api, r, asked| empty(api.write_assertions(r, asked));
+    answer(api, &parts.headers, StatusCode::NO_CONTENT, made, Place::Writes, call).await
+}
+
+async fn read_assertions(api: &Api, store_id: String, id: String, head: &Parts) -> Response {
+    let made = Ok(pb::ReadAssertionsRequest { store_id, authorization_model_id: id });
+    let call: Call<_, _> = |api, r, asked| printed("ReadAssertionsResponse", api.read_assertions(r, asked));
+    answer(api, &head.headers, StatusCode::OK, made, LONG, call).await
+}
+
+/// One JSON object a line, made as the client takes them.
+async fn streamed(api: &Api, store: String, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let request = match read::<pb::StreamedListObjectsRequest>(body, api.bounds(), store).await {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
+    let place = Place::Questions(api.bounds().list_objects_deadline);
+    let reply = api.ask(&parts.headers, request, place, grpc::streamed).await;
+    let mut headers = HeaderMap::new();
+    reply.decorate(api, &mut headers);
+    let mut response = match reply.result {
         Ok(answer) => {
-            let lines: Vec<String> =
-                answer.message.objects.iter().map(|o| format!("{}\n", json!({"result": {"object": o}}))).collect();
-            let mut response = lines.concat().into_response();
-            response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
-            decorate(&answer, Some(&store), &mut response);
+            let mut response = Response::new(Body::new(Lines { objects: answer.message, taken: 0 }));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
             response
         }
+        Err(problem) => problem.into_response(),
+    };
+    response.headers_mut().extend(headers);
+    response
+}
+
+/// The body of a streamed list.
+struct Lines {
+    objects: Objects,
+    taken: usize,
+}
+
+impl http_body::Body for Lines {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        if self.taken >= self.objects.len() {
+            return Poll::Ready(None);
+        }
+        let lines = fast::lines(&self.objects, self.taken, CHUNK);
+        self.taken += CHUNK;
+        Poll::Ready(Some(Ok(http_body::Frame::data(lines.into()))))
     }
 }
 
-async fn health() -> Response {
-    respond(StatusCode::OK, &json!({"status": "SERVING"}))
+/// One store.
+async fn store(State(api): State<Api>, Path(store_id): Path<String>, request: Request) -> Response {
+    if request.method() == Method::PATCH {
+        return update_store(&api, store_id, request).await;
+    }
+    let (head, _) = request.into_parts();
+    if head.method == Method::GET {
+        let call: Call<_, _> = |api, r, asked| printed("GetStoreResponse", api.get_store(r, asked));
+        let made = Ok(pb::GetStoreRequest { store_id });
+        answer(&api, &head.headers, StatusCode::OK, made, LONG, call).await
+    } else if head.method == Method::DELETE {
+        let call: Call<_, _> = |api, r, asked| empty(api.delete_store(r, asked));
+        let made = Ok(pb::DeleteStoreRequest { store_id });
+        answer(&api, &head.headers, StatusCode::NO_CONTENT, made, Place::Writes, call).await
+    } else {
+        wrong_method()
+    }
+}
+
+/// All stores.
+async fn stores(State(api): State<Api>, request: Request) -> Response {
+    if request.method() == Method::POST {
+        return create_store(&api, String::new(), request).await;
+    }
+    let (head, _) = request.into_parts();
+    if head.method != Method::GET {
+        return wrong_method();
+    }
+    let query = Parameters::of(&head);
+    let made = query.number("page_size").map(|page_size| pb::ListStoresRequest {
+        page_size,
+        continuation_token: query.text("continuation_token"),
+        name: query.text("name"),
+    });
+    let call: Call<_, _> = |api, r, asked| printed("ListStoresResponse", api.list_stores(r, asked));
+    answer(&api, &head.headers, StatusCode::OK, made, LONG, call).await
+}
+
+/// Whether the server takes work: the database is open and caught up before the server listens, so only draining says no.
+async fn ready(State(api): State<Api>, request: Request) -> Response {
+    if request.method() != Method::GET {
+        return wrong_method();
+    }
+    match api.draining() {
+        false => respond(StatusCode::OK, br#"{"status":"SERVING"}"#.to_vec()),
+        true => respond(StatusCode::SERVICE_UNAVAILABLE, br#"{"status":"NOT_SERVING"}"#.to_vec()),
+    }
 }
 
 async fn not_found() -> Response {
     Problem::new(Code::UndefinedEndpoint, "Not Found").into_response()
 }
 
-async fn wrong_method() -> Response {
-    Problem::new(Code::Unimplemented, "Method Not Allowed").into_response()
-}
+/// The longest text of the framework's own that is passed on.
+const REFUSAL_BYTES_MAX: usize = 4_096;
 
-/// What the framework refuses by itself (a path or query that is no text, a body that is too long) is said as all else is.
-async fn refused(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let response = next.run(request).await;
-    let told =
-        response.headers().get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    if told || !response.status().is_client_error() {
+/// What the framework refuses by itself (a path or query that is no text) is said as all else is.
+async fn refused(response: Response) -> Response {
+    let status = response.status();
+    if !status.is_client_error() || response.headers().contains_key("x-request-id") {
         return response;
     }
-    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json")) {
+        return response;
+    }
     let text = axum::body::to_bytes(response.into_body(), REFUSAL_BYTES_MAX).await.unwrap_or_default();
-    respond(status, &json!({"code": Code::Validation.text(), "message": String::from_utf8_lossy(&text)}))
+    let body = serde_json::json!({"code": Code::Validation.text(), "message": String::from_utf8_lossy(&text)});
+    respond(status, body.to_string().into_bytes())
 }
 
-async fn request_id(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let mut response = next.run(request).await;
-    if let Ok(id) = HeaderValue::from_str(&fresh_id().to_string()) {
-        response.headers_mut().insert("x-request-id", id);
+/// Answers browsers that ask beforehand, and lets web pages read the other answers.
+async fn cross_origin(State(cors): State<Arc<Cors>>, request: Request, next: Next) -> Response {
+    if is_preflight(request.method(), request.headers()) {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        response.headers_mut().extend(cors.preflight(request.headers()));
+        return response;
     }
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = next.run(request).await;
+    let asked = origin.map(|o| HeaderMap::from_iter([(header::ORIGIN, o)])).unwrap_or_default();
+    cors.answer(&asked, response.headers_mut());
     response
 }
 
 /// All routes of the HTTP surface.
-pub fn routes(api: Api) -> Router {
+pub fn routes(api: Api, cors: Cors) -> Router {
     Router::new()
-        .route("/healthz", get(health))
-        .route("/stores", post(create_store).get(list_stores))
-        .route("/stores/{store}", get(get_store).delete(delete_store))
-        .route("/stores/{store}/check", post(check))
-        .route("/stores/{store}/batch-check", post(batch_check))
-        .route("/stores/{store}/expand", post(expand))
-        .route("/stores/{store}/list-objects", post(list_objects))
-        .route("/stores/{store}/streamed-list-objects", post(streamed))
-        .route("/stores/{store}/list-users", post(list_users))
-        .route("/stores/{store}/read", post(read))
-        .route("/stores/{store}/write", post(write))
-        .route("/stores/{store}/changes", get(read_changes))
-        .route("/stores/{store}/authorization-models", post(write_model).get(read_models))
-        .route("/stores/{store}/authorization-models/{id}", get(read_model))
-        .route("/stores/{store}/assertions/{id}", put(write_assertions).get(read_assertions))
+        .route("/healthz", any(ready))
+        .route("/readyz", any(ready))
+        .route("/stores", any(stores))
+        .route("/stores/{store}", any(store))
+        .route("/stores/{store}/{*rest}", any(in_store))
         .merge(super::bulk_http::routes())
         .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(axum::middleware::from_fn(refused))
-        .layer(axum::middleware::from_fn(request_id))
+        .method_not_allowed_fallback(|| async { wrong_method() })
+        .layer(axum::middleware::map_response(refused))
+        .layer(axum::middleware::from_fn_with_state(Arc::new(cors), cross_origin))
         .with_state(api)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn query_strings() {
+        assert_eq!(unescaped("a+b%20c%2"), "a b c%2");
+        assert_eq!(unescaped("%zz%41%c3%a9"), "%zzA\u{e9}");
+    }
 }

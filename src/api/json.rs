@@ -28,8 +28,8 @@ pub(super) fn from_json<T: Message + Default>(name: &str, value: &Value) -> Resu
     T::decode(message.encode_to_vec().as_slice()).map_err(internal)
 }
 
-/// Prints a message.
-pub(super) fn to_json<T: Message>(name: &str, message: &T) -> Result<Value, Problem> {
+/// A message as a JSON value.
+pub(super) fn to_value<T: Message>(name: &str, message: &T) -> Result<Value, Problem> {
     let message = DynamicMessage::decode(descriptor(name)?, message.encode_to_vec().as_slice()).map_err(internal)?;
     let options = SerializeOptions::new().skip_default_fields(false);
     let mut value = message.serialize_with_options(serde_json::value::Serializer, &options).map_err(internal)?;

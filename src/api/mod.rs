@@ -5,15 +5,21 @@ mod bulk_grpc;
 mod bulk_http;
 mod calls;
 mod convert;
+mod cors;
+mod fast;
 mod grpc;
 mod http;
 mod json;
 mod rules;
+mod run;
 mod stores;
+mod tuples;
+mod validate;
 
-pub use calls::{Answer, Api};
-pub use grpc::routes as grpc_routes;
+pub use cors::Cors;
+pub use grpc::{Grpc, Health, service as grpc_service};
 pub use http::routes as http_routes;
+pub use run::{Api, StartError};
 
 /// The messages, the service and its client of `openfga.v1`, generated from `schema/openfga.proto`.
 #[expect(

@@ -7,7 +7,7 @@ use bailiwick::engine::{
 };
 use bailiwick::model::Model;
 use bailiwick::tuple::{ModelId, StoreId};
-use bailiwick::wire::{encode_revision, fresh_id, now};
+use bailiwick::wire::{Tokens, fresh_id, now};
 use clap::{Args, ValueEnum};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::fs::File;
@@ -121,8 +121,8 @@ pub(super) struct Done {
     pub(super) stopped: Option<String>,
 }
 
-impl From<&ImportReport> for Done {
-    fn from(report: &ImportReport) -> Done {
+impl Done {
+    fn of(report: &ImportReport, tokens: &Tokens) -> Done {
         Done {
             lines: report.progress.lines,
             written: report.progress.written,
@@ -130,7 +130,7 @@ impl From<&ImportReport> for Done {
             bad: report.progress.bad,
             resumed_after: report.resumed_after,
             bad_lines: report.bad_lines.iter().map(|b| (b.number, b.fault.to_string())).collect(),
-            token: encode_revision(report.revision),
+            token: tokens.encode(report.revision),
             stopped: report.stopped.as_ref().map(ToString::to_string),
         }
     }
@@ -310,7 +310,12 @@ fn local(engine: &Engine, query: &ImportQuery, source: Counted, bar: &Bar) -> Re
         ControlFlow::Continue(())
     };
     let report = engine.import(query, source, &now, told).map_err(|error| Failure::Said(error.to_string()))?;
-    Ok(Done::from(&report))
+    Ok(Done::of(&report, &tokens(engine)?))
+}
+
+/// What makes the consistency tokens of a directory's database.
+fn tokens(engine: &Engine) -> Result<Tokens, Failure> {
+    Ok(Tokens::new(engine.identity(fresh_id().0)?))
 }
 
 fn what_is_in(lines: u64) -> String {
@@ -428,7 +433,7 @@ impl Export {
         let engine = open(path)?;
         let store = store(&engine, self.place.store.as_deref())?;
         let at = engine.export(&self.query(store), |_| sink).map_err(|error| Failure::Said(error.to_string()))?;
-        Ok((Some(at.value), encode_revision(at.revision)))
+        Ok((Some(at.value), tokens(&engine)?.encode(at.revision)))
     }
 
     fn tell(&self, (tuples, token): &(Option<u64>, String)) {

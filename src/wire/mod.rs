@@ -1,12 +1,16 @@
-//! What all handlers share: the clock, fresh identifiers, tokens, and the one list of error codes.
+//! What all handlers share: the clock, fresh identifiers, tokens, bounds, threads, and the one list of error codes.
 
 mod bounds;
+mod deadline;
+mod pool;
 mod problem;
 mod token;
 
 pub use bounds::Bounds;
+pub use deadline::{Deadlines, Flag};
+pub use pool::{Pool, PoolFull};
 pub use problem::{Code, Problem};
-pub use token::{decode_page, decode_revision, encode_page, encode_revision};
+pub use token::{TokenError, Tokens, decode_page, encode_page};
 
 use crate::tuple::Timestamp;
 
@@ -26,4 +30,54 @@ pub fn fresh_id() -> ulid::Ulid {
     let fresh = ulid::Ulid::generate();
     *last = if fresh > *last { fresh } else { last.increment().unwrap_or(fresh) };
     *last
+}
+
+/// What identifies a request in logs and in `X-Request-Id`: a random UUID (version 4).
+#[must_use]
+pub fn request_id() -> [u8; 36] {
+    use std::cell::Cell;
+    use std::hash::BuildHasher as _;
+    thread_local! {
+        /// Seeded from the system; an identifier of requests needs to be unique, not secret.
+        static STATE: Cell<u64> = Cell::new(std::hash::RandomState::new().hash_one(std::thread::current().id()));
+    }
+    let next = || {
+        // splitmix64
+        let state = STATE.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        STATE.set(state);
+        let mixed = (state ^ state >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    };
+    let bits = u128::from(next()) << 64 | u128::from(next());
+    let bits = bits & !(0xf << 76) | 4 << 76; // the version
+    let bits = bits & !(3 << 62) | 2 << 62; // the variant
+    let mut text = [b'-'; 36];
+    let mut left = bits;
+    for (place, byte) in text.iter_mut().enumerate().rev() {
+        if !matches!(place, 8 | 13 | 18 | 23) {
+            *byte = match u8::try_from(left & 0xf).unwrap_or(0) {
+                digit @ 0..=9 => b'0' + digit,
+                letter => b'a' + (letter - 10),
+            };
+            left >>= 4;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn request_ids_are_uuids_and_differ() {
+        let ids: std::collections::BTreeSet<String> =
+            (0..1_000).map(|_| String::from_utf8(super::request_id().to_vec()).unwrap()).collect();
+        assert_eq!(ids.len(), 1_000);
+        for id in ids {
+            assert_eq!(id.len(), 36);
+            assert_eq!(id.as_bytes()[14], b'4');
+            assert!(b"89ab".contains(&id.as_bytes()[19]));
+            assert_eq!(id.matches('-').count(), 4);
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The one list of error codes and their statuses, as OpenFGA has them.
 
-use crate::engine::{ModelErrorCode, QuestionError, WriteError};
+use crate::engine::{ModelErrorCode, QuestionError, TupleFault, WriteError};
+use crate::tuple::{ModelId, Revision};
 
 macro_rules! codes {
     ($($name:ident = $number:literal, $text:literal;)*) => {
@@ -48,6 +49,28 @@ codes! {
     StoreNotFound = 5002, "store_id_not_found";
 }
 
+/// The codes of broken rules: field, start of the reason, code. All others are `validation_error`.
+const RULE_CODES: [(&str, &str, &str); 18] = [
+    ("Assertions", "value must contain no more than", "assertions_too_many_items"),
+    ("AuthorizationModelId", "value length must be at most", "authorization_model_id_too_long"),
+    ("Base", "value is required", "difference_base_missing_value"),
+    ("Subtract", "value is required", "subtract_base_missing_value"),
+    ("Params", "value is required", "param_missing_value"),
+    ("TupleKey", "value is required", "tuple_key_value_not_specified"),
+    ("Id", "value length must be at most", "id_too_long"),
+    ("Object", "value length must be at most", "object_too_long"),
+    ("Relation", "value length must be at most", "relation_too_long"),
+    ("PageSize", "value must be inside range", "page_size_invalid"),
+    ("Relations", "value must contain at least", "relations_too_few_items"),
+    ("Relations[]", "value length must be at most", "relations_too_long"),
+    ("Relations[]", "value does not match regex pattern", "relations_invalid_pattern"),
+    ("StoreId", "value length must be", "store_id_invalid_length"),
+    ("TupleKeys", "value must contain between", "tuple_keys_too_many_or_too_few_items"),
+    ("Type", "value length must be at", "type_invalid_length"),
+    ("Type", "value does not match regex", "type_invalid_pattern"),
+    ("TypeDefinitions", "value must contain at least", "type_definitions_too_few_items"),
+];
+
 /// An error as clients see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -55,18 +78,59 @@ pub struct Problem {
     pub code: Code,
     /// What is wrong, in OpenFGA's words where it has some.
     pub message: String,
+    /// The revision at which it was found, where a state was looked at.
+    pub revision: Option<Revision>,
+    /// The model that was asked, where there was one.
+    pub model: Option<ModelId>,
 }
 
 impl Problem {
     /// Makes a problem.
     pub fn new(code: Code, message: impl Into<String>) -> Problem {
-        Problem { code, message: message.into() }
+        Problem { code, message: message.into(), revision: None, model: None }
     }
 
     /// A broken rule of a request's field: `invalid CheckRequestTupleKey.Object: value …`.
     #[must_use]
-    pub fn field(field: &str, reason: &str) -> Problem {
-        Problem::new(Code::InvalidArgument, format!("invalid {field}: {reason}"))
+    pub fn field(message: &str, field: &str, reason: &str) -> Problem {
+        Problem::new(Code::InvalidArgument, format!("invalid {message}.{field}: {reason}"))
+    }
+
+    /// The same, for a field that holds the message whose rule is broken.
+    #[must_use]
+    pub fn within(mut self, message: &str, field: &str) -> Problem {
+        let cause = self.message;
+        self.message = format!("invalid {message}.{field}: embedded message failed validation | caused by: {cause}");
+        self
+    }
+
+    /// The same, found at a revision under a model.
+    #[must_use]
+    pub fn at(mut self, revision: Revision, model: Option<ModelId>) -> Problem {
+        self.revision = Some(revision);
+        self.model = model;
+        self
+    }
+
+    /// The message as HTTP bodies have it: only the innermost cause of a broken rule.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        let last = self.message.rsplit_once("| caused by:").map_or(self.message.as_str(), |(_, last)| last);
+        last.trim()
+    }
+
+    /// The code as HTTP bodies name it. Some broken rules have one of their own, by the field and the start of the reason.
+    #[must_use]
+    pub fn text(&self) -> &'static str {
+        if self.code != Code::InvalidArgument {
+            return self.code.text();
+        }
+        let Some((place, reason)) = self.short().split_once(": ") else { return "validation_error" };
+        let mut parts = place.split('.').skip(1);
+        let (Some(field), None) = (parts.next(), parts.next()) else { return "validation_error" };
+        let field = if field.starts_with("Relations[") { "Relations[]" } else { field };
+        let found = RULE_CODES.iter().find(|(f, start, _)| *f == field && reason.starts_with(start));
+        found.map_or("validation_error", |(.., code)| code)
     }
 
     /// The status of an HTTP answer.
@@ -107,6 +171,22 @@ impl From<QuestionError> for Problem {
     }
 }
 
+/// Why a tuple is refused; where its condition is at fault, the condition is named.
+fn invalid_tuple(tuple: &str, fault: &TupleFault) -> String {
+    match fault {
+        TupleFault::ConditionUndefined { condition } | TupleFault::ConditionNotAllowed { condition } => {
+            format!("Invalid tuple '{tuple} (condition {condition})'. Reason: {fault}")
+        }
+        TupleFault::TypeNotFound { .. }
+        | TupleFault::RelationNotFound { .. }
+        | TupleFault::SubjectNotAllowed { .. }
+        | TupleFault::TuplesetSubject { .. }
+        | TupleFault::Implicit
+        | TupleFault::ConditionMissing
+        | TupleFault::ConditionContext { .. } => format!("Invalid tuple '{tuple}'. Reason: {fault}"),
+    }
+}
+
 impl From<WriteError> for Problem {
     fn from(error: WriteError) -> Problem {
         use WriteError as E;
@@ -116,7 +196,8 @@ impl From<WriteError> for Problem {
         };
         match error {
             E::Question(error) => error.into(),
-            E::Tuple { .. } | E::IdTaken { .. } | E::Full { .. } => Problem::new(Code::Validation, text),
+            E::Tuple { tuple, fault } => Problem::new(Code::Validation, invalid_tuple(&tuple, &fault)),
+            E::IdTaken { .. } | E::Full { .. } => Problem::new(Code::Validation, text),
             E::DuplicateInRequest { tuple } => {
                 Problem::new(Code::DuplicateTuples, format!("duplicate tuple in write: {}", key(&tuple)))
             }
