@@ -201,7 +201,7 @@ fn check_lists_and_the_oracle_agree_on_random_worlds() {
     let (worlds, seed) = (number("BAILIWICK_WORLDS", 500), number("BAILIWICK_SEED", 1));
     eprintln!("agree: {worlds} worlds, BAILIWICK_SEED={seed}");
     let directory = tempfile::tempdir().unwrap();
-    let settings = Settings { sync: false, snapshots_retained: 1, plans_max: 64 };
+    let settings = Settings { sync: false, snapshots_retained: 1, plans_max: 64, ..Settings::default() };
     let engine = Bailiwick::open_with(directory.path(), settings).unwrap();
     let mut bytes = [7; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());

@@ -225,7 +225,7 @@ fn operations_and_restarts() {
     let mut random = Random(seed);
     let (models, universe) = (models(), universe());
     let directory = tempfile::tempdir().unwrap();
-    let settings = || Settings { sync: false, snapshots_retained: 2, plans_max: 2 };
+    let settings = || Settings { sync: false, snapshots_retained: 2, plans_max: 2, ..Settings::default() };
     let mut database = Bailiwick::open_with(directory.path(), settings()).unwrap();
     let mut next = 1;
     let mut fresh = || {

@@ -10,19 +10,24 @@ mod expand;
 mod list_objects;
 mod list_users;
 mod load;
+mod log;
 mod plan;
 mod read;
+mod read_changes;
 mod records;
+mod replay;
+mod retained;
 mod small_map;
 mod state;
 mod stats;
+mod trim;
 mod tuple_rules;
 mod types;
 mod view;
 mod world;
 mod writer;
 
-pub use crate::storage::OpenError;
+pub use crate::storage::{OpenError, StorageMemory};
 pub use bulk::{
     BAD_LINES_TOLD_MAX, BadLine, BulkFormat, CHUNK_BYTES_MAX, CHUNK_LINES_DEFAULT, CHUNK_LINES_MAX, CONTEXT_BYTES_MAX,
     Compression, ExportError, ExportQuery, IMPORT_ID_BYTES_MAX, ImportError, ImportProgress, ImportQuery, ImportReport,
@@ -34,6 +39,7 @@ pub use records::{
     RECORDS_PER_WRITE_MAX, Record, RecordChange, Records,
 };
 pub use stats::{Stats, StoreStats, VerifyReport};
+pub use trim::LogRetention;
 pub use types::{
     Assertions, At, Change, CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits,
     ListObjectsQuery, ListUsersQuery, ModelErrorCode, OnDuplicate, OnMissing, Position, QuestionError,
@@ -48,8 +54,8 @@ use arc_swap::ArcSwap;
 use crossbeam::channel::{Sender, bounded};
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use retained::Retained;
 use state::Snapshot;
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -62,13 +68,23 @@ pub struct Settings {
     pub sync: bool,
     /// How many of the newest snapshots are kept for questions about an exact revision.
     pub snapshots_retained: usize,
+    /// Bytes that they may keep alive together, by an estimate from above.
+    pub snapshot_bytes_max: u64,
+    /// How much of the log is kept for ReadChanges. The default keeps all.
+    pub log_retention: LogRetention,
     /// How many compiled plans are kept.
     pub plans_max: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { sync: true, snapshots_retained: 64, plans_max: 10_000 }
+        Settings {
+            sync: true,
+            snapshots_retained: 64,
+            snapshot_bytes_max: 256 << 20,
+            log_retention: LogRetention::default(),
+            plans_max: 10_000,
+        }
     }
 }
 
@@ -87,7 +103,7 @@ struct Inner {
     storage: Storage,
     settings: Settings,
     snapshot: ArcSwap<Snapshot>,
-    retained: Mutex<VecDeque<Arc<Snapshot>>>,
+    retained: Retained,
     plans: RwLock<HashMap<PlanKey, Arc<plan::Plan>>>,
     poisoned: AtomicBool,
     /// Who wants to know of published revisions.
@@ -118,15 +134,12 @@ impl Drop for Engine {
 }
 
 impl Inner {
-    fn publish(&self, snapshot: Arc<Snapshot>) {
-        let mut retained = self.retained.lock();
-        retained.push_back(Arc::clone(&snapshot));
-        while retained.len() > self.settings.snapshots_retained.max(1) {
-            retained.pop_front();
-        }
-        drop(retained);
-        let revision = snapshot.revision;
+    /// Makes a snapshot the newest one. `changes` is how many tuple changes it has over the one before.
+    fn publish(&self, snapshot: Arc<Snapshot>, changes: u64) {
+        let (settings, revision) = (&self.settings, snapshot.revision);
+        self.retained.push(Arc::clone(&snapshot), changes, settings.snapshots_retained, settings.snapshot_bytes_max);
         self.snapshot.store(snapshot);
+        self.retained.announce(revision);
         self.notices.read().iter().for_each(|notice| notice(revision));
     }
 }
@@ -150,13 +163,13 @@ impl Engine {
             storage,
             settings,
             snapshot: ArcSwap::from_pointee(snapshot),
-            retained: Mutex::default(),
+            retained: Retained::default(),
             plans: RwLock::default(),
             poisoned: AtomicBool::new(false),
             notices: RwLock::default(),
             identity: Mutex::default(),
         });
-        inner.publish(inner.snapshot.load_full());
+        inner.publish(inner.snapshot.load_full(), 0);
         let (jobs, waiting) = bounded(QUEUE_MAX);
         let shared = Arc::clone(&inner);
         let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer::run(&shared, &waiting));
@@ -296,7 +309,7 @@ impl Engine {
     #[must_use]
     pub fn stores(&self, name: Option<&str>, after: Option<StoreId>, page_size: usize) -> (Vec<StoreInfo>, bool) {
         let snapshot = self.inner.snapshot.load();
-        let wanted = snapshot.stores().filter(|s| s.listed && name.is_none_or(|n| n == s.name));
+        let wanted = snapshot.stores().filter(|s| s.listed && name.is_none_or(|n| n == &*s.name));
         let mut found: Vec<StoreInfo> = wanted.filter(|s| after.is_none_or(|a| s.id > a)).map(|s| info(s)).collect();
         found.sort_unstable_by_key(|s| s.id);
         let more = found.len() > page_size;
@@ -331,5 +344,5 @@ impl Engine {
 }
 
 fn info(store: &state::StoreEntry) -> StoreInfo {
-    StoreInfo { id: store.id, name: store.name.clone(), created_at: store.created_at }
+    StoreInfo { id: store.id, name: store.name.to_string(), created_at: store.created_at }
 }

@@ -3,14 +3,16 @@
 //! INVARIANT: the rows written for an entry hold exactly what the entry did to the state. So the tables can be read back
 //! into the same state, and the log, applied from its beginning, gives it too; `verify` compares the three.
 
-use super::entry::{Entry, RecordRow, Row, subject_id};
+use super::entry::{Entry, RecordRow, subject_id};
+use super::log::{self, Header, Touched};
 use super::tuple_rules::column_at;
 use super::types::{Position, StoredModel};
-use crate::index::{ClassIx, ColumnIx, ColumnKey, IndexFull, StoreState, SubjectPart, TypeIx};
+use crate::index::{Class, ClassIx, ColumnIx, ColumnKey, IndexFull, StoreState, SubjectPart, Sums, TypeIx};
 use crate::model::{Model, Rewrite, SubjectKind};
-use crate::storage::{Batch, Key, Reading, Table};
+use crate::storage::{Batch, Fields, Key, Reading, Table};
 use crate::tuple::{ModelId, Ordinal, Revision, StoreId, Timestamp, Tuple};
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// One store at one revision.
@@ -18,13 +20,13 @@ use std::sync::Arc;
 pub(crate) struct StoreEntry {
     pub(crate) number: u32,
     pub(crate) id: StoreId,
-    pub(crate) name: String,
+    pub(crate) name: Arc<str>,
     pub(crate) created_at: Timestamp,
     pub(crate) listed: bool,
     pub(crate) index: StoreState,
     /// In the order of writing.
-    pub(crate) models: Vec<StoredModel>,
-    pub(crate) assertions: HashMap<ModelId, Arc<[u8]>>,
+    pub(crate) models: Arc<Vec<StoredModel>>,
+    pub(crate) assertions: Arc<HashMap<ModelId, Arc<[u8]>>>,
 }
 
 /// All stores at one revision. A clone is cheap.
@@ -32,7 +34,10 @@ pub(crate) struct StoreEntry {
 pub(crate) struct Snapshot {
     pub(crate) revision: Revision,
     pub(crate) next_store: u32,
+    /// Revisions up to this one are trimmed from the log.
+    pub(crate) log_from: Revision,
     stores: rpds::HashTrieMapSync<StoreId, Arc<StoreEntry>>,
+    numbers: rpds::HashTrieMapSync<u32, StoreId>,
 }
 
 /// An entry cannot be applied: what it names is not there. On replay this is damage.
@@ -54,16 +59,70 @@ pub(crate) struct Sink<'a> {
     pub(crate) reading: Option<Reading<'a>>,
     /// Positions of tuples that this batch writes.
     fresh: HashMap<(u32, ColumnIx, Ordinal, Ordinal), Position>,
+    /// Stores that this batch changes.
+    stores: HashSet<StoreId>,
+    /// For each store, the index of its last tuple change and the types of the objects changed.
+    touched: BTreeMap<u32, (u32, BTreeSet<u16>)>,
+    /// The newest time of a tuple change.
+    at: i64,
+    /// How many tuples change.
+    pub(crate) changes: u64,
 }
 
 impl<'a> Sink<'a> {
     pub(crate) fn new(reading: Reading<'a>) -> Sink<'a> {
         Sink { reading: Some(reading), ..Sink::default() }
     }
+
+    fn touch(&mut self, store: u32, index: u32, object_type: TypeIx, at: Timestamp) {
+        let (last, types) = self.touched.entry(store).or_default();
+        *last = index;
+        types.insert(object_type.0);
+        self.at = self.at.max(at.0);
+        self.changes += 1;
+    }
+
+    /// The header of the revision's row in the log.
+    pub(crate) fn header(&self) -> Header {
+        let touched = self.touched.iter().map(|(store, (last, types))| Touched {
+            store: *store,
+            last: *last,
+            types: types.iter().copied().collect(),
+        });
+        Header { at: self.at, touched: touched.collect() }
+    }
+
+    /// Adds the rows of sums of the stores that were changed and are still there.
+    pub(crate) fn put_sums(&mut self, state: &Snapshot) {
+        for store in self.stores.iter().filter_map(|id| state.store(*id)) {
+            self.batch.put(&Key::of(Table::Sums).u32(store.number), &sums_row(&store.index));
+        }
+    }
 }
 
-fn value_position(value: &[u8]) -> Option<Position> {
-    let mut fields = crate::storage::Fields(value);
+fn sums_row(index: &StoreState) -> Vec<u8> {
+    let sums = index.sums();
+    let types = index.type_count();
+    let mut row = [sums.tuples.to_be_bytes(), sums.rows.to_be_bytes(), sums.names.to_be_bytes()].concat();
+    row.extend_from_slice(&types.to_be_bytes());
+    for t in 0..types {
+        row.extend_from_slice(&index.names_len(TypeIx(t)).to_be_bytes());
+    }
+    row
+}
+
+/// Reads a row of `Sums`: the sums, and how many names each type has. `None`: damaged.
+pub(crate) fn read_sums(value: &[u8]) -> Option<(Sums, Vec<u32>)> {
+    let mut fields = Fields(value);
+    let sums = Sums { tuples: fields.u64()?, rows: fields.u64()?, names: fields.u64()? };
+    let types = fields.u16()?;
+    let names = (0..types).map(|_| fields.u32()).collect::<Option<_>>()?;
+    Some((sums, names))
+}
+
+/// The position in a value that begins with one. `None`: damaged.
+pub(crate) fn value_position(value: &[u8]) -> Option<Position> {
+    let mut fields = Fields(value);
     Some(Position { revision: Revision(fields.u64()?), index: fields.u32()? })
 }
 
@@ -78,6 +137,7 @@ impl Snapshot {
 
     pub(crate) fn put(&mut self, entry: StoreEntry) {
         self.next_store = self.next_store.max(entry.number + 1);
+        self.numbers.insert_mut(entry.number, entry.id);
         self.stores.insert_mut(entry.id, Arc::new(entry));
     }
 
@@ -86,8 +146,13 @@ impl Snapshot {
         self.stores.get_mut(&id).map(Arc::make_mut)
     }
 
+    /// Whether a store of that number is there.
+    pub(crate) fn has_number(&self, number: u32) -> bool {
+        self.by_number(number).is_some()
+    }
+
     fn by_number(&self, number: u32) -> Option<StoreId> {
-        self.stores.values().find(|s| s.number == number).map(|s| s.id)
+        self.numbers.get(&number).copied()
     }
 
     /// Applies an entry and adds the rows that keep its effect to `sink`. `index` numbers the tuple changes of one
@@ -104,14 +169,15 @@ impl Snapshot {
             self.put(StoreEntry {
                 number: *store,
                 id: StoreId(ulid::Ulid(*id)),
-                name: name.clone(),
+                name: name.as_str().into(),
                 created_at: Timestamp(*at),
                 listed: *listed,
                 index: StoreState::default(),
-                models: Vec::new(),
-                assertions: HashMap::new(),
+                models: Arc::default(),
+                assertions: Arc::default(),
             });
-            let row = serde_json::to_vec(entry).map_err(|_| ApplyError::Misfit)?;
+            sink.stores.insert(StoreId(ulid::Ulid(*id)));
+            let row = log::encode(&Header::default(), std::slice::from_ref(entry)).ok_or(ApplyError::Misfit)?;
             sink.batch.put(&Key::of(Table::Stores).u32(*store), &row);
             sink.batch.put(&Key::of(Table::Meta).u16(2), &self.next_store.to_be_bytes());
             return Ok(());
@@ -129,27 +195,29 @@ impl Snapshot {
         let id = id.or_else(|| self.by_number(entry.store()?)).ok_or(ApplyError::Misfit)?;
         if let Entry::Delete { store } = entry {
             self.stores.remove_mut(&id);
+            self.numbers.remove_mut(store);
             for table in PER_STORE {
                 sink.batch.delete_prefix(&Key::of(table).u32(*store));
             }
             return Ok(());
         }
         let store = self.store_mut(id).ok_or(ApplyError::Misfit)?;
+        sink.stores.insert(id);
         match entry {
             Entry::Create { .. } | Entry::Delete { .. } | Entry::Records { .. } => Err(ApplyError::Misfit),
             Entry::Model { id, model, .. } => store.add_model(*id, model, revision, sink),
             Entry::Assertions { model, body, .. } => {
-                store.assertions.insert(ModelId(ulid::Ulid(*model)), body.as_slice().into());
+                Arc::make_mut(&mut store.assertions).insert(ModelId(ulid::Ulid(*model)), body.as_slice().into());
                 sink.batch.put(&Key::of(Table::Assertions).u32(store.number).u128(*model), body);
                 Ok(())
             }
             Entry::Tuples { at, deletes, writes, .. } => {
-                for row in deletes {
-                    store.delete(row, sink)?;
+                for tuple in deletes {
+                    store.delete(tuple, *index, Timestamp(*at), sink)?;
                     *index += 1;
                 }
-                for row in writes {
-                    store.write(row, Position { revision, index: *index }, Timestamp(*at), sink)?;
+                for tuple in writes {
+                    store.write(tuple, Position { revision, index: *index }, Timestamp(*at), sink)?;
                     *index += 1;
                 }
                 Ok(())
@@ -159,7 +227,7 @@ impl Snapshot {
 }
 
 /// Tables whose keys begin with a store's number.
-const PER_STORE: [Table; 11] = [
+const PER_STORE: [Table; 13] = [
     Table::Stores,
     Table::Types,
     Table::Relations,
@@ -171,10 +239,12 @@ const PER_STORE: [Table; 11] = [
     Table::Models,
     Table::Assertions,
     Table::LogByStore,
+    Table::LogByType,
+    Table::Sums,
 ];
 
 /// The row of a tuple in table `ByObject`, and in `BySequence` the other way round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TupleRow {
     pub(crate) object_type: TypeIx,
     pub(crate) object: Ordinal,
@@ -210,27 +280,36 @@ impl TupleRow {
         [&place[..], &self.column.0.to_be_bytes(), &self.subject.0.to_be_bytes(), &at, &class].concat()
     }
 
-    /// Reads a row of `ByObject`; `key` is what follows the store. `None`: damaged.
-    pub(crate) fn by_object(mut key: crate::storage::Fields<'_>, value: &[u8]) -> Option<TupleRow> {
-        let (t, object, column, subject) = (key.u16()?, key.u32()?, key.u16()?, key.u32()?);
-        let mut value = crate::storage::Fields(value);
+    /// A row of which only the key is known.
+    pub(crate) fn key_only(object_type: TypeIx, object: Ordinal, column: ColumnIx, subject: Ordinal) -> TupleRow {
+        let position = Position { revision: Revision(0), index: 0 };
+        TupleRow { object_type, object, column, subject, class: None, at: Timestamp(0), position }
+    }
+
+    /// The row with what its value in `ByObject` says. `None`: damaged.
+    pub(crate) fn with_value(self, value: &[u8]) -> Option<TupleRow> {
+        let mut value = Fields(value);
         let position = Position { revision: Revision(value.u64()?), index: value.u32()? };
         let at = Timestamp(value.u64()?.cast_signed());
-        Some(TupleRow {
-            object_type: TypeIx(t),
-            object: Ordinal(object),
-            column: ColumnIx(column),
-            subject: Ordinal(subject),
-            class: value.u32()?.checked_sub(1).map(ClassIx),
-            at,
-            position,
-        })
+        Some(TupleRow { position, at, class: value.u32()?.checked_sub(1).map(ClassIx), ..self })
+    }
+
+    /// Reads a row of `ByObject`; `key` is what follows the store. `None`: damaged.
+    pub(crate) fn by_object(mut key: Fields<'_>, value: &[u8]) -> Option<TupleRow> {
+        let object_type = TypeIx(key.u16()?);
+        TupleRow::of_object_type(object_type, key, value)
+    }
+
+    /// The same; `key` is what follows the type.
+    pub(crate) fn of_object_type(object_type: TypeIx, mut key: Fields<'_>, value: &[u8]) -> Option<TupleRow> {
+        let (object, column, subject) = (key.u32()?, key.u16()?, key.u32()?);
+        TupleRow::key_only(object_type, Ordinal(object), ColumnIx(column), Ordinal(subject)).with_value(value)
     }
 
     /// Reads a row of `BySequence`; `key` is what follows the store. `None`: damaged.
-    pub(crate) fn by_sequence(mut key: crate::storage::Fields<'_>, value: &[u8]) -> Option<TupleRow> {
+    pub(crate) fn by_sequence(mut key: Fields<'_>, value: &[u8]) -> Option<TupleRow> {
         let position = Position { revision: Revision(key.u64()?), index: key.u32()? };
-        let mut value = crate::storage::Fields(value);
+        let mut value = Fields(value);
         let (t, object, column, subject) = (value.u16()?, value.u32()?, value.u16()?, value.u32()?);
         let at = Timestamp(value.u64()?.cast_signed());
         Some(TupleRow {
@@ -276,7 +355,8 @@ impl StoreEntry {
                 }
             }
         }
-        self.models.push(StoredModel { id: ModelId(ulid::Ulid(id)), model: Arc::new(model.clone()) });
+        Arc::make_mut(&mut self.models)
+            .push(StoredModel { id: ModelId(ulid::Ulid(id)), model: Arc::new(model.clone()) });
         let row = serde_json::to_vec(&(id.to_string(), model)).map_err(|_| ApplyError::Misfit)?;
         sink.batch.put(&Key::of(Table::Models).u32(self.number).u64(at.0).u128(id), &row);
         Ok(())
@@ -325,9 +405,14 @@ impl StoreEntry {
         Ok(ordinal)
     }
 
-    fn write(&mut self, row: &Row, position: Position, at: Timestamp, sink: &mut Sink<'_>) -> Result<(), ApplyError> {
-        let tuple = row.tuple().ok_or(ApplyError::Misfit)?;
-        let column = column_at(&self.index, &tuple).ok_or(ApplyError::Misfit)?;
+    fn write(
+        &mut self,
+        tuple: &Tuple,
+        position: Position,
+        at: Timestamp,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), ApplyError> {
+        let column = column_at(&self.index, tuple).ok_or(ApplyError::Misfit)?;
         let key = self.index.column_key(column);
         let object = self.ordinal(key.object_type, &tuple.object.id, sink)?;
         let subject = match subject_id(&tuple.subject) {
@@ -349,20 +434,21 @@ impl StoreEntry {
         }
         let row = TupleRow { object_type: key.object_type, object, column, subject, class, at, position };
         sink.fresh.insert((self.number, column, object, subject), position);
+        sink.touch(self.number, position.index, key.object_type, at);
         sink.batch.put(&row.object_key(self.number), &row.object_value());
         sink.batch.put(&row.sequence_key(self.number), &row.sequence_value());
         Ok(())
     }
 
-    fn delete(&mut self, row: &Row, sink: &mut Sink<'_>) -> Result<(), ApplyError> {
-        let tuple = row.tuple().ok_or(ApplyError::Misfit)?;
-        let (column, object, subject) = self.locate(&tuple).ok_or(ApplyError::Misfit)?;
+    fn delete(&mut self, tuple: &Tuple, index: u32, at: Timestamp, sink: &mut Sink<'_>) -> Result<(), ApplyError> {
+        let (column, object, subject) = self.locate(tuple).ok_or(ApplyError::Misfit)?;
         if !self.index.remove(column, object, subject) {
             return Err(ApplyError::Misfit);
         }
         let object_type = self.index.column_key(column).object_type;
-        let position = Position { revision: Revision(0), index: 0 };
-        let mut row = TupleRow { object_type, object, column, subject, class: None, at: Timestamp(0), position };
+        sink.touch(self.number, index, object_type, at);
+        let mut row = TupleRow::key_only(object_type, object, column, subject);
+        let position = row.position;
         let key = row.object_key(self.number);
         row.position = match sink.fresh.remove(&(self.number, column, object, subject)) {
             Some(position) => position,
@@ -375,6 +461,22 @@ impl StoreEntry {
         sink.batch.delete(&key);
         sink.batch.delete(&row.sequence_key(self.number));
         Ok(())
+    }
+
+    /// The tuple: absent, or present with its class, if any.
+    pub(crate) fn class_of(&self, tuple: &Tuple) -> Option<Option<&Class>> {
+        let (column, object, subject) = self.locate(tuple)?;
+        let class = self.index.find(column, object, subject)?;
+        Some(class.map(|class| self.index.class(class)))
+    }
+
+    /// Whether the tuple is there under the condition that it carries.
+    pub(crate) fn holds(&self, tuple: &Tuple) -> bool {
+        match (self.class_of(tuple), &tuple.condition) {
+            (Some(None), None) => true,
+            (Some(Some(class)), Some(given)) => class.condition == given.name && class.context == given.context,
+            (None | Some(None), Some(_)) | (None | Some(Some(_)), None) => false,
+        }
     }
 
     /// Where a tuple is, when its names and column are known.

@@ -185,7 +185,7 @@ pub struct ReadQuery<'a> {
 }
 
 /// A place in a store's sequence of changes: the revision and the index within it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// The revision of the write.
     pub revision: Revision,
@@ -226,6 +226,8 @@ pub struct ReadChangesQuery<'a> {
     pub after: Option<Position>,
     /// Only changes at or after this time; used only without `after`.
     pub start_time: Option<Timestamp>,
+    /// Only changes before the first one that is newer than this (OpenFGA's horizon offset, subtracted from now).
+    pub until: Option<Timestamp>,
 }
 
 /// A question stored with a model together with the answer it should have. `body` is opaque to the engine (the API's JSON).
@@ -395,6 +397,11 @@ pub enum QuestionError {
         /// What was asked for.
         asked: Revision,
     },
+    /// Changes behind the place asked for were trimmed from the log.
+    #[error(
+        "changes behind the continuation token are no longer kept; read from the beginning, or raise log-retention"
+    )]
+    PositionGone,
     /// The store on disk failed or is damaged.
     #[error("the store on disk failed; see the log")]
     Storage,

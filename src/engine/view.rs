@@ -52,11 +52,7 @@ impl Engine {
                 Err(QuestionError::RevisionAhead { asked, newest: newest.revision })
             }
             Consistency::AtLeast(_) => Ok(newest),
-            Consistency::Exact(asked) => {
-                let retained = self.inner.retained.lock();
-                let found = retained.iter().find(|s| s.revision == asked).cloned();
-                found.ok_or(QuestionError::RevisionGone { asked })
-            }
+            Consistency::Exact(asked) => self.inner.retained.find(asked).ok_or(QuestionError::RevisionGone { asked }),
         }
     }
 

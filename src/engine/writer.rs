@@ -2,13 +2,14 @@
 //! with one sync, publishes, acknowledges.
 
 use super::bulk::Stored;
-use super::entry::{Entry, Row, skips};
-use super::state::{ApplyError, Sink, Snapshot};
+use super::entry::{Entry, skips, subject_id};
+use super::state::{ApplyError, Sink, Snapshot, StoreEntry};
 use super::types::{OnMissing, QuestionError, WriteError, WriteQuery};
-use super::{Inner, types::At};
+use super::{Inner, log, trim, types::At};
+use crate::index::IndexFull;
 use crate::model::Model;
 use crate::storage::{Key, Table};
-use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple};
+use crate::tuple::{ModelId, Revision, SUBJECT_BYTES_MAX, StoreId, Timestamp, Tuple};
 use crossbeam::channel::{Receiver, Sender};
 use hashbrown::HashSet;
 use std::sync::Arc;
@@ -18,8 +19,9 @@ use std::sync::atomic::Ordering;
 pub(super) const QUEUE_MAX: usize = 4_096;
 /// Requests that share a sync.
 const GROUP_MAX: usize = 1_024;
-/// Tuple changes after which a group is closed, so that one batch stays of a size.
-const GROUP_TUPLES_MAX: usize = 50_000;
+/// Tuple changes after which a group is closed: a small write that comes behind an import's chunk waits for one chunk, not
+/// for all that are queued.
+const GROUP_TUPLES_MAX: usize = 10_000;
 
 /// What a request wants changed.
 pub(super) enum Change {
@@ -68,22 +70,28 @@ pub(super) struct Job {
 /// Runs until every handle is gone.
 pub(super) fn run(inner: &Inner, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
+        let mut tuples = first.change.tuples();
         let mut group = vec![first];
-        let mut tuples = 0;
         while group.len() < GROUP_MAX && tuples < GROUP_TUPLES_MAX {
             let Ok(job) = jobs.try_recv() else { break };
-            tuples += match &job.change {
-                Change::Tuples { query, .. } => query.writes.len() + query.deletes.len(),
-                Change::Import { tuples, .. } => tuples.len(),
-                Change::Create { .. }
-                | Change::Delete { .. }
-                | Change::Model { .. }
-                | Change::Assertions { .. }
-                | Change::Records { .. } => 0,
-            };
+            tuples += job.change.tuples();
             group.push(job);
         }
         serve(inner, group);
+    }
+}
+
+impl Change {
+    fn tuples(&self) -> usize {
+        match self {
+            Change::Tuples { query, .. } => query.writes.len() + query.deletes.len(),
+            Change::Import { tuples, .. } => tuples.len(),
+            Change::Create { .. }
+            | Change::Delete { .. }
+            | Change::Model { .. }
+            | Change::Assertions { .. }
+            | Change::Records { .. } => 0,
+        }
     }
 }
 
@@ -146,25 +154,33 @@ impl Group<'_> {
                     self.apply(Some(id), Entry::Delete { store })
                 }
             },
-            Change::Model { store, id, model } => {
-                let number = self.number(store)?;
-                if self.state.store(store).is_some_and(|s| s.model(id).is_some()) {
-                    return Err(WriteError::IdTaken { id: id.to_string() });
-                }
-                self.apply(Some(store), Entry::Model { store: number, id: id.0.0, model: *model })
-            }
+            Change::Model { store, id, model } => self.model(store, id, model),
             Change::Assertions { store, model, body } => {
                 let number = self.number(store)?;
                 self.apply(Some(store), Entry::Assertions { store: number, model: model.0.0, body })
             }
             Change::Tuples { store, mut query, at } => {
                 let records = std::mem::take(&mut query.records);
-                self.tuples(store, &query, at).and_then(|()| self.records(records))
+                self.tuples(store, query, at).and_then(|()| self.records(records))
             }
             Change::Records { changes } => self.records(changes),
             Change::Import { store, tuples, records, at } => return self.import(store, &tuples, records, at),
         };
         done.map(|()| 0)
+    }
+
+    fn model(&mut self, store: StoreId, id: ModelId, model: Box<Model>) -> Result<(), WriteError> {
+        if let Some(entry) = self.state.store(store) {
+            if entry.model(id).is_some() {
+                return Err(WriteError::IdTaken { id: id.to_string() });
+            }
+            // As many as there can be: names that are known already count too.
+            let relations = model.types.iter().flat_map(|t| &t.relations);
+            let restrictions: usize = relations.clone().map(|r| r.subject_types.len()).sum();
+            entry.index.room(model.types.len(), relations.count() + restrictions, restrictions).map_err(full)?;
+        }
+        let number = self.number(store)?;
+        self.apply(Some(store), Entry::Model { store: number, id: id.0.0, model })
     }
 
     /// The number of a store, which is made when it is not there: OpenFGA lets one write models to any id.
@@ -181,49 +197,37 @@ impl Group<'_> {
         self.apply(Some(id), Entry::Create { store, id: id.0.0, name, at: at.0, listed })
     }
 
-    fn tuples(&mut self, store: StoreId, query: &WriteQuery, at: Timestamp) -> Result<(), WriteError> {
+    fn tuples(&mut self, store: StoreId, query: WriteQuery, at: Timestamp) -> Result<(), WriteError> {
         let state = self.state.store(store).ok_or(QuestionError::StoreNotFound(store))?;
-        let mut seen = HashSet::new();
+        let mut seen = HashSet::with_capacity(query.deletes.len() + query.writes.len());
         for tuple in query.deletes.iter().chain(&query.writes) {
             if !seen.insert(tuple.key()) {
                 return Err(WriteError::DuplicateInRequest { tuple: Box::new(tuple.clone()) });
             }
         }
-        let found = |tuple: &Tuple| {
-            let (column, object, subject) = state.locate(tuple)?;
-            state.index.find(column, object, subject).map(|class| class.map(|c| state.index.class(c)))
-        };
-        let mut deletes = Vec::new();
-        for tuple in &query.deletes {
-            match (found(tuple), query.on_missing) {
-                (Some(_), _) => deletes.push(Row::from(&Tuple { condition: None, ..tuple.clone() })),
-                (None, OnMissing::Ignore) => {}
-                (None, OnMissing::Error) => {
-                    return Err(WriteError::DoesNotExist { tuple: Box::new(tuple.clone()) });
-                }
+        drop(seen);
+        let mut deletes = Vec::with_capacity(query.deletes.len());
+        for tuple in query.deletes {
+            if state.class_of(&tuple).is_some() {
+                deletes.push(Tuple { condition: None, ..tuple });
+            } else if query.on_missing == OnMissing::Error {
+                return Err(WriteError::DoesNotExist { tuple: Box::new(tuple) });
             }
         }
-        let mut writes = Vec::new();
-        for tuple in &query.writes {
-            let Some(class) = found(tuple) else {
-                writes.push(Row::from(tuple));
-                continue;
-            };
-            if !skips(query.on_duplicate) {
-                return Err(WriteError::AlreadyExists { tuple: Box::new(tuple.clone()) });
-            }
-            let same = match (class, &tuple.condition) {
-                (None, None) => true,
-                (Some(stored), Some(given)) => stored.condition == given.name && stored.context == given.context,
-                (Some(_), None) | (None, Some(_)) => false,
-            };
-            if !same {
-                return Err(WriteError::ConditionDiffers { tuple: Box::new(tuple.clone()) });
+        let mut writes = Vec::with_capacity(query.writes.len());
+        for tuple in query.writes {
+            if state.class_of(&tuple).is_none() {
+                writes.push(tuple);
+            } else if !skips(query.on_duplicate) {
+                return Err(WriteError::AlreadyExists { tuple: Box::new(tuple) });
+            } else if !state.holds(&tuple) {
+                return Err(WriteError::ConditionDiffers { tuple: Box::new(tuple) });
             }
         }
         if deletes.is_empty() && writes.is_empty() {
             return Ok(());
         }
+        room(state, &writes)?;
         let number = state.number;
         self.apply(Some(store), Entry::Tuples { store: number, at: at.0, deletes, writes })
     }
@@ -240,13 +244,14 @@ impl Group<'_> {
         let mut writes = Vec::with_capacity(tuples.len());
         for tuple in tuples {
             match state.stored(tuple) {
-                None => writes.push(Row::from(tuple)),
+                None => writes.push(tuple.clone()),
                 Some(Stored::Same) => {}
                 Some(Stored::Differently) => {
                     return Err(WriteError::ConditionDiffers { tuple: Box::new(tuple.clone()) });
                 }
             }
         }
+        room(state, &writes)?;
         let (store_number, written) = (state.number, writes.len() as u64);
         if written > 0 {
             let entry = Entry::Tuples { store: store_number, at: at.0, deletes: Vec::new(), writes };
@@ -270,7 +275,7 @@ impl Group<'_> {
         done.map_err(|error| {
             self.broken = true;
             match error {
-                ApplyError::Full(full) => WriteError::Full { what: full.what, max: full.max },
+                ApplyError::Full(bound) => full(bound),
                 ApplyError::Misfit | ApplyError::Storage(_) => {
                     tracing::error!(%error, "an entry that was judged good does not fit the state");
                     WriteError::Poisoned
@@ -289,22 +294,56 @@ impl Group<'_> {
         if self.entries.is_empty() {
             return Ok(inner.snapshot.load().revision);
         }
-        let log = serde_json::to_vec(&self.entries).map_err(|_| WriteError::Poisoned)?;
-        self.sink.batch.put(&Key::of(Table::Log).u64(self.revision.0), &log);
+        self.state.revision = self.revision;
+        let done = self.rows(inner).and_then(|()| {
+            let batch = std::mem::take(&mut self.sink.batch);
+            inner.storage.commit(batch).map_err(|_| WriteError::Poisoned)
+        });
+        if let Err(error) = done {
+            inner.poisoned.store(true, Ordering::Release);
+            return Err(error);
+        }
+        inner.publish(Arc::new(self.state), self.sink.changes);
+        Ok(self.revision)
+    }
+
+    /// Adds the rows of the log and of the head, and takes away what the log no longer keeps.
+    fn rows(&mut self, inner: &Inner) -> Result<(), WriteError> {
+        let header = self.sink.header();
+        let row = log::encode(&header, &self.entries).ok_or(WriteError::Poisoned)?;
+        self.sink.batch.put(&Key::of(Table::Log).u64(self.revision.0), &row);
         self.sink.batch.put(&Key::of(Table::Meta).u16(1), &self.revision.0.to_be_bytes());
-        for entry in &self.entries {
-            if let Entry::Tuples { store, .. } = entry {
-                let key = Key::of(Table::LogByStore).u32(*store).u64(self.revision.0);
+        for touched in &header.touched {
+            if !self.alive(touched.store) {
+                continue;
+            }
+            let key = Key::of(Table::LogByStore).u32(touched.store).u64(self.revision.0);
+            self.sink.batch.put(&key, &[]);
+            for t in &touched.types {
+                let key = Key::of(Table::LogByType).u32(touched.store).u16(*t).u64(self.revision.0);
                 self.sink.batch.put(&key, &[]);
             }
         }
-        let batch = std::mem::take(&mut self.sink.batch);
-        if inner.storage.commit(batch).is_err() {
-            inner.poisoned.store(true, Ordering::Release);
-            return Err(WriteError::Poisoned);
-        }
-        self.state.revision = self.revision;
-        inner.publish(Arc::new(self.state));
-        Ok(self.revision)
+        self.sink.put_sums(&self.state);
+        trim::trim(&mut self.state, &mut self.sink, &inner.settings.log_retention, Timestamp(header.at))
+            .map_err(|_| WriteError::Poisoned)
     }
+
+    /// Whether a store that the group touched was not deleted by it.
+    fn alive(&self, number: u32) -> bool {
+        self.entries.iter().all(|entry| !matches!(entry, Entry::Delete { store } if *store == number))
+    }
+}
+
+/// Whether all the names of the writes have room.
+fn room(state: &StoreEntry, writes: &[Tuple]) -> Result<(), WriteError> {
+    let id_bytes = |t: &Tuple| t.object.id.len().max(subject_id(&t.subject).map_or(0, str::len));
+    if writes.iter().any(|t| id_bytes(t) > SUBJECT_BYTES_MAX) {
+        return Err(WriteError::Full { what: "the length of an id in bytes", max: SUBJECT_BYTES_MAX as u64 });
+    }
+    state.index.names_room(writes.len() * 2).map_err(full)
+}
+
+fn full(full: IndexFull) -> WriteError {
+    WriteError::Full { what: full.what, max: full.max }
 }

@@ -123,9 +123,9 @@ impl Column {
         true
     }
 
-    /// Removes a tuple; false when it is not there.
-    pub(super) fn remove(&mut self, object: Ordinal, subject: Ordinal) -> bool {
-        let Some(class) = self.find(object, subject) else { return false };
+    /// Removes a tuple and returns its class, if any; `None` when it is not there.
+    pub(super) fn remove(&mut self, object: Ordinal, subject: Ordinal) -> Option<Option<ClassIx>> {
+        let class = self.find(object, subject)?;
         self.len -= 1;
         if class.is_none() {
             let gone = |p: &mut Stored, o| (p.remove(o), !p.view().is_empty());
@@ -135,7 +135,18 @@ impl Column {
             self.conditional_subjects.update(object, |list| take(list, subject));
             self.conditional_objects.update(subject, |list| take(list, object));
         }
-        true
+        Some(class)
+    }
+
+    /// Puts two halves together that [`Half::build`] made of the same tuples.
+    pub(super) fn from_halves(by_object: Half, by_subject: Half) -> Column {
+        Column {
+            len: by_object.len,
+            subjects: by_object.plain,
+            objects: by_subject.plain,
+            conditional_subjects: by_object.conditional,
+            conditional_objects: by_subject.conditional,
+        }
     }
 
     /// Every tuple as (object, subject, class), by object.
@@ -160,6 +171,97 @@ impl Column {
         }
         sum
     }
+}
+
+/// Tuples of one column as a start reads them: object and subject in one number, in the order of that number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ColumnRows {
+    plain: Vec<u64>,
+    conditional: Vec<(u64, ClassIx)>,
+}
+
+fn pair(high: Ordinal, low: Ordinal) -> u64 {
+    u64::from(high.0) << 32 | u64::from(low.0)
+}
+
+fn halves(pair: u64) -> (Ordinal, Ordinal) {
+    let half = |n: u64| Ordinal(u32::try_from(n & 0xffff_ffff).unwrap_or(u32::MAX));
+    (half(pair >> 32), half(pair))
+}
+
+impl ColumnRows {
+    /// Appends a tuple; they come by object, then by subject.
+    pub(crate) fn push(&mut self, object: Ordinal, subject: Ordinal, class: Option<ClassIx>) {
+        match class {
+            None => self.plain.push(pair(object, subject)),
+            Some(class) => self.conditional.push((pair(object, subject), class)),
+        }
+    }
+
+    /// How many tuples.
+    pub(crate) fn len(&self) -> usize {
+        self.plain.len() + self.conditional.len()
+    }
+
+    /// Appends what comes behind.
+    pub(crate) fn append(&mut self, mut more: ColumnRows) {
+        if self.plain.is_empty() && self.conditional.is_empty() {
+            *self = more;
+            return;
+        }
+        self.plain.append(&mut more.plain);
+        self.conditional.append(&mut more.conditional);
+    }
+}
+
+/// Which side of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Object to subjects.
+    ByObject,
+    /// Subject to objects.
+    BySubject,
+}
+
+/// One side of a column.
+pub(crate) struct Half {
+    plain: Radix<Stored>,
+    conditional: Radix<Option<Classed>>,
+    len: usize,
+}
+
+impl Half {
+    /// Builds one side of all its tuples at once: sorted runs become postings, postings become leaves, leaves a tree.
+    pub(crate) fn build(rows: &ColumnRows, side: Side) -> Half {
+        let len = rows.len();
+        match side {
+            Side::ByObject => Half { plain: plain(&rows.plain), conditional: conditional(&rows.conditional), len },
+            Side::BySubject => {
+                let mut turned: Vec<u64> = rows.plain.iter().map(|p| p.rotate_left(32)).collect();
+                turned.sort_unstable();
+                let mut classed: Vec<_> = rows.conditional.iter().map(|(p, c)| (p.rotate_left(32), *c)).collect();
+                classed.sort_unstable();
+                Half { plain: plain(&turned), conditional: conditional(&classed), len }
+            }
+        }
+    }
+}
+
+fn plain(pairs: &[u64]) -> Radix<Stored> {
+    let mut others = Vec::new();
+    Radix::from_ascending(pairs.chunk_by(|a, b| a >> 32 == b >> 32).map(|run| {
+        others.clear();
+        others.extend(run.iter().map(|p| halves(*p).1));
+        let of = run.first().map_or(Ordinal(0), |p| halves(*p).0);
+        (of, Stored::from_slice(&others))
+    }))
+}
+
+fn conditional(pairs: &[(u64, ClassIx)]) -> Radix<Option<Classed>> {
+    Radix::from_ascending(pairs.chunk_by(|a, b| a.0 >> 32 == b.0 >> 32).map(|run| {
+        let of = run.first().map_or(Ordinal(0), |p| halves(p.0).0);
+        (of, Some(run.iter().map(|(p, class)| (halves(*p).1, *class)).collect()))
+    }))
 }
 
 fn classed(side: &Radix<Option<Classed>>, ordinal: Ordinal) -> &[(Ordinal, ClassIx)] {

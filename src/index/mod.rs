@@ -11,9 +11,11 @@ mod store;
 mod tests;
 
 pub use column::{Column, ColumnKey, SubjectPart};
+pub(crate) use column::{ColumnRows, Half, Side};
 pub use names::NAMES_MAX;
+pub(crate) use names::NamesPart;
 pub use postings::Postings;
-pub use store::{Class, DICTIONARY_MAX, IndexFull, StoreState};
+pub use store::{Class, DICTIONARY_MAX, IndexFull, StoreState, Sums};
 
 /// The number of an object type within a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -100,14 +100,15 @@ impl Stored {
         }
     }
 
-    fn from_slice(slice: &[Ordinal]) -> Stored {
+    /// The form for these ordinals, which ascend.
+    pub(super) fn from_slice(slice: &[Ordinal]) -> Stored {
         match *slice {
             [] => Stored::Empty,
             [a] => Stored::One(a),
             [a, b] => Stored::Two([a, b]),
             [a, b, c] => Stored::Three([a, b, c]),
             _ if slice.len() <= SLICE_MAX => Stored::Slice(ThinArc::from_header_and_slice((), slice)),
-            _ => Stored::Set(Arc::new(slice.iter().copied().collect())),
+            _ => Stored::Set(Arc::new(ObjectSet::from_ascending(slice.iter().copied()).unwrap_or_default())),
         }
     }
 

@@ -75,6 +75,32 @@ impl<T: Clone> Radix<T> {
         }
     }
 
+    /// A tree of values whose ordinals ascend. The same tree as by adding them one after the other.
+    pub(super) fn from_ascending(values: impl IntoIterator<Item = (Ordinal, T)>) -> Self {
+        let mut leaves: Vec<(u32, Arc<Node<T>>)> = Vec::new();
+        let (mut at, mut mask, mut list, mut len) = (0, 0_u64, Vec::new(), 0);
+        for (ordinal, value) in values {
+            if ordinal.0 >> BITS != at && !list.is_empty() {
+                leaves.push((at, Arc::new(Node::Leaf(mask, exact(&mut list)))));
+                mask = 0;
+            }
+            at = ordinal.0 >> BITS;
+            mask |= 1 << digit(ordinal.0, 0);
+            list.push(value);
+            len += 1;
+        }
+        if list.is_empty() {
+            return Radix::default();
+        }
+        leaves.push((at, Arc::new(Node::Leaf(mask, exact(&mut list)))));
+        let mut height = 0;
+        while leaves.len() > 1 || leaves.first().is_some_and(|(at, _)| *at > 0) {
+            leaves = parents(leaves);
+            height += 1;
+        }
+        Radix { root: leaves.pop().map(|(_, root)| root), height, len }
+    }
+
     /// Changes the value of an ordinal: `change` gets it (or the default) and says whether it stays.
     pub(super) fn update<R>(&mut self, ordinal: Ordinal, change: impl FnOnce(&mut T) -> (R, bool)) -> R
     where
@@ -125,6 +151,29 @@ impl<T: Clone> Radix<T> {
 
 fn empty<T>(level: u32) -> Node<T> {
     if level == 0 { Node::Leaf(0, Vec::new()) } else { Node::Inner(0, Vec::new()) }
+}
+
+/// Takes the list in as many bytes as it needs.
+fn exact<T>(list: &mut Vec<T>) -> Vec<T> {
+    let mut own = Vec::with_capacity(list.len());
+    own.append(list);
+    own
+}
+
+fn parents<T>(nodes: Vec<(u32, Arc<Node<T>>)>) -> Vec<(u32, Arc<Node<T>>)> {
+    let mut parents = Vec::new();
+    let (mut above, mut mask, mut children) = (0, 0_u64, Vec::new());
+    for (at, node) in nodes {
+        if at >> BITS != above && !children.is_empty() {
+            parents.push((above, Arc::new(Node::Inner(mask, exact(&mut children)))));
+            mask = 0;
+        }
+        above = at >> BITS;
+        mask |= 1 << (at & DIGIT_MASK);
+        children.push(node);
+    }
+    parents.push((above, Arc::new(Node::Inner(mask, exact(&mut children)))));
+    parents
 }
 
 fn update<T: Clone + Default, R>(

@@ -8,10 +8,14 @@ pub enum Table {
     Meta = b'm',
     /// revision -> entry: every change, in order.
     Log = b'L',
-    /// store, revision -> nothing: which entries are a store's.
+    /// store, revision -> nothing: which entries are a store's. Revision 0: the last change that was trimmed.
     LogByStore = b'l',
+    /// store, object type, revision -> nothing: which entries change tuples of that type.
+    LogByType = b't',
     /// store -> identity of the store.
     Stores = b's',
+    /// store -> how many tuples and names its tables hold, and sums over their rows.
+    Sums = b'c',
     /// store, type -> name.
     Types = b'T',
     /// store, relation -> name.

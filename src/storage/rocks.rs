@@ -1,12 +1,24 @@
 //! RocksDB: the only file that names it. Its error texts do not leave this room; they go to the log.
 
-use super::FORMAT_VERSION;
-use super::keys::{Fields, Key, Table};
-use rocksdb::{DB, DBCompressionType, IteratorMode, Options, ReadOptions, WriteBatch, WriteOptions};
+use super::keys::{Key, Table};
+use super::marker::{self, Found};
+use super::{FORMAT_VERSION, FORMAT_VERSION_OLDEST};
+use rocksdb::{
+    BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Options, ReadOptions, WriteBatch, WriteOptions,
+};
 use std::path::{Path, PathBuf};
 
-const WRITE_BUFFER_BYTES: usize = 128 << 20;
+/// Rows in memory before they are written to a table file. Small, because they count as memory of the process and a start
+/// after a crash reads them all from the log; large enough that an import makes few files.
+const WRITE_BUFFER_BYTES: usize = 32 << 20;
+/// Write buffers that wait to be written while the next one fills.
+const WRITE_BUFFERS_MAX: i32 = 3;
 const BACKGROUND_JOBS_MAX: i32 = 2;
+/// Blocks of table files kept in memory. Only Read, ReadChanges and deletes look at them; questions never do.
+const BLOCK_CACHE_BYTES: usize = 32 << 20;
+const READAHEAD_BYTES: usize = 1 << 20;
+/// A clean stop writes unwritten rows to a table file when there are more, so that the next start need not replay them.
+const FLUSH_AT_STOP_BYTES: u64 = 1 << 20;
 
 /// Why a directory could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +32,11 @@ pub enum OpenError {
         reason: String,
     },
     /// A newer program wrote it.
-    #[error("`{path}` has format {found}, this program reads up to {}; use a newer bailiwick", FORMAT_VERSION)]
+    #[error(
+        "`{path}` has format {found}, this program reads {} to {}; use the bailiwick that wrote it or a newer one",
+        FORMAT_VERSION_OLDEST,
+        FORMAT_VERSION
+    )]
     Newer {
         /// The directory.
         path: PathBuf,
@@ -50,7 +66,19 @@ fn failed(error: &rocksdb::Error) -> StorageError {
 /// An open database directory.
 pub struct Storage {
     db: DB,
+    cache: Cache,
     sync: bool,
+}
+
+/// Bytes in memory that the storage itself takes, beside the index.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StorageMemory {
+    /// Rows not yet written to a table file.
+    pub write_buffers: u64,
+    /// Blocks of table files.
+    pub block_cache: u64,
+    /// Indexes and filters of table files.
+    pub table_readers: u64,
 }
 
 /// Changes that are made together or not at all.
@@ -88,29 +116,40 @@ pub struct Reading<'a> {
 impl Storage {
     /// Opens or creates a directory. `sync` makes every commit wait for the disk; without it a power cut may lose the
     /// newest commits (never half of one).
+    ///
+    /// A directory that holds something else, a newer format or a damaged database is refused before anything in it is
+    /// touched, as far as that can be seen from outside.
     pub fn open(path: &Path, sync: bool) -> Result<Storage, OpenError> {
-        let mut options = Options::default();
-        options.create_if_missing(true);
-        options.set_compression_type(DBCompressionType::Lz4);
-        options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-        options.set_max_background_jobs(BACKGROUND_JOBS_MAX);
-        options.set_keep_log_file_num(4);
+        let fresh = match marker::look(path)? {
+            Found::Nothing => {
+                marker::write(path)?;
+                true
+            }
+            Found::Begun => true,
+            Found::Database => false,
+        };
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let mut options = options(&cache);
+        options.create_if_missing(fresh);
         let db = DB::open(&options, path).map_err(|error| {
             tracing::error!(%error, "rocksdb");
             let text = error.to_string();
-            let reason = if text.contains("lock") {
+            if error.kind() == rocksdb::ErrorKind::Corruption {
+                return OpenError::Damaged { path: path.to_owned(), what: "files of the database" };
+            }
+            let reason = if text.to_lowercase().contains("lock") {
                 "another process has it open; stop that one first".to_owned()
             } else {
                 format!("{:?}; check the path, its permissions, or restore a backup", error.kind())
             };
             OpenError::Unusable { path: path.to_owned(), reason }
         })?;
-        let storage = Storage { db, sync };
-        storage.check_format(path)?;
+        let storage = Storage { db, cache, sync };
+        storage.check_format(path, fresh)?;
         Ok(storage)
     }
 
-    fn check_format(&self, path: &Path) -> Result<(), OpenError> {
+    fn check_format(&self, path: &Path, fresh: bool) -> Result<(), OpenError> {
         let damaged = |what| OpenError::Damaged { path: path.to_owned(), what };
         let key = Key::of(Table::Meta).u16(0);
         let found = self.db.get(key.bytes()).map_err(|error| {
@@ -118,18 +157,25 @@ impl Storage {
             damaged("format version")
         })?;
         match found {
-            None if self.db.iterator(IteratorMode::Start).next().is_some() => Err(damaged("no format version")),
+            // A creation that was cut off before this row left nothing else.
+            None if !fresh && !self.is_empty() => Err(damaged("no format version")),
             None => {
                 let mut batch = Batch::default();
                 batch.put(&key, &FORMAT_VERSION.to_be_bytes());
                 self.commit(batch).map_err(|_| damaged("cannot write"))
             }
-            Some(bytes) => match Fields(&bytes).u32() {
-                Some(FORMAT_VERSION) => Ok(()),
+            Some(bytes) => match super::Fields(&bytes).u32() {
                 Some(found) if found > FORMAT_VERSION => Err(OpenError::Newer { path: path.to_owned(), found }),
+                Some(FORMAT_VERSION_OLDEST..=FORMAT_VERSION) => Ok(()),
                 Some(_) | None => Err(damaged("format version")),
             },
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        let mut rows = self.db.raw_iterator();
+        rows.seek_to_first();
+        !rows.valid() && rows.status().is_ok()
     }
 
     /// Makes a batch durable.
@@ -145,12 +191,52 @@ impl Storage {
         Reading { snapshot: self.db.snapshot() }
     }
 
+    fn property(&self, name: &str) -> u64 {
+        self.db.property_int_value(name).ok().flatten().unwrap_or(0)
+    }
+
     /// Bytes on disk, near enough.
     #[must_use]
     pub fn disk_bytes(&self) -> u64 {
-        let get = |name| self.db.property_int_value(name).ok().flatten().unwrap_or(0);
-        get("rocksdb.total-sst-files-size") + get("rocksdb.cur-size-all-mem-tables")
+        self.property("rocksdb.total-sst-files-size") + self.property("rocksdb.cur-size-all-mem-tables")
     }
+
+    /// Bytes in memory.
+    #[must_use]
+    pub fn memory(&self) -> StorageMemory {
+        StorageMemory {
+            write_buffers: self.property("rocksdb.cur-size-all-mem-tables"),
+            block_cache: self.cache.get_usage() as u64,
+            table_readers: self.property("rocksdb.estimate-table-readers-mem"),
+        }
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        if self.property("rocksdb.cur-size-active-mem-table") > FLUSH_AT_STOP_BYTES
+            && let Err(error) = self.db.flush()
+        {
+            failed(&error); // nothing is lost: the next start replays the log
+        }
+    }
+}
+
+fn options(cache: &Cache) -> Options {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(cache);
+    tables.set_bloom_filter(10.0, false); // single rows are looked up for deletes and pages
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&tables);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
+    options.set_max_background_jobs(BACKGROUND_JOBS_MAX);
+    options.set_keep_log_file_num(4);
+    // An unfinished end of the log is what a crash leaves; damage before its end is not, and would lose what was
+    // acknowledged behind it: refuse to open.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options
 }
 
 impl Reading<'_> {
@@ -159,25 +245,38 @@ impl Reading<'_> {
         self.snapshot.get(key.bytes()).map_err(|e| failed(&e))
     }
 
-    /// Every key that starts with `prefix` (from `from` on, when given), until `visit` says stop (`false`).
+    /// Every key that starts with `prefix` (from `from` on, when given), until `visit` says stop (`false`). The key is
+    /// handed over without the prefix.
     pub fn scan(
         &self,
         prefix: &Key,
         from: Option<&Key>,
-        mut visit: impl FnMut(Fields<'_>, &[u8]) -> Result<bool, StorageError>,
+        visit: impl FnMut(super::Fields<'_>, &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        self.range(prefix.bytes().len(), from.unwrap_or(prefix), prefix.end(), visit)
+    }
+
+    /// Every key from `from` to before `to`, until `visit` says stop. `skip` bytes of each key are left out.
+    pub fn range(
+        &self,
+        skip: usize,
+        from: &Key,
+        to: Vec<u8>,
+        mut visit: impl FnMut(super::Fields<'_>, &[u8]) -> Result<bool, StorageError>,
     ) -> Result<(), StorageError> {
         let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(prefix.end());
-        options.set_readahead_size(1 << 20);
-        let start = from.unwrap_or(prefix).bytes();
-        let mode = IteratorMode::From(start, rocksdb::Direction::Forward);
-        for item in self.snapshot.iterator_opt(mode, options) {
-            let (key, value) = item.map_err(|e| failed(&e))?;
-            let fields = key.get(prefix.bytes().len()..).ok_or(StorageError)?;
-            if !visit(Fields(fields), &value)? {
-                break;
+        options.set_iterate_upper_bound(to);
+        options.set_readahead_size(READAHEAD_BYTES);
+        options.fill_cache(false); // a scan would push out what single look-ups need
+        let mut rows = self.snapshot.raw_iterator_opt(options);
+        rows.seek(from.bytes());
+        while let Some((key, value)) = rows.item() {
+            let fields = key.get(skip..).ok_or(StorageError)?;
+            if !visit(super::Fields(fields), value)? {
+                return Ok(());
             }
+            rows.next();
         }
-        Ok(())
+        rows.status().map_err(|e| failed(&e))
     }
 }

@@ -166,6 +166,7 @@ impl From<QuestionError> for Problem {
             ),
             E::Stopped => Problem::new(Code::Deadline, "Request Deadline Exceeded"),
             E::RevisionAhead { .. } | E::RevisionGone { .. } => Problem::new(Code::Validation, text),
+            E::PositionGone => Problem::new(Code::InvalidToken, text),
             E::Storage => Problem::new(Code::Internal, "Internal Server Error"),
         }
     }
