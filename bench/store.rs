@@ -67,7 +67,7 @@ fn syncs(directory: &Path, time: Duration) -> f64 {
 }
 
 /// Writes a second of one tuple each, and how long one takes, while an import runs or not.
-fn writes(database: &Bailiwick, round: u64, time: Duration, import: bool) -> (f64, Histogram<u64>, u64) {
+fn writes(database: &Bailiwick, round: u64, time: Duration, import: bool) -> (f64, Histogram<u64>, f64) {
     let (stop, imported) = (AtomicBool::new(false), AtomicU64::new(0));
     let start = Instant::now();
     let all = std::thread::scope(|scope| {
@@ -111,7 +111,7 @@ fn writes(database: &Bailiwick, round: u64, time: Duration, import: bool) -> (f6
         all
     });
     let seconds = start.elapsed().as_secs_f64();
-    (all.len() as f64 / seconds, all, (imported.load(Ordering::Relaxed) as f64 / seconds) as u64)
+    (all.len() as f64 / seconds, all, imported.load(Ordering::Relaxed) as f64 / seconds)
 }
 
 fn group_commit(directory: &Path, seconds: u64) {
@@ -134,7 +134,7 @@ fn group_commit(directory: &Path, seconds: u64) {
     let (rate, histogram, imported) = writes(&database, 9, time, true);
     let at = |q| histogram.value_at_quantile(q) as f64 / 1e3;
     println!(
-        "... while an import writes {imported} tuples a second: {rate:.0} a second; median {:.1} ms, p99 {:.1} ms, max {:.1} ms",
+        "... while an import writes {imported:.0} tuples a second: {rate:.0} a second; median {:.1} ms, p99 {:.1} ms, max {:.1} ms",
         at(0.5),
         at(0.99),
         at(1.0)
