@@ -128,12 +128,17 @@ fn rewrite(value: &Value, at: &str, depth: usize) -> Result<Rewrite, JsonFault> 
         return Ok(Rewrite::Intersection(children(v)?));
     }
     if let Some(v) = value.get("difference") {
-        let side = |key| {
-            v.get(key).map_or_else(|| fault(at, "invalid userset rewrite definition"), |c| rewrite(c, at, depth + 1))
-        };
+        let side = |key| v.get(key).map_or_else(|| fault(at, no_rewrite(at)), |c| rewrite(c, at, depth + 1));
         return Ok(Rewrite::Exclusion { base: Box::new(side("base")?), subtract: Box::new(side("subtract")?) });
     }
-    fault(at, "invalid userset rewrite definition")
+    fault(at, no_rewrite(at))
+}
+
+/// OpenFGA's text about a relation, `type#relation`, that is not defined by anything.
+fn no_rewrite(at: &str) -> String {
+    let (ty, relation) = at.rsplit_once('#').unwrap_or((at, ""));
+    let why = "invalid userset rewrite definition";
+    format!("the definition of relation '{relation}' in object type '{ty}' is invalid: {why}")
 }
 
 fn parameter(value: &Value, condition: &str, parameter_name: &str, depth: usize) -> Result<ParameterType, JsonFault> {

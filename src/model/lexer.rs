@@ -88,12 +88,12 @@ impl<'a> Lexer<'a> {
     }
 
     /// The text up to the brace that closes the one just read, and the brace; nothing when it is missing. Strings may hold
-    /// braces; a line that begins with `#` is a comment of the modelling language and left out.
+    /// braces; `#` after a space begins a comment of the modelling language, which is left out, since CEL knows no `#`.
     pub(super) fn body(&mut self) -> Option<String> {
         let mut depth = 1_usize;
         let mut quote: Option<char> = None;
         let mut escaped = false;
-        let mut blank_line = false;
+        let mut after_space = true;
         let mut out = String::new();
         let mut chars = self.rest().char_indices();
         while let Some((offset, c)) = chars.next() {
@@ -111,15 +111,18 @@ impl<'a> Lexer<'a> {
                         return Some(out);
                     }
                 }
-                (None, '#') if blank_line => {
+                (None, '#') if after_space => {
                     if !chars.by_ref().any(|(_, c)| c == '\n') {
                         return None;
+                    }
+                    if !out.trim_end_matches([' ', '\t']).ends_with('\n') {
+                        out.push('\n');
                     }
                     continue;
                 }
                 (None, _) => {}
             }
-            blank_line = c == '\n' || blank_line && c.is_whitespace();
+            after_space = c.is_whitespace();
             out.push(c);
         }
         None
@@ -160,6 +163,7 @@ mod tests {
         let body = |text: &'static str| Lexer::new(text).body();
         assert_eq!(body("a == {'}': 1} } rest").as_deref(), Some("a == {'}': 1} "));
         assert_eq!(body("\n# note }\n a }").as_deref(), Some("\n a "));
+        assert_eq!(body("a # note }\n && '#' == b }").as_deref(), Some("a \n && '#' == b "));
         assert_eq!(body("a == '\\'}' }").as_deref(), Some("a == '\\'}' "));
         assert_eq!(body("a == {"), None);
     }

@@ -64,7 +64,7 @@ fn names_and_versions() {
 fn rewrites() {
     let invalid = |why: &str| format!("the definition of relation 'r' in object type 'd' is invalid: {why}");
     let relation = |rewrite: Value| reason(&one("d", json!({"r": rewrite}), json!({})));
-    assert_eq!(relation(json!({})), "invalid userset rewrite definition");
+    assert_eq!(relation(json!({})), invalid("invalid userset rewrite definition"));
     assert_eq!(relation(json!({"computedUserset": {"relation": "r"}})), invalid("invalid userset rewrite definition"));
     assert_eq!(relation(json!({"union": {"child": []}})), invalid("union has less than 2 children"));
     let one_child = json!([{"computedUserset": {"relation": "x"}}]);
