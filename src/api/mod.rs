@@ -7,6 +7,7 @@ mod calls;
 mod convert;
 mod cors;
 mod fast;
+mod form;
 mod grpc;
 mod http;
 mod json;
@@ -17,6 +18,7 @@ mod tuples;
 mod validate;
 
 pub use cors::Cors;
+pub use form::{model_of, model_request};
 pub use grpc::{Grpc, Health, service as grpc_service};
 pub use http::routes as http_routes;
 pub use run::{Api, StartError};
