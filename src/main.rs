@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod cli;
 
 use std::process::ExitCode;

@@ -14,6 +14,7 @@ mod bulk;
 mod bulk_cli;
 mod bulk_wire;
 mod cases;
+mod cli;
 mod concurrency;
 mod conditions;
 mod conformance;

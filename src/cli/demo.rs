@@ -1,163 +1,293 @@
-//! `bailiwick demo`: a small company, the questions that matter, and how long each took.
+//! `bailiwick demo`: a real server on a small company, the questions that matter over gRPC and HTTP, and how long each took.
 
-use super::{Failure, say};
-use bailiwick::engine::{
-    CheckQuery, Consistency, Decision, Engine, Given, Limits, ListObjectsQuery, ListUsersQuery, View, WriteQuery,
-};
+mod web;
+mod world;
+
+use super::Failure;
+use super::place::{Answer, Freshness, Place, fresh};
+use super::show::{Tone, paint, say};
+use bailiwick::api::proto as pb;
+use bailiwick::engine::Engine;
 use bailiwick::model::Model;
-use bailiwick::tuple::{
-    Context, ModelId, ObjectRef, StoreId, SubjectRef, Timestamp, Tuple, TupleCondition, TupleKeyRef,
-};
-use bailiwick::wire::{fresh_id, now};
+use bailiwick::server::{Settings, serve};
+use bailiwick::wire::fresh_id;
+use serde_json::json;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use web::Web;
+use world::{CHECKS, CONDITIONAL, MODEL, TUPLES};
 
-const MODEL: &str = "model
-  schema 1.1
-type user
-type group
-  relations
-    define member: [user, group#member]
-type division
-  relations
-    define employee: [user, group#member]
-type folder
-  relations
-    define parent: [folder]
-    define owner: [division]
-    define archived: [user:*]
-    define viewer: [user, user:*, group#member] or employee from owner or viewer from parent
-    define can_view: viewer but not archived
-type document
-  relations
-    define parent: [folder]
-    define editor: [user, group#member]
-    define viewer: [user, group#member with office_hours] or editor or can_view from parent
-type section
-  relations
-    define document: [document]
-    define viewer: viewer from document
-condition office_hours(hour: int) {
-  hour >= 9 && hour < 17
-}
-";
+/// How long the server may take to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Lines are broken here, so that they fit a small terminal.
+const WIDTH: usize = 78;
 
-const TUPLES: [(&str, &str, &str); 16] = [
-    ("group:writers", "member", "user:anne"),
-    ("group:editors", "member", "group:writers#member"),
-    ("group:contractors", "member", "user:carl"),
-    ("division:research", "employee", "group:editors#member"),
-    ("division:research", "employee", "user:bob"),
-    ("folder:papers", "owner", "division:research"),
-    ("folder:drafts", "parent", "folder:papers"),
-    ("folder:wiki", "viewer", "user:*"),
-    ("folder:old", "parent", "folder:papers"),
-    ("folder:old", "archived", "user:*"),
-    ("document:plan", "parent", "folder:drafts"),
-    ("document:welcome", "parent", "folder:wiki"),
-    ("document:notes-1999", "parent", "folder:old"),
-    ("document:budget", "editor", "user:dora"),
-    ("section:plan-goals", "document", "document:plan"),
-    ("section:budget-total", "document", "document:budget"),
-];
-
-/// (question, subject, relation, object, hour of the day)
-const CHECKS: [(&str, &str, &str, &str, Option<u8>); 8] = [
-    (
-        "Anne writes; writers are editors; editors work in research, which owns the folder above",
-        "user:anne",
-        "viewer",
-        "document:plan",
-        None,
-    ),
-    ("A section inherits from its document", "user:bob", "viewer", "section:plan-goals", None),
-    ("Nobody gave Carl the plan", "user:carl", "viewer", "document:plan", None),
-    ("The wiki is public", "user:visitor", "viewer", "document:welcome", None),
-    ("The old folder is archived, though research owns it", "user:bob", "viewer", "document:notes-1999", None),
-    ("Contractors see the budget in office hours", "user:carl", "viewer", "document:budget", Some(10)),
-    ("... and not at night", "user:carl", "viewer", "document:budget", Some(23)),
-    ("Dora edits the budget, so she sees its sections", "user:dora", "viewer", "section:budget-total", Some(23)),
-];
-
-fn world(engine: &Engine, store: StoreId, at: Timestamp) -> Result<(), Failure> {
-    engine.create_store(store, "demo", at)?;
-    let model = Model::parse_dsl(MODEL).map_err(|errors| Failure::Said(format!("{errors:?}")))?;
-    engine.write_model(store, ModelId(fresh_id()), model)?;
-    let mut writes: Vec<Tuple> = Vec::new();
-    for (object, relation, subject) in TUPLES {
-        writes.push(TupleKeyRef::parse(object, relation, subject)?.to_tuple());
-    }
-    let mut conditional = TupleKeyRef::parse("document:budget", "viewer", "group:contractors#member")?.to_tuple();
-    conditional.condition = Some(TupleCondition { name: "office_hours".into(), context: Context::new() });
-    writes.push(conditional);
-    engine.write(store, None, WriteQuery { writes, ..WriteQuery::default() }, at)?;
-    Ok(())
-}
-
-/// Runs a question, and says how long it took.
-fn timed<T>(question: impl FnOnce() -> Result<T, Failure>) -> Result<(T, String), Failure> {
-    let start = Instant::now();
-    let answer = question()?;
-    Ok((answer, format!("{:.1} µs", start.elapsed().as_secs_f64() * 1e6)))
-}
-
-fn checks(view: &View) -> Result<(), Failure> {
-    let mut table = comfy_table::Table::new();
-    table.set_header(["who", "may view", "answer", "time", "why"]);
-    for (why, subject, relation, object, hour) in CHECKS {
-        let context: Option<Context> = hour.map(|h| std::iter::once(("hour".to_owned(), h.into())).collect());
-        let given = Given { contextual_tuples: &[], context: context.as_ref() };
-        let key = TupleKeyRef::parse(object, relation, subject)?;
-        let (decision, time) = timed(|| Ok(view.check(&CheckQuery { key, given }, &Limits::default())?))?;
-        let word = if decision == Decision::Allow { "allow" } else { "deny" };
-        table.add_row([subject, object, word, &time, why]);
-    }
-    say(table);
-    Ok(())
-}
-
-/// Runs the demonstration.
+/// Runs the demonstration in a temporary directory.
 pub(super) fn run() -> Result<ExitCode, Failure> {
     let directory = std::env::temp_dir().join(format!("bailiwick-demo-{}", fresh_id()));
-    let engine = Engine::open(&directory)?;
-    let store = StoreId(fresh_id());
-    let asked = tell(&engine, store);
-    drop(engine);
+    let told = served(&directory);
     let _ = std::fs::remove_dir_all(&directory); // a leftover in the temporary directory harms nobody
-    asked
+    told
 }
 
-fn tell(engine: &Engine, store: StoreId) -> Result<ExitCode, Failure> {
-    let ((), time) = timed(|| world(engine, store, now()))?;
-    say(format!("A company of {} tuples, written and on disk in {time}. Its model:\n\n{MODEL}", TUPLES.len() + 1));
-    let view = engine.view(store, None, Consistency::Latest)?;
-    checks(&view)?;
-    let subject = SubjectRef::parse("user:anne")?;
-    let given = Given::default();
-    let query = ListObjectsQuery { object_type: "document", relation: "viewer", subject, given };
-    // Carl's conditional grant needs the hour only where it could matter; Anne's list does not.
-    let (listed, time) = timed(|| Ok(view.list_objects(&query, &Limits::default())?))?;
-    say(format!("What may Anne view? {} ({time})", listed.iter().collect::<Vec<_>>().join(", ")));
-    let query = ListUsersQuery {
-        object: ObjectRef::parse("document:plan")?,
-        relation: "viewer",
-        subject_type: "user",
-        subject_relation: None,
-        given,
+/// Starts the server, tells the story, and stops the server.
+fn served(directory: &std::path::Path) -> Result<ExitCode, Failure> {
+    let engine = Engine::open(directory)?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let (ready, addresses) = std::sync::mpsc::channel();
+    let server = std::thread::spawn(move || -> Result<(), Failure> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| Failure::Said(format!("no threads: {error}")))?;
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        let settings =
+            Settings { http: free, grpc: free, drain_timeout: Duration::from_secs(1), ..Settings::default() };
+        let said = move |http, grpc| {
+            let _ = ready.send((http, grpc)); // nobody waits any more: the story has failed
+        };
+        runtime.block_on(serve(engine, settings, said, async {
+            let _ = stopped.await; // an error means that the story has ended as well
+        }))?;
+        Ok(())
+    });
+    let told = match addresses.recv_timeout(START_TIMEOUT) {
+        Ok((http, grpc)) => tell(http, grpc),
+        Err(_) => Err(Failure::Said("the server did not start".into())),
     };
-    let (users, time) = timed(|| Ok(view.list_users(&query, &Limits::default())?))?;
-    let users: Vec<String> = users.iter().map(ToString::to_string).collect();
-    say(format!("Who may view the plan? {} ({time})", users.join(", ")));
-    let left = TupleKeyRef::parse("group:writers", "member", "user:anne")?.to_tuple();
-    let query = WriteQuery { deletes: vec![left], ..WriteQuery::default() };
-    let (at, time) = timed(|| Ok(engine.write(store, None, query, now())?))?;
-    say(format!("Anne leaves the writers: durable at revision {} ({time}).", at.revision.0));
-    let view = engine.view(store, None, Consistency::AtLeast(at.revision))?;
-    let key = TupleKeyRef::parse("document:plan", "viewer", "user:anne")?;
-    let (decision, time) = timed(|| Ok(view.check(&CheckQuery { key, given }, &Limits::default())?))?;
-    say(format!(
-        "May she still view the plan? {} ({time})",
-        if decision == Decision::Allow { "allow" } else { "deny" }
-    ));
+    drop(stop);
+    match server.join() {
+        Ok(served) => served.and(told),
+        Err(_) => Err(Failure::Said("the server broke off".into())),
+    }
+}
+
+/// Both ways to the server.
+struct Clients {
+    place: Place,
+    web: Web,
+    store: String,
+}
+
+fn tell(http: SocketAddr, grpc: SocketAddr) -> Result<ExitCode, Failure> {
+    title("A company");
+    say(format!("A server listens here: HTTP on http://{http}, gRPC on http://{grpc}."));
+    let (mut clients, took) = timed(|| company(http, grpc))?;
+    let tuples = TUPLES.len() + 1;
+    say(format!("A store, its model and {tuples} tuples are written and safe on disk after {}.", time(took)));
+    say("\nThe heart of the model, in OpenFGA's language:\n");
+    for line in MODEL.lines().filter(|l| l.contains("or ") || l.contains("but not")) {
+        say(format!("  {}", line.trim()));
+    }
+    title("May they view it?");
+    let wrong = checks(&mut clients)?;
+    title("Lists, whole");
+    lists(&clients)?;
+    title("A revocation, seen by the next question");
+    revocation(&mut clients)?;
+    title("Go on");
+    let program = std::env::current_exe().map_or_else(|_| "bailiwick".into(), |p| p.display().to_string());
+    say(format!("  {program} serve --data ./data\n"));
+    say("starts a server for you. README.md shows the next steps: a model, a tuple, a check");
+    say("with curl, with the fga CLI, from a program. This world is src/cli/demo/world.rs.");
+    if wrong > 0 {
+        return Err(Failure::Said(format!("{wrong} answers are wrong; this is a bug, please report it")));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn title(text: &str) {
+    say(format!("\n{}\n", paint(text, Tone::Strong)));
+}
+
+fn timed<T>(question: impl FnOnce() -> Result<T, Failure>) -> Result<(T, Duration), Failure> {
+    let start = Instant::now();
+    let answer = question()?;
+    Ok((answer, start.elapsed()))
+}
+
+/// A time as a person reads it.
+fn time(took: Duration) -> String {
+    let us = took.as_secs_f64() * 1e6;
+    if us < 1000.0 { format!("{us:.0} µs") } else { format!("{:.1} ms", us / 1000.0) }
+}
+
+/// Writes the company: the store and the tuples over gRPC, the model over HTTP as JSON.
+fn company(http: SocketAddr, grpc: SocketAddr) -> Result<Clients, Failure> {
+    let place = Place::there(format!("http://{grpc}"))?;
+    let mut web = Web::connect(http)?;
+    let request = pb::CreateStoreRequest { name: "demo".into() };
+    let store = place.ask(async |mut client| client.create_store(request).await)?.message.id;
+    let model = Model::parse_dsl(MODEL).map_err(|errors| Failure::Said(format!("{errors:?}")))?;
+    web.post(&format!("/stores/{store}/authorization-models"), &model.to_json())?;
+    let key = |(object, relation, user): (&str, &str, &str), condition: Option<&str>| pb::TupleKey {
+        user: user.into(),
+        relation: relation.into(),
+        object: object.into(),
+        condition: condition.map(|name| pb::RelationshipCondition { name: name.into(), context: None }),
+    };
+    let mut tuple_keys: Vec<pb::TupleKey> = TUPLES.iter().map(|tuple| key(*tuple, None)).collect();
+    let (object, relation, user, condition) = CONDITIONAL;
+    tuple_keys.push(key((object, relation, user), Some(condition)));
+    write(&place, &store, tuple_keys, Vec::new())?;
+    Ok(Clients { place, web, store })
+}
+
+/// Writes and deletes tuples.
+fn write(
+    place: &Place,
+    store: &str,
+    writes: Vec<pb::TupleKey>,
+    deletes: Vec<pb::TupleKeyWithoutCondition>,
+) -> Result<Answer<pb::WriteResponse>, Failure> {
+    let some = |empty: bool| (!empty).then_some(());
+    let request = pb::WriteRequest {
+        store_id: store.to_owned(),
+        writes: some(writes.is_empty())
+            .map(|()| pb::WriteRequestWrites { tuple_keys: writes, on_duplicate: String::new() }),
+        deletes: some(deletes.is_empty())
+            .map(|()| pb::WriteRequestDeletes { tuple_keys: deletes, on_missing: String::new() }),
+        ..pb::WriteRequest::default()
+    };
+    place.ask(async |mut client| client.write(request).await)
+}
+
+/// May the user view the object, over gRPC?
+fn check(
+    clients: &Clients,
+    user: &str,
+    object: &str,
+    hour: Option<u8>,
+    freshness: &Freshness,
+) -> Result<bool, Failure> {
+    let number = |h| prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(f64::from(h))) };
+    let context = hour.map(|h| prost_types::Struct { fields: [("hour".to_owned(), number(h))].into() });
+    let message = pb::CheckRequest {
+        store_id: clients.store.clone(),
+        tuple_key: Some(pb::CheckRequestTupleKey {
+            user: user.into(),
+            relation: "viewer".into(),
+            object: object.into(),
+        }),
+        context,
+        ..pb::CheckRequest::default()
+    };
+    let request = fresh(message, freshness)?;
+    Ok(clients.place.ask(async |mut client| client.check(request).await)?.message.allowed)
+}
+
+/// Asks every question over gRPC and over HTTP. Returns how many answers are wrong.
+fn checks(clients: &mut Clients) -> Result<usize, Failure> {
+    let mut wrong = 0;
+    for asked in &CHECKS {
+        let now = Freshness::default();
+        let (allowed, grpc) = timed(|| check(clients, asked.user, asked.object, asked.hour, &now))?;
+        let mut body = json!({"tuple_key": {"user": asked.user, "relation": "viewer", "object": asked.object}});
+        if let (Some(hour), Some(map)) = (asked.hour, body.as_object_mut()) {
+            map.insert("context".into(), json!({"hour": hour}));
+        }
+        let path = format!("/stores/{}/check", clients.store);
+        let (answer, http) = timed(|| clients.web.post(&path, &body))?;
+        let same = answer.get("allowed").and_then(serde_json::Value::as_bool) == Some(allowed);
+        let right = same && allowed == asked.allowed;
+        wrong += usize::from(!right);
+        let word = if allowed { paint("allow", Tone::Good) } else { paint("deny ", Tone::Bad) };
+        let wonder = if right { "" } else { "  WRONG" };
+        let (user, object) = (asked.user, asked.object);
+        let (grpc, http) = (time(grpc), time(http));
+        say(format!("  {word}  {user:<13} {object:<21} gRPC {grpc:>7}  HTTP {http:>7}{wonder}"));
+        for line in wrapped(asked.why, WIDTH - 9) {
+            say(format!("         {}", paint(&line, Tone::Faint)));
+        }
+    }
+    Ok(wrong)
+}
+
+/// The text in lines of at most so many characters.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+fn lists(clients: &Clients) -> Result<(), Failure> {
+    let hour = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(10.0)) };
+    let context = Some(prost_types::Struct { fields: [("hour".to_owned(), hour)].into() });
+    for (user, name) in [("user:anne", "Anne"), ("user:carl", "Carl, at 10 o'clock,")] {
+        let request = pb::ListObjectsRequest {
+            store_id: clients.store.clone(),
+            r#type: "document".into(),
+            relation: "viewer".into(),
+            user: user.into(),
+            context: context.clone(),
+            ..pb::ListObjectsRequest::default()
+        };
+        let (answer, took) = timed(|| clients.place.ask(async |mut client| client.list_objects(request).await))?;
+        say(format!("  What may {name} view?  {}  {}", answer.message.objects.join(", "), time(took)));
+    }
+    let request = pb::ListUsersRequest {
+        store_id: clients.store.clone(),
+        object: Some(pb::Object { r#type: "document".into(), id: "plan".into() }),
+        relation: "viewer".into(),
+        user_filters: vec![pb::UserTypeFilter { r#type: "user".into(), relation: String::new() }],
+        context,
+        ..pb::ListUsersRequest::default()
+    };
+    let (answer, took) = timed(|| clients.place.ask(async |mut client| client.list_users(request).await))?;
+    let users: Vec<String> = answer.message.users.iter().map(super::question::user_text).collect();
+    say(format!("  Who may view the plan?  {}  {}", users.join(", "), time(took)));
+    Ok(())
+}
+
+/// Anne leaves the writers; the question after sees it, and one that names the state before does not.
+fn revocation(clients: &mut Clients) -> Result<(), Failure> {
+    let plan = |freshness: &Freshness| check(clients, "user:anne", "document:plan", None, freshness);
+    let before = pb::CheckRequest {
+        store_id: clients.store.clone(),
+        tuple_key: Some(pb::CheckRequestTupleKey {
+            user: "user:anne".into(),
+            relation: "viewer".into(),
+            object: "document:plan".into(),
+        }),
+        ..pb::CheckRequest::default()
+    };
+    let before = clients.place.ask(async |mut client| client.check(before).await)?.token;
+    let left = pb::TupleKeyWithoutCondition {
+        user: "user:anne".into(),
+        relation: "member".into(),
+        object: "group:writers".into(),
+    };
+    let (answer, took) = timed(|| write(&clients.place, &clients.store, Vec::new(), vec![left]))?;
+    let token = answer.token.unwrap_or_default();
+    say(format!("  Anne leaves the writers; that is safe on disk after {}.", time(took)));
+    say(format!("  The answer carries a token of the state it made: {token}"));
+    let at_least = Freshness { at_least: Some(token), exactly: None };
+    let (allowed, took) = timed(|| plan(&at_least))?;
+    let word = |allowed| if allowed { paint("allow", Tone::Good) } else { paint("deny", Tone::Bad) };
+    say(format!("  May she view the plan, seen at least at that token?  {}  {}", word(allowed), time(took)));
+    let exactly = Freshness { at_least: None, exactly: before };
+    let (was, took) = timed(|| plan(&exactly))?;
+    say(format!("  And exactly as it was before?  {}  {}", word(was), time(took)));
+    if allowed || !was {
+        return Err(Failure::Said("an answer is wrong; this is a bug, please report it".into()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_reasons_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("uninterrupted", 3), ["uninterrupted"]);
+    }
 }

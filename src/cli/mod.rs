@@ -1,21 +1,44 @@
 //! One file per subcommand; this one reads the arguments.
 
-mod ask;
 mod bulk;
 mod bulk_remote;
+mod care;
 mod demo;
+mod failure;
+mod given;
 mod model;
+mod models;
+mod place;
+mod question;
 mod serve;
+mod show;
+mod store;
+mod tree;
+mod tuple;
 
-use bailiwick::engine::{Engine, OpenError};
-use bailiwick::tuple::{StoreId, TupleTextError};
-use clap::{Args, Parser, Subcommand};
-use std::path::{Path, PathBuf};
+pub(crate) use failure::Failure;
+pub(crate) use show::say;
+
+use bailiwick::engine::Engine;
+use bailiwick::tuple::StoreId;
+use clap::{Parser, Subcommand};
+use place::open;
 use std::process::ExitCode;
 
-/// An authorization database: OpenFGA's API, exact and consistent, from one binary.
+const EXAMPLES: &str = "\
+Start:
+  bailiwick demo                                       a small world, and the questions that matter
+  bailiwick serve --data ./data                        HTTP on 127.0.0.1:8080, gRPC on 127.0.0.1:8081
+  bailiwick store create docs
+  bailiwick model write model.fga
+  bailiwick tuple write user:anne viewer document:1
+  bailiwick check user:anne viewer document:1          exit code 0 allow, 1 deny, 2 error
+
+Commands ask the server on this machine; --server URL names another, --data DIR opens a directory instead.";
+
+/// An authorization database: OpenFGA's API, exact and consistent, from one binary
 #[derive(Parser)]
-#[command(name = "bailiwick", version)]
+#[command(name = "bailiwick", version, after_help = EXAMPLES, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -23,111 +46,93 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve OpenFGA's API over HTTP and gRPC.
-    Serve(serve::Serve),
-    /// Show what it does, on a small world in a temporary directory.
+    /// Show what it does, on a small world behind a real server
     Demo,
-    /// List the stores in a directory.
-    Stores(Directory),
-    /// Ask whether a subject has a relation to an object: exit code 0 allow, 1 deny, 2 error.
-    Check(ask::Check),
-    /// List the objects to which a subject has a relation.
-    ListObjects(ask::ListObjects),
-    /// List the subjects that have a relation to an object.
-    ListUsers(ask::ListUsers),
-    /// Derive the index again and compare it with what is stored.
-    Verify(Directory),
-    /// Print what the database holds and what it costs.
-    Stats(Directory),
-    /// Check a model, turn one form into another, or write one to a store.
-    #[command(subcommand)]
-    Model(model::ModelCommand),
-    /// Import tuples from JSON lines, JSON or CSV: exit code 0 all in, 1 bad lines left out, 2 stopped.
+    /// Serve OpenFGA's API over HTTP and gRPC
+    #[command(
+        after_help = "Example: bailiwick serve --data ./data --http-addr 127.0.0.1:8080\n\nEvery setting may also be a \
+                            variable (BAILIWICK_HTTP_ADDR) or stand in a file: docs/config.md"
+    )]
+    Serve(Box<serve::Serve>),
+    /// The same as serve, with OpenFGA's name for it
+    #[command(hide = true, after_help = "Example: bailiwick run --data ./data")]
+    Run(Box<serve::Serve>),
+    /// Print the settings in effect, and where each comes from
+    #[command(after_help = "Example: BAILIWICK_LOG_FORMAT=json bailiwick config --resolve-node-limit 50")]
+    Config(Box<serve::Show>),
+    /// Create, list, get and delete stores
+    #[command(subcommand, after_help = "Example: bailiwick store create docs")]
+    Store(store::Store),
+    /// Check, transform, write, read and list authorization models
+    #[command(subcommand, after_help = "Example: bailiwick model write model.fga")]
+    Model(models::Model),
+    /// Write, delete and read tuples, and read their changes
+    #[command(subcommand, after_help = "Example: bailiwick tuple write user:anne viewer document:1")]
+    Tuple(tuple::Tuple),
+    /// Import tuples from JSON lines, JSON or CSV: exit code 0 all in, 1 bad lines left out, 2 stopped
     #[command(after_help = "Examples: bailiwick import --data ./data --model model.fga tuples.jsonl.zst\n          \
                             bailiwick import --server 127.0.0.1:8081 --on-error skip tuples.csv")]
     Import(Box<bulk::Import>),
-    /// Export the tuples of a store as JSON lines, JSON or CSV.
+    /// Export the tuples of a store as JSON lines, JSON or CSV
     #[command(after_help = "Example: bailiwick export --data ./data --output tuples.csv.zst")]
     Export(bulk::Export),
-    /// Print a completion script for a shell.
+    /// Ask whether a user has a relation to an object: exit code 0 allow, 1 deny, 2 error
+    #[command(
+        after_help = "Examples: bailiwick check user:anne viewer document:1\n          bailiwick check user:carl viewer \
+                            document:2 --context '{\"hour\": 10}' --with 'user:carl member group:eng'"
+    )]
+    Check(question::Check),
+    /// List the objects to which a user has a relation
+    #[command(after_help = "Example: bailiwick list-objects user:anne viewer document")]
+    ListObjects(question::ListObjects),
+    /// List the users who have a relation to an object
+    #[command(
+        after_help = "Examples: bailiwick list-users document:1 viewer user\n          bailiwick list-users document:1 \
+                            viewer group#member"
+    )]
+    ListUsers(question::ListUsers),
+    /// Draw what a relation of an object is made of
+    #[command(after_help = "Example: bailiwick expand viewer document:1")]
+    Expand(question::Expand),
+    /// Derive the index again from what is stored, and compare: exit code 0 clean, 1 damaged, 2 error
+    #[command(after_help = "Example: bailiwick verify --data ./data")]
+    Verify(care::Verify),
+    /// Print what the database holds and what it costs
+    #[command(after_help = "Example: bailiwick stats --data ./data")]
+    Stats(care::Stats),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example: bailiwick completions bash > ~/.local/share/bash-completion/completions/bailiwick"
+    )]
     Completions {
-        /// Which shell.
+        /// Which shell
         shell: clap_complete::Shell,
     },
 }
 
-/// Where the database is.
-#[derive(Args)]
-struct Directory {
-    /// The database's directory.
-    #[arg(long, env = "BAILIWICK_DATA")]
-    data: PathBuf,
-}
-
-/// What went wrong, in words for a person.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Question(#[from] bailiwick::engine::QuestionError),
-    #[error(transparent)]
-    Write(#[from] bailiwick::engine::WriteError),
-    #[error(transparent)]
-    Text(#[from] TupleTextError),
-    #[error(transparent)]
-    Serve(#[from] bailiwick::server::ServeError),
-    #[error("{path}: {reason}")]
-    File { path: PathBuf, reason: std::io::Error },
-    #[error("{0}")]
-    Said(String),
-}
-
-fn open(path: &Path) -> Result<Engine, Failure> {
-    if !path.exists() {
-        return Err(Failure::Said(format!("`{}` does not exist; `bailiwick serve` makes it", path.display())));
-    }
-    Ok(Engine::open(path)?)
-}
-
 /// The store asked for; the only one when none is named.
 fn store(engine: &Engine, named: Option<&str>) -> Result<StoreId, Failure> {
-    let (stores, more) = engine.stores(None, None, 100);
-    match named {
-        Some(text) => {
-            let id = bailiwick_id(text).map(StoreId);
-            let found = stores.iter().find(|s| Some(s.id) == id || s.name == text).map(|s| s.id);
-            found.or(id).ok_or_else(|| Failure::Said(format!("there is no store `{text}`; see `bailiwick stores`")))
-        }
-        None => match stores.as_slice() {
-            [only] if !more => Ok(only.id),
-            _ => Err(Failure::Said("there is not exactly one store; name one with --store".into())),
-        },
-    }
-}
-
-fn bailiwick_id(text: &str) -> Option<ulid::Ulid> {
-    ulid::Ulid::from_string(text).ok()
-}
-
-/// Prints a line of an answer.
-fn say(line: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(std::io::stdout().lock(), "{line}"); // a closed pipe is not an error of ours
+    let place = place::Place::here(engine.clone())?;
+    let id = place.store(named)?;
+    ulid::Ulid::from_string(&id).map(StoreId).map_err(|_| Failure::Said(format!("`{id}` is no id of a store")))
 }
 
 /// Reads the arguments and runs.
 pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Serve(serve) => serve.run(),
+        Command::Serve(serve) => serve.run(false),
+        Command::Run(serve) => serve.run(true),
+        Command::Config(show) => show.run(),
         Command::Demo => demo::run(),
-        Command::Stores(directory) => ask::stores(&directory.data),
+        Command::Store(store) => store.run(),
+        Command::Tuple(tuple) => tuple.run(),
         Command::Check(check) => check.run(),
         Command::ListObjects(list) => list.run(),
         Command::ListUsers(list) => list.run(),
-        Command::Verify(directory) => ask::verify(&directory.data),
-        Command::Stats(directory) => ask::stats(&directory.data),
-        Command::Model(command) => command.run(),
+        Command::Expand(expand) => expand.run(),
+        Command::Verify(verify) => verify.run(),
+        Command::Stats(stats) => stats.run(),
+        Command::Model(model) => model.run(),
         Command::Import(import) => import.run(),
         Command::Export(export) => export.run(),
         Command::Completions { shell } => {
@@ -137,8 +142,7 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     done.unwrap_or_else(|failure| {
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), "error: {failure}"); // nowhere else to say it
+        show::note(format!("error: {failure}"));
         ExitCode::from(2)
     })
 }

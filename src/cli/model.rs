@@ -1,10 +1,9 @@
-//! `bailiwick model`: check models, turn one form into another, write one to a store.
+//! `bailiwick model` on files: check models, turn one form into another.
 //!
 //! A model comes as the modelling language (`.fga`), as OpenFGA's JSON (`.json`), or as an `fga.mod` with its modules.
 
-use super::{Failure, open, say, store};
+use super::{Failure, say};
 use bailiwick::model::{Faults, Model, SourceModel};
-use bailiwick::tuple::ModelId;
 use clap::{Args, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Read};
 use std::path::{Path, PathBuf};
@@ -19,8 +18,6 @@ pub(super) enum ModelCommand {
     Validate(Validate),
     /// Print a model in another form.
     Transform(Transform),
-    /// Write a model to a store, and print its id.
-    Write(Write),
 }
 
 #[derive(Args)]
@@ -52,24 +49,11 @@ pub(super) struct Transform {
     origins: bool,
 }
 
-#[derive(Args)]
-pub(super) struct Write {
-    /// The file: `.fga`, `.json` or `fga.mod`.
-    file: PathBuf,
-    /// The database's directory.
-    #[arg(long, env = "BAILIWICK_DATA")]
-    data: PathBuf,
-    /// The store, by id or name; may be left out when there is only one.
-    #[arg(long)]
-    store: Option<String>,
-}
-
 impl ModelCommand {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         match self {
             ModelCommand::Validate(validate) => validate.run(),
             ModelCommand::Transform(transform) => transform.run(),
-            ModelCommand::Write(write) => write.run(),
         }
     }
 }
@@ -98,18 +82,6 @@ impl Transform {
             Form::Fga => say(model.to_dsl().trim_end()),
             Form::Json => say(format!("{:#}", model.to_json())),
         }
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Write {
-    fn run(&self) -> Result<ExitCode, Failure> {
-        let model = read_model(&self.file)?;
-        let engine = open(&self.data)?;
-        let store = store(&engine, self.store.as_deref())?;
-        let id = ModelId(bailiwick::wire::fresh_id());
-        engine.write_model(store, id, model)?;
-        say(id);
         Ok(ExitCode::SUCCESS)
     }
 }

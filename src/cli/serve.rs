@@ -1,47 +1,178 @@
-//! `bailiwick serve`
+//! `bailiwick serve` and `bailiwick config`: the settings become flags here, and the server is started with what they say.
 
-use super::{Failure, say};
-use bailiwick::engine::Engine;
-use bailiwick::server::{Settings, serve};
-use clap::Args;
-use std::net::SocketAddr;
+use super::Failure;
+use super::show::{Look, note, rows, say};
+use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
+use bailiwick::engine::{self, Engine};
+use bailiwick::server::{self, ServeError, serve};
+use bailiwick::wire::Bounds;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// Where `bailiwick run` keeps the database when nothing is said, for those who come from a server that needs no directory.
+const RUN_DATA: &str = "bailiwick-data";
+
+/// What the settings' flags say.
+pub(super) struct Flags(Vec<(String, String)>);
+
+impl clap::FromArgMatches for Flags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Flags, clap::Error> {
+        let mut flags = Flags(Vec::new());
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        let ours = SETTINGS.iter().map(|s| s.name);
+        for name in ours.chain(config::foreign_flags().map(|(name, _)| name)) {
+            if let Ok(Some(values)) = matches.try_get_many::<String>(name) {
+                let values: Vec<&str> = values.map(String::as_str).collect();
+                self.0.push((name.to_owned(), values.join(",")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Args for Flags {
+    fn augment_args(mut command: Command) -> Command {
+        for setting in SETTINGS {
+            let default =
+                if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+            let help = format!("{} ({}){default}", setting.about, (setting.bound)());
+            let arg = Arg::new(setting.name).long(setting.name).value_name(setting.form).help(help);
+            let arg = arg.help_heading("Settings").action(ArgAction::Set).aliases(setting.openfga);
+            command = command.arg(match setting.form {
+                "BOOL" => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
+                "LIST" => arg.action(ArgAction::Append),
+                _ => arg,
+            });
+        }
+        for (name, alone) in config::foreign_flags() {
+            let arg = Arg::new(name).long(name).hide(true).action(ArgAction::Append);
+            let with_equals = |a: Arg| a.num_args(0..=1).require_equals(true).default_missing_value("true");
+            command = command.arg(if alone { with_equals(arg) } else { arg });
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Flags::augment_args(command)
+    }
+}
+
+/// `bailiwick serve`
 #[derive(Args)]
 pub(super) struct Serve {
-    /// The database's directory; it is made when it is not there.
-    #[arg(long, env = "BAILIWICK_DATA")]
-    data: PathBuf,
-    /// Where to listen for HTTP.
-    #[arg(long, env = "BAILIWICK_HTTP_ADDR", default_value = "127.0.0.1:8080")]
-    http_addr: SocketAddr,
-    /// Where to listen for gRPC.
-    #[arg(long, env = "BAILIWICK_GRPC_ADDR", default_value = "127.0.0.1:8081")]
-    grpc_addr: SocketAddr,
-    /// Listen beyond this machine although there is no authentication yet.
-    #[arg(long)]
-    insecure_listen: bool,
+    /// A settings file in YAML [env: BAILIWICK_CONFIG] [default: bailiwick.yaml when it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+/// `bailiwick config`
+#[derive(Args)]
+pub(super) struct Show {
+    #[command(flatten)]
+    serve: Serve,
+    /// Print docs/config.md
+    #[arg(long, hide = true)]
+    markdown: bool,
+    #[command(flatten)]
+    look: Look,
 }
 
 impl Serve {
-    pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let filter = tracing_subscriber::EnvFilter::builder().with_default_directive(tracing::Level::INFO.into());
-        tracing_subscriber::fmt().with_env_filter(filter.from_env_lossy()).with_writer(std::io::stderr).init();
-        let engine = Engine::open(&self.data)?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::Said(format!("no threads: {error}")))?;
-        let settings = Settings {
-            http: self.http_addr,
-            grpc: self.grpc_addr,
-            insecure_listen: self.insecure_listen,
-            ..Settings::default()
-        };
-        let ready = |http, grpc| say(format!("serving HTTP on {http}, gRPC on {grpc}"));
-        runtime.block_on(serve(engine, settings, ready, stop()))?;
-        Ok(ExitCode::SUCCESS)
+    fn settings(self) -> Result<Settings, Failure> {
+        let file = self.config.or_else(|| config::variable("BAILIWICK_CONFIG").map(PathBuf::from));
+        Ok(Settings::read(&Said { flags: self.flags.0, variables: config::environment(), file })?)
+    }
+
+    /// Serves until told to stop. `run` is how OpenFGA's users start a server: no directory need be named.
+    pub(super) fn run(self, run: bool) -> Result<ExitCode, Failure> {
+        let Settings { mut config, warnings, .. } = self.settings()?;
+        warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
+        if config.data.0.is_none() && run {
+            note(format!("note: the database is kept in ./{RUN_DATA}; say --data DIR to keep it elsewhere"));
+            config.data.0 = Some(RUN_DATA.into());
+        }
+        start(&config)
+    }
+}
+
+fn start(config: &Config) -> Result<ExitCode, Failure> {
+    let data = config.data.0.as_ref().ok_or_else(|| {
+        Failure::Said("where is the database to be kept? Say --data DIR; it is made when it is not there".into())
+    })?;
+    // What will be refused is refused before a directory is made.
+    let open = [config.http_addr.0, config.grpc_addr.0].into_iter().find(|a| !a.ip().is_loopback());
+    if let Some(address) = open.filter(|_| !config.insecure_listen) {
+        return Err(ServeError::NotLoopback(address).into());
+    }
+    if config.changelog_horizon_offset.0 > 0 {
+        let what = "`changelog-horizon-offset` is not there yet: ReadChanges shows every change at once; leave it at 0";
+        return Err(Failure::Said(what.into()));
+    }
+    log(config);
+    let engine = Engine::open_with(data, engine_settings(config))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Said(format!("no threads: {error}")))?;
+    let ready = |http, grpc| say(format!("serving HTTP on {http}, gRPC on {grpc}"));
+    runtime.block_on(serve(engine, server_settings(config), ready, stop()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn engine_settings(config: &Config) -> engine::Settings {
+    engine::Settings {
+        sync: config.sync,
+        snapshots_retained: config.snapshots_retained.size(),
+        plans_max: config.plans_max.size(),
+    }
+}
+
+fn server_settings(config: &Config) -> server::Settings {
+    server::Settings {
+        http: config.http_addr.0,
+        grpc: config.grpc_addr.0,
+        insecure_listen: config.insecure_listen,
+        drain_timeout: config.shutdown_timeout.0,
+        cors_origins: config.http_cors_allowed_origins.0.clone(),
+        cors_headers: config.http_cors_allowed_headers.0.clone(),
+        bounds: Bounds {
+            request_timeout: config.request_timeout.0,
+            list_objects_deadline: config.list_objects_deadline.0,
+            list_users_deadline: config.list_users_deadline.0,
+            list_objects_results_max: config.list_objects_max_results.size(),
+            list_users_results_max: config.list_users_max_results.size(),
+            message_bytes_max: config.grpc_max_recv_msg_bytes.size(),
+            body_bytes_max: config.http_max_body_bytes.size(),
+            tuples_per_write_max: config.max_tuples_per_write.size(),
+            types_per_model_max: config.max_types_per_authorization_model.size(),
+            model_bytes_max: config.max_authorization_model_size_in_bytes.size(),
+            checks_per_batch_max: config.max_checks_per_batch_check.size(),
+            depth_max: u32::try_from(config.resolve_node_limit.0).unwrap_or(u32::MAX),
+            visits_max: config.visits_max.0,
+            condition_cost_max: config.max_condition_evaluation_cost.0,
+            question_queue_max: config.question_queue_max.size(),
+            write_threads: config.write_threads.size(),
+            write_queue_max: config.write_queue_max.size(),
+            ..Bounds::default()
+        },
+        ..server::Settings::default()
+    }
+}
+
+/// Sends log lines to standard error.
+fn log(config: &Config) {
+    let lines = tracing_subscriber::fmt().with_max_level(config.log_level.0).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => lines.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+        LogFormat::Json => lines.json().init(),
     }
 }
 
@@ -52,5 +183,29 @@ async fn stop() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+impl Show {
+    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+        if self.markdown {
+            say(config::document().trim_end());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let settings = self.serve.settings()?;
+        settings.warnings.iter().for_each(|warning| note(format!("warning: {warning}")));
+        let all = SETTINGS.iter().zip(&settings.sources).map(|(s, from)| (s.name, (s.show)(&settings.config), from));
+        if self.look.json {
+            let map = all.map(|(name, value, from)| {
+                let default = *from == Source::Default;
+                (name.to_owned(), json!({"value": value, "from": from.to_string(), "default": default}))
+            });
+            say(Value::Object(map.collect()));
+        } else {
+            let lines: Vec<Vec<String>> =
+                all.map(|(name, value, from)| vec![name.to_owned(), value, from.to_string()]).collect();
+            rows(&["setting", "value", "from"], &lines);
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

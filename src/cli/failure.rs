@@ -1,0 +1,61 @@
+//! What went wrong, in words for a person. Every failure ends the program with exit code 2.
+
+use crate::config::ConfigError;
+use bailiwick::engine::OpenError;
+use bailiwick::tuple::TupleTextError;
+use std::path::PathBuf;
+
+/// See the file's head.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Question(#[from] bailiwick::engine::QuestionError),
+    #[error(transparent)]
+    Write(#[from] bailiwick::engine::WriteError),
+    #[error(transparent)]
+    Text(#[from] TupleTextError),
+    #[error(transparent)]
+    Serve(#[from] bailiwick::server::ServeError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}: {reason}", .path.display())]
+    File { path: PathBuf, reason: std::io::Error },
+    /// The database, here or behind a server, said no.
+    #[error("{message}{advice}")]
+    Refused { message: String, advice: &'static str },
+    #[error("{0}")]
+    Said(String),
+}
+
+impl Failure {
+    /// What the database answered, with what to do where that is not plain.
+    pub(super) fn refused(status: &tonic::Status, server: Option<&str>) -> Failure {
+        let message = status.message();
+        if let Some(server) = server {
+            if matches!(status.code(), tonic::Code::Unavailable) && std::error::Error::source(status).is_some() {
+                return Failure::Said(format!(
+                    "there is no server at {server}; start one with `bailiwick serve --data DIR`, name another with \
+                     --server, or a directory with --data"
+                ));
+            }
+            // A web server, or our own HTTP address, answers a gRPC call without saying how it went.
+            if message.contains("grpc-status") || message.contains("invalid compression flag") {
+                return Failure::Said(format!(
+                    "{server} does not speak gRPC; give --server the gRPC address of `bailiwick serve`, 8081 by default"
+                ));
+            }
+        }
+        let advice = if message.starts_with("No authorization models found") {
+            "; write one with `bailiwick model write FILE`"
+        } else if message.contains("already exists") && message.starts_with("cannot write") {
+            "; --on-duplicate ignore passes over it"
+        } else if message.contains("does not exist") && message.starts_with("cannot delete") {
+            "; --on-missing ignore passes over it"
+        } else {
+            ""
+        };
+        Failure::Refused { message: message.to_owned(), advice }
+    }
+}

@@ -1,0 +1,425 @@
+//! Settings of the server: one table, read once. A flag wins over the environment, the environment over the file, the file
+//! over the default; what is unknown is refused, and nothing is passed over in silence.
+//!
+//! Names are compared by their letters and digits only, so that `max-tuples-per-write`, `BAILIWICK_MAX_TUPLES_PER_WRITE`,
+//! `maxTuplesPerWrite:` and `http: { addr: .. }` are found by one look, OpenFGA's spellings among them.
+
+mod kinds;
+mod openfga;
+
+use kinds::Kind;
+pub(crate) use kinds::LogFormat;
+use kinds::{Address, Count, Directory, LogLevel, Names, Time};
+use openfga::{FOREIGN, Foreign, Verdict};
+use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
+use std::path::{Path, PathBuf};
+
+/// The file that is read when none is named and it is there.
+pub(crate) const FILE_DEFAULT: &str = "bailiwick.yaml";
+/// The largest settings file that is read.
+const FILE_BYTES_MAX: usize = 1 << 20;
+/// The deepest nesting of keys in a file; OpenFGA's deepest is three.
+const NESTING_MAX: usize = 8;
+/// Variables that belong to the other commands.
+const OTHER_VARIABLES: [&str; 4] = ["BAILIWICK_SERVER", "BAILIWICK_STORE", "BAILIWICK_MODEL", "BAILIWICK_CONFIG"];
+
+/// A setting as it is described.
+pub(crate) struct Setting {
+    /// Its name: the flag, and the key in a file.
+    pub(crate) name: &'static str,
+    /// OpenFGA's flag when it is another.
+    pub(crate) openfga: Option<&'static str>,
+    /// What to write.
+    pub(crate) form: &'static str,
+    /// The default, as it would be written.
+    pub(crate) default: &'static str,
+    /// What is allowed.
+    pub(crate) bound: fn() -> String,
+    /// What it does, with its unit.
+    pub(crate) about: &'static str,
+    take: fn(&mut Config, &str) -> Result<(), String>,
+    /// The value in effect.
+    pub(crate) show: fn(&Config) -> String,
+}
+
+macro_rules! settings {
+    ($($field:ident: $kind:ty = $default:literal, $name:literal, $openfga:expr, $about:literal;)*) => {
+        /// The settings in effect.
+        pub(crate) struct Config {
+            $(#[doc = $about] pub(crate) $field: $kind,)*
+        }
+
+        /// Every setting, in the order in which they are printed.
+        pub(crate) const SETTINGS: &[Setting] = &[$(Setting {
+            name: $name,
+            openfga: $openfga,
+            form: <$kind as Kind>::FORM,
+            default: $default,
+            bound: <$kind as Kind>::bound,
+            about: $about,
+            take: |config, text| {
+                config.$field = Kind::read(text)?;
+                Ok(())
+            },
+            show: |config| config.$field.show(),
+        },)*];
+
+        impl Config {
+            fn defaults() -> Result<Config, String> {
+                Ok(Config { $($field: Kind::read($default)?,)* })
+            }
+        }
+    };
+}
+
+settings! {
+    data: Directory = "", "data", None, "the database's directory; it is made when it is not there";
+    http_addr: Address = "127.0.0.1:8080", "http-addr", None, "where to listen for HTTP; port 0 takes a free one";
+    grpc_addr: Address = "127.0.0.1:8081", "grpc-addr", None, "where to listen for gRPC; port 0 takes a free one";
+    insecure_listen: bool = "false", "insecure-listen", None,
+        "listen on addresses that other machines reach, although there is no authentication yet";
+    http_cors_allowed_origins: Names = "*", "http-cors-allowed-origins", None, "origins whose scripts may read HTTP answers";
+    http_cors_allowed_headers: Names = "*", "http-cors-allowed-headers", None, "headers that scripts of other origins may send";
+    log_format: LogFormat = "text", "log-format", None, "how log lines look, on standard error";
+    log_level: LogLevel = "info", "log-level", None, "the least grave event that is logged";
+    request_timeout: Time<3600> = "3s", "request-timeout", None,
+        "how long a request may take; it ends with an error, never with a shorter answer; 0s is no bound";
+    shutdown_timeout: Time<3600> = "10s", "shutdown-timeout", None, "how long running requests may take to end when the server stops";
+    list_objects_deadline: Time<3600> = "0s", "list-objects-deadline", Some("listObjects-deadline"),
+        "how long ListObjects may take, when shorter than `request-timeout`; 0s is no bound of its own";
+    list_objects_max_results: Count<0, 4_294_967_295> = "0", "list-objects-max-results", Some("listObjects-max-results"),
+        "most objects that ListObjects returns; a list that is cut says so in a header; 0 is no bound";
+    list_users_deadline: Time<3600> = "0s", "list-users-deadline", Some("listUsers-deadline"),
+        "how long ListUsers may take, when shorter than `request-timeout`; 0s is no bound of its own";
+    list_users_max_results: Count<0, 4_294_967_295> = "0", "list-users-max-results", Some("listUsers-max-results"),
+        "most users that ListUsers returns; a list that is cut says so in a header; 0 is no bound";
+    max_tuples_per_write: Count<1, 10_000> = "100", "max-tuples-per-write", None, "most tuples that one Write writes and deletes";
+    max_checks_per_batch_check: Count<1, 10_000> = "50", "max-checks-per-batch-check", None, "most checks in one BatchCheck";
+    max_types_per_authorization_model: Count<1, 10_000> = "100", "max-types-per-authorization-model", None, "most types in a model";
+    max_authorization_model_size_in_bytes: Count<1024, 16_777_216> = "262144", "max-authorization-model-size-in-bytes", None,
+        "the largest model, in bytes of its protobuf form";
+    grpc_max_recv_msg_bytes: Count<1024, 67_108_864> = "616448", "grpc-max-recv-msg-bytes", None, "the largest gRPC request, in bytes";
+    http_max_body_bytes: Count<1024, 67_108_864> = "2097152", "http-max-body-bytes", None, "the largest HTTP body, in bytes";
+    resolve_node_limit: Count<1, 1000> = "25", "resolve-node-limit", None, "most hops through usersets and parents in one Check or ListUsers";
+    visits_max: Count<1000, 1_000_000_000_000> = "100000000", "visits-max", None, "most nodes that one question visits";
+    max_condition_evaluation_cost: Count<1, 1_000_000> = "100", "max-condition-evaluation-cost", None,
+        "most steps that one evaluation of a condition takes";
+    changelog_horizon_offset: Count<0, 525_600> = "0", "changelog-horizon-offset", None, "ReadChanges leaves out the newest, in minutes";
+    question_queue_max: Count<1, 1_000_000> = "1024", "question-queue-max", None,
+        "lists, batches and reads that may wait for a thread; the next is refused as `resource_exhausted`";
+    write_threads: Count<1, 1024> = "64", "write-threads", None, "threads that wait for the disk; so many writes can share one sync";
+    write_queue_max: Count<1, 1_000_000> = "4096", "write-queue-max", None,
+        "writes that may wait for such a thread; the next is refused as `resource_exhausted`";
+    sync: bool = "true", "sync", None, "a write waits for the disk before it is acknowledged; without it a power cut may lose the newest";
+    snapshots_retained: Count<1, 100_000> = "64", "snapshots-retained", None, "how many of the newest revisions can be asked for exactly";
+    plans_max: Count<1, 1_000_000> = "10000", "plans-max", None, "how many compiled models are kept";
+}
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Nobody said.
+    Default,
+    /// A file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A variable of the environment.
+    Variable(String),
+    /// A flag.
+    Flag(String),
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Source::Default => write!(f, "default"),
+            Source::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Source::Variable(name) => write!(f, "{name}"),
+            Source::Flag(name) => write!(f, "--{name}"),
+        }
+    }
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read `{path}`: {reason}")]
+    Unreadable { path: PathBuf, reason: std::io::Error },
+    /// The file is no YAML, or not of the right shape.
+    #[error("{path}:{line}: {what}", path = .path.display())]
+    Malformed { path: PathBuf, line: usize, what: String },
+    /// No such setting.
+    #[error("{source_}: there is no setting `{key}`{suggestion}")]
+    Unknown { source_: Source, key: String, suggestion: String },
+    /// The value is none.
+    #[error("{source_}: `{value}` does not do for `{name}`; {right}")]
+    Value { source_: Source, name: &'static str, value: String, right: String },
+    /// One of OpenFGA's that must not be passed over.
+    #[error("{source_}: `{flag}` is refused: {advice}")]
+    Refused { source_: Source, flag: &'static str, advice: &'static str },
+}
+
+/// Settings, where each came from, and what was said that means nothing here.
+pub(crate) struct Settings {
+    /// The values.
+    pub(crate) config: Config,
+    /// In the order of [`SETTINGS`].
+    pub(crate) sources: Vec<Source>,
+    /// For a person, to standard error.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What is said about settings, in one place.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// Flags, by the name of the setting or OpenFGA's.
+    pub(crate) flags: Vec<(String, String)>,
+    /// Variables of the environment.
+    pub(crate) variables: Vec<(String, String)>,
+    /// The file; [`FILE_DEFAULT`] is read when none is named and it is there.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads all that was said.
+    pub(crate) fn read(said: &Said) -> Result<Settings, ConfigError> {
+        // The defaults are read by the same rules; that they can be is tested.
+        let config = Config::defaults().map_err(|what| ConfigError::Malformed {
+            path: PathBuf::from("src/config.rs"),
+            line: 0,
+            what,
+        })?;
+        let sources = SETTINGS.iter().map(|_| Source::Default).collect();
+        let mut settings = Settings { config, sources, warnings: Vec::new() };
+        let named = said.file.as_deref();
+        if let Some(path) = named.or_else(|| Some(Path::new(FILE_DEFAULT)).filter(|p| p.exists())) {
+            settings.file(path)?;
+        }
+        // Ours are taken last, so that they win over OpenFGA's.
+        for prefix in ["OPENFGA_", "BAILIWICK_"] {
+            for (name, value) in &said.variables {
+                let Some(key) = name.strip_prefix(prefix) else { continue };
+                let other = OTHER_VARIABLES.contains(&name.as_str()) || from_kubernetes(name, value);
+                if !other && !settings.take(key, value, &Source::Variable(name.clone()), prefix == "OPENFGA_")? {
+                    settings.warnings.push(format!("{name} is not known and has no effect{}", suggestion(key)));
+                }
+            }
+        }
+        for (name, value) in &said.flags {
+            settings.take(name, value, &Source::Flag(name.clone()), true)?;
+        }
+        Ok(settings)
+    }
+
+    /// Takes one value. False when there is no such setting.
+    fn take(&mut self, key: &str, value: &str, source: &Source, theirs: bool) -> Result<bool, ConfigError> {
+        let bare = letters(key);
+        let named = |s: &Setting| letters(s.name) == bare || s.openfga.is_some_and(|o| letters(o) == bare);
+        if let Some(at) = SETTINGS.iter().position(named)
+            && let (Some(setting), Some(place)) = (SETTINGS.get(at), self.sources.get_mut(at))
+        {
+            (setting.take)(&mut self.config, value).map_err(|right| ConfigError::Value {
+                source_: source.clone(),
+                name: setting.name,
+                value: value.to_owned(),
+                right,
+            })?;
+            *place = source.clone();
+            return Ok(true);
+        }
+        let found = FOREIGN.iter().find_map(|f| Some((f, *f.flags.iter().find(|flag| letters(flag) == bare)?)));
+        let Some((family, flag)) = found.filter(|_| theirs) else { return Ok(false) };
+        self.foreign(family, flag, value, source)?;
+        Ok(true)
+    }
+
+    /// One of OpenFGA's that has no meaning here. Its value is not repeated: it may be a secret.
+    fn foreign(
+        &mut self,
+        family: &Foreign,
+        flag: &'static str,
+        value: &str,
+        source: &Source,
+    ) -> Result<(), ConfigError> {
+        if family.harmless(value) {
+            return Ok(());
+        }
+        if family.verdict == Verdict::Refuse {
+            return Err(ConfigError::Refused { source_: source.clone(), flag, advice: family.advice });
+        }
+        self.warnings.push(format!("{source}: `{flag}` has no meaning here: {}", family.advice));
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|reason| ConfigError::Unreadable { path: path.to_owned(), reason })?;
+        let malformed = |line, what: String| ConfigError::Malformed { path: path.to_owned(), line, what };
+        if text.len() > FILE_BYTES_MAX {
+            return Err(malformed(1, format!("a settings file has at most {FILE_BYTES_MAX} bytes")));
+        }
+        let documents = MarkedYaml::load_from_str(&text)
+            .map_err(|error| malformed(error.marker().line(), format!("this is no YAML: {}", error.info())))?;
+        let mut found = Vec::new();
+        for document in &documents {
+            leaves(document, &mut Vec::new(), &mut found).map_err(|(line, what)| malformed(line, what))?;
+        }
+        for Leaf { key, value, line } in found {
+            let source = Source::File { path: path.to_owned(), line };
+            if !self.take(&key, &value, &source, true)? {
+                let suggestion = suggestion(&key);
+                return Err(ConfigError::Unknown { source_: source, key, suggestion });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is left of a name when only its letters and digits count.
+fn letters(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// Kubernetes gives every pod variables about each service: `BAILIWICK_PORT=tcp://..` is none of ours.
+fn from_kubernetes(name: &str, value: &str) -> bool {
+    (value.contains("://") && name.contains("_PORT")) || name.contains("_SERVICE_") || name.contains("_PORT_")
+}
+
+struct Leaf {
+    key: String,
+    value: String,
+    line: usize,
+}
+
+/// The values of a document with the path of their keys.
+fn leaves(node: &MarkedYaml<'_>, path: &mut Vec<String>, found: &mut Vec<Leaf>) -> Result<(), (usize, String)> {
+    let line = node.span.start.line();
+    if path.len() > NESTING_MAX {
+        return Err((line, format!("keys are nested deeper than {NESTING_MAX}")));
+    }
+    if let YamlData::Mapping(map) = &node.data {
+        for (key, value) in map {
+            // The key's line is where a person looks for the setting.
+            let at = key.span.start.line();
+            path.push(scalar(key).ok_or((at, "a key is a text".to_owned()))?);
+            let before = found.len();
+            leaves(value, path, found)?;
+            if let (Some(leaf), false) = (found.get_mut(before), matches!(value.data, YamlData::Mapping(_))) {
+                leaf.line = at;
+            }
+            path.pop();
+        }
+        return Ok(());
+    }
+    if path.is_empty() && matches!(&node.data, YamlData::Value(Scalar::Null)) {
+        return Ok(()); // an empty file
+    }
+    let value = if let YamlData::Sequence(list) = &node.data {
+        let texts: Option<Vec<String>> = list.iter().map(scalar).collect();
+        texts.ok_or((line, "a list holds plain values".to_owned()))?.join(",")
+    } else {
+        scalar(node).ok_or((line, "write a plain value".to_owned()))?
+    };
+    if path.is_empty() {
+        return Err((line, "write settings as `name: value`".to_owned()));
+    }
+    found.push(Leaf { key: path.join("."), value, line });
+    Ok(())
+}
+
+/// A plain value as text.
+fn scalar(node: &MarkedYaml<'_>) -> Option<String> {
+    let YamlData::Value(value) = &node.data else { return None };
+    Some(match value {
+        Scalar::String(text) => text.to_string(),
+        Scalar::Integer(n) => n.to_string(),
+        Scalar::FloatingPoint(n) => n.to_string(),
+        Scalar::Boolean(b) => b.to_string(),
+        Scalar::Null => String::new(),
+    })
+}
+
+/// The setting that was perhaps meant.
+fn suggestion(key: &str) -> String {
+    let bare = letters(key);
+    let near = SETTINGS.iter().map(|s| (distance(&letters(s.name), &bare), s.name)).min();
+    match near {
+        Some((edits, name)) if edits <= 1 + bare.len() / 4 => format!("; did you mean `{name}`?"),
+        _ => "; `bailiwick config` prints all there are".to_owned(),
+    }
+}
+
+/// How many letters must be put in, taken out or changed to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        let mut next = vec![left];
+        for (y, up) in b.bytes().zip(row.iter().skip(1)) {
+            left = (left + 1).min(up + 1).min(diagonal + usize::from(x != y));
+            diagonal = *up;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
+
+/// The environment of this process; what is not text is left out.
+pub(crate) fn environment() -> Vec<(String, String)> {
+    let all = std::env::vars_os();
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+/// A variable of the environment that is not empty.
+#[expect(clippy::disallowed_methods, reason = "this is the place that reads it")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Flags of OpenFGA that are taken so that they can be answered; whether each stands alone (`--playground-enabled`).
+pub(crate) fn foreign_flags() -> impl Iterator<Item = (&'static str, bool)> {
+    FOREIGN.iter().flat_map(|f| f.flags).map(|flag| {
+        let alone = flag.ends_with("-enabled") || flag.ends_with("-histograms") || flag.ends_with("-stream");
+        (*flag, alone || *flag == "context-propagation-to-datastore")
+    })
+}
+
+/// The variable of a setting.
+pub(crate) fn variable_name(setting: &Setting) -> String {
+    format!("BAILIWICK_{}", setting.name.replace('-', "_").to_ascii_uppercase())
+}
+
+/// `docs/config.md`, which a test compares with the file.
+pub(crate) fn document() -> String {
+    let head = include_str!("config/head.md");
+    let mut text = head.to_owned();
+    for setting in SETTINGS {
+        let default = if setting.default.is_empty() { "none" } else { setting.default };
+        let theirs = setting.openfga.map(|o| format!("; OpenFGA: `{o}`")).unwrap_or_default();
+        text.push_str(&format!(
+            "| `{}` | `{}` | {default} | {} | {}{theirs} |\n",
+            setting.name,
+            variable_name(setting),
+            (setting.bound)(),
+            setting.about
+        ));
+    }
+    text.push_str(include_str!("config/middle.md"));
+    for family in FOREIGN {
+        let what = if family.verdict == Verdict::Refuse { "**refused**" } else { "warning" };
+        let flags: Vec<String> = family.flags.iter().map(|f| format!("`{f}`")).collect();
+        text.push_str(&format!("| {} | {what} | {} |\n", flags.join(", "), family.advice));
+    }
+    text.push_str(include_str!("config/tail.md"));
+    text
+}
+
+#[cfg(test)]
+mod tests;
