@@ -4,12 +4,18 @@ export CARGO_TARGET_DIR ?= $(HOME)/.cache/bailiwick/target
 CARGO = cargo
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test setup lint bench
-demo: setup
-	$(CARGO) run --release --quiet -- demo
+.PHONY: demo test bench lint install setup first
+demo: setup first
+	@$(CARGO) run --release --locked --quiet -- demo
 
-test: setup
+test: setup first
 	$(CARGO) test --release --locked
+
+bench: setup first
+	$(CARGO) bench --locked
+
+install: setup first
+	$(CARGO) install --locked --path .
 
 lint:
 	$(CARGO) fmt --check
@@ -20,3 +26,7 @@ setup:
 	@command -v cargo >/dev/null || { echo "Rust is missing: install it from https://rustup.rs" >&2; exit 1; }
 	@if ! { command -v c++ >/dev/null && ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* 2>/dev/null | grep -q '/libclang[-.0-9]*\.so'; }; then \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q g++ clang libclang-dev make; fi
+
+# So that nobody thinks that a silent compiler hangs.
+first:
+	@ls "$(CARGO_TARGET_DIR)"/release/bailiwick >/dev/null 2>&1 || echo "The first build compiles RocksDB; that takes some minutes."
