@@ -20,7 +20,7 @@ pub fn model_request(store_id: &str, model: &Model) -> Result<pb::WriteAuthoriza
 /// # Errors
 /// The message is no model.
 pub fn model_of(message: &pb::AuthorizationModel) -> Result<Model, Problem> {
-    let mut value = json::to_json("AuthorizationModel", message)?;
+    let mut value = json::to_value("AuthorizationModel", message)?;
     value.sort_all_objects(); // a map of the wire has no order; this one is the same every time
     Model::from_json(&value).map_err(|fault| Problem::new(Code::InvalidModel, fault.message))
 }

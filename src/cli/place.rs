@@ -5,8 +5,9 @@ use super::Failure;
 use crate::config::variable;
 use bailiwick::api::proto as pb;
 use bailiwick::api::proto::open_fga_service_client::OpenFgaServiceClient;
-use bailiwick::api::{Api, grpc_routes};
+use bailiwick::api::{Api, Grpc, grpc_service};
 use bailiwick::engine::Engine;
+use bailiwick::wire::Bounds;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -82,7 +83,7 @@ impl State {
 #[derive(Clone)]
 pub(super) enum Way {
     /// In this process.
-    Here(tonic::service::Routes),
+    Here(Grpc),
     /// Over the network.
     There(Channel),
 }
@@ -97,7 +98,7 @@ impl tower::Service<http::Request<Body>> for Way {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         match self {
-            // Routes are always ready and never fail.
+            // The service is always ready and never fails.
             Way::Here(_) => Poll::Ready(Ok(())),
             Way::There(channel) => tower::Service::poll_ready(channel, cx),
         }
@@ -105,8 +106,8 @@ impl tower::Service<http::Request<Body>> for Way {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         match self {
-            Way::Here(routes) => {
-                let answer = tower::Service::call(routes, request);
+            Way::Here(service) => {
+                let answer = tower::Service::call(service, request);
                 Box::pin(async move {
                     match answer.await {
                         Ok(response) => Ok(response),
@@ -214,9 +215,12 @@ impl Place {
     /// The database in this process.
     pub(super) fn here(engine: Engine) -> Result<Place, Failure> {
         let runtime = Place::runtime()?;
-        let routes = runtime.block_on(grpc_routes(Api::new(engine)));
-        let routes = routes.map_err(|error| Failure::Said(error.to_string()))?;
-        Ok(Place { runtime, way: Way::Here(routes), server: None })
+        // A person who asks a large directory waits for the answer; a server's callers do not.
+        let bounds = Bounds { request_timeout: Duration::ZERO, ..Bounds::default() };
+        let api = Api::new(engine, bounds).map_err(|error| Failure::Said(error.to_string()))?;
+        let service = runtime.block_on(grpc_service(api));
+        let (service, _health) = service.map_err(|error| Failure::Said(error.to_string()))?;
+        Ok(Place { runtime, way: Way::Here(service), server: None })
     }
 
     /// A server.
