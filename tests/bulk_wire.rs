@@ -51,15 +51,18 @@ pub(crate) fn served() -> Served {
 /// The status, headers and body of an answer; `parts` go as a chunked body.
 fn ask(server: &Served, method: &str, path: &str, parts: &[&[u8]]) -> (u16, String, Vec<u8>) {
     let mut stream = TcpStream::connect(server.http).unwrap();
-    let head =
-        format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n");
+    // Without parts there is no body: one that nobody reads makes the system reset the connection when it is closed.
+    let chunked = if parts.is_empty() { "" } else { "transfer-encoding: chunked\r\n" };
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{chunked}\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     for part in parts {
         stream.write_all(format!("{:x}\r\n", part.len()).as_bytes()).unwrap();
         stream.write_all(part).unwrap();
         stream.write_all(b"\r\n").unwrap();
     }
-    stream.write_all(b"0\r\n\r\n").unwrap();
+    if !parts.is_empty() {
+        stream.write_all(b"0\r\n\r\n").unwrap();
+    }
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let split = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();

@@ -174,11 +174,14 @@ fn a_shorter_deadline_of_the_client_is_honoured() {
     assert!((200..30_000).contains(&began.elapsed().as_millis()));
 }
 
+/// Method, path, body; status, name and a part of the text.
+type Odd = (&'static str, String, Option<&'static str>, u16, &'static str, &'static str);
+
 #[test]
 fn odd_requests_over_http() {
     let server = Server::start();
     let store = server.name("$STORE");
-    let rows: &[(&str, String, Option<&str>, u16, &str, &str)] = &[
+    let rows: &[Odd] = &[
         ("GET", "/nope".into(), None, 404, "undefined_endpoint", "Not Found"),
         ("GET", format!("/stores/{store}/nope"), None, 404, "undefined_endpoint", "Not Found"),
         ("GET", format!("/stores/{store}/assertions"), None, 404, "undefined_endpoint", "Not Found"),
