@@ -112,6 +112,12 @@ settings! {
         "writes that may wait for such a thread; the next is refused as `resource_exhausted`";
     sync: bool = "true", "sync", None, "a write waits for the disk before it is acknowledged; without it a power cut may lose the newest";
     snapshots_retained: Count<1, 100_000> = "64", "snapshots-retained", None, "how many of the newest revisions can be asked for exactly";
+    snapshot_bytes_max: Count<1_048_576, 1_099_511_627_776> = "268435456", "snapshot-bytes-max", None,
+        "most memory that those revisions keep alive together, in bytes, estimated from above";
+    log_retention_revisions: Count<0, 1_000_000_000_000> = "0", "log-retention-revisions", None,
+        "revisions that ReadChanges can go back at least; with the time below, what either keeps is kept; 0 is no bound of its own";
+    log_retention_time: Time<315_360_000> = "0s", "log-retention-time", None,
+        "how far ReadChanges can go back at least; when both are 0, all changes are kept";
     plans_max: Count<1, 1_000_000> = "10000", "plans-max", None, "how many compiled models are kept";
 }
 

@@ -89,8 +89,7 @@ fn export_as(database: &Bailiwick, store: StoreId, format: BulkFormat, compressi
         sink.clone()
     });
     assert_eq!(at.unwrap().revision, database.revision());
-    let written = sink.0.lock().unwrap().clone();
-    written
+    std::mem::take(&mut *sink.0.lock().unwrap())
 }
 
 fn export(database: &Bailiwick) -> String {

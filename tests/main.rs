@@ -1,6 +1,8 @@
 //! The one integration binary, so that RocksDB is linked once. Each module says what it proves.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::needless_pass_by_value,
     clippy::wildcard_enum_match_arm,
     clippy::indexing_slicing,

@@ -2,6 +2,7 @@
 
 use super::proto as pb;
 use crate::engine::{Change, ExpandNode, StoredModel, StoredTuple};
+use crate::tuple::context_number;
 use crate::tuple::{
     Context, ModelId, ObjectRef, StoreId, Subject, SubjectRef, Timestamp, Tuple, TupleCondition, TupleKeyRef,
 };
@@ -29,7 +30,7 @@ fn json(value: &prost_types::Value, depth: usize) -> Result<Value, Problem> {
     }
     Ok(match &value.kind {
         None | Some(Kind::NullValue(_)) => Value::Null,
-        Some(Kind::NumberValue(n)) => serde_json::Number::from_f64(*n).map_or(Value::Null, Value::Number),
+        Some(Kind::NumberValue(n)) => context_number(*n).map_or(Value::Null, Value::Number),
         Some(Kind::StringValue(s)) => Value::String(s.clone()),
         Some(Kind::BoolValue(b)) => Value::Bool(*b),
         Some(Kind::StructValue(s)) => Value::Object(fields(s, depth + 1)?),

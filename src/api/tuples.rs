@@ -162,9 +162,10 @@ impl Api {
         };
         let object_type = Some(r.r#type.as_str()).filter(|t| !t.is_empty());
         let page_size = page_size(r.page_size, self.bounds().changes_page_max);
-        let mut page = self
-            .engine()
-            .read_changes(store, &ReadChangesQuery { object_type, page_size, after, start_time, until: None })?;
+        let horizon = i64::try_from(self.bounds().changes_horizon.as_nanos()).unwrap_or(i64::MAX);
+        let until = (horizon > 0).then(|| Timestamp(now().0.saturating_sub(horizon)));
+        let query = ReadChangesQuery { object_type, page_size, after, start_time, until };
+        let mut page = self.engine().read_changes(store, &query)?;
         if let Consistency::Exact(exactly) = asked.consistency {
             // Changes are in the order of revisions, so what was known then is the beginning of what is known now.
             page.value.retain(|change| change.position.revision <= exactly);

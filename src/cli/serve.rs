@@ -3,13 +3,14 @@
 use super::Failure;
 use super::show::{Look, note, rows, say};
 use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
-use bailiwick::engine::{self, Engine};
+use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::server::{self, ServeError, serve};
 use bailiwick::wire::Bounds;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Where `bailiwick run` keeps the database when nothing is said, for those who come from a server that needs no directory.
 const RUN_DATA: &str = "bailiwick-data";
@@ -112,10 +113,6 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     if let Some(address) = open.filter(|_| !config.insecure_listen) {
         return Err(ServeError::NotLoopback(address).into());
     }
-    if config.changelog_horizon_offset.0 > 0 {
-        let what = "`changelog-horizon-offset` is not there yet: ReadChanges shows every change at once; leave it at 0";
-        return Err(Failure::Said(what.into()));
-    }
     log(config);
     let engine = Engine::open_with(data, engine_settings(config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -131,6 +128,11 @@ fn engine_settings(config: &Config) -> engine::Settings {
     engine::Settings {
         sync: config.sync,
         snapshots_retained: config.snapshots_retained.size(),
+        snapshot_bytes_max: config.snapshot_bytes_max.0,
+        log_retention: LogRetention {
+            revisions: Some(config.log_retention_revisions.0).filter(|n| *n > 0),
+            age: Some(config.log_retention_time.0).filter(|t| !t.is_zero()),
+        },
         plans_max: config.plans_max.size(),
     }
 }
@@ -155,6 +157,7 @@ fn server_settings(config: &Config) -> server::Settings {
             types_per_model_max: config.max_types_per_authorization_model.size(),
             model_bytes_max: config.max_authorization_model_size_in_bytes.size(),
             checks_per_batch_max: config.max_checks_per_batch_check.size(),
+            changes_horizon: Duration::from_secs(config.changelog_horizon_offset.0.saturating_mul(60)),
             depth_max: u32::try_from(config.resolve_node_limit.0).unwrap_or(u32::MAX),
             visits_max: config.visits_max.0,
             condition_cost_max: config.max_condition_evaluation_cost.0,

@@ -14,6 +14,19 @@ pub use text::{OBJECT_BYTES_MAX, RELATION_BYTES_MAX, SUBJECT_BYTES_MAX, TupleTex
 /// Numbers are JSON numbers, as in `google.protobuf.Struct`.
 pub type Context = serde_json::Map<String, serde_json::Value>;
 
+/// A number of a context, from what `google.protobuf.Struct` carries: a whole number is written as one, so that `1` comes back
+/// as `1`, whichever way it went in. `None` for what JSON has no number for.
+#[must_use]
+pub fn context_number(value: f64) -> Option<serde_json::Number> {
+    /// Whole numbers up to here are exact as doubles.
+    const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
+    if value.fract() == 0.0 && value.abs() <= WHOLE_MAX && !(value == 0.0 && value.is_sign_negative()) {
+        #[expect(clippy::cast_possible_truncation, reason = "whole, and in range")]
+        return Some((value as i64).into());
+    }
+    serde_json::Number::from_f64(value)
+}
+
 /// The dense number of an object within its store and object type. Never reused, and meaningless outside of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ordinal(pub u32);
@@ -204,5 +217,20 @@ impl std::fmt::Display for StoreId {
 impl std::fmt::Display for ModelId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_contexts() {
+        let text = |value| context_number(value).map(|n| n.to_string());
+        for (value, expected) in [(1.0, "1"), (-3.0, "-3"), (0.0, "0"), (-0.0, "-0.0"), (2.5, "2.5"), (1e300, "1e300")]
+        {
+            assert_eq!(text(value).as_deref(), Some(expected));
+        }
+        assert_eq!((text(f64::NAN), text(f64::INFINITY)), (None, None));
     }
 }

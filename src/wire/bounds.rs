@@ -32,6 +32,8 @@ pub struct Bounds {
     pub checks_per_batch_max: usize,
     /// Most changes in a page of ReadChanges; a request may ask for more and gets this many.
     pub changes_page_max: usize,
+    /// ReadChanges leaves out changes that are younger than this (OpenFGA: changelog horizon offset).
+    pub changes_horizon: Duration,
     /// Hops through usersets and tuplesets that a question may need (OpenFGA: resolve node limit).
     pub depth_max: u32,
     /// Nodes that a question may visit.
@@ -64,6 +66,7 @@ impl Default for Bounds {
             tuple_context_bytes_max: 32 * 1024,
             checks_per_batch_max: 50,
             changes_page_max: 100,
+            changes_horizon: Duration::ZERO,
             depth_max: 25,
             visits_max: 100_000_000,
             condition_cost_max: 100,

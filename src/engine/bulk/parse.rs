@@ -4,6 +4,7 @@
 
 use super::source::{Item, LINE_BYTES_MAX, SourceFault};
 use crate::engine::types::TupleFault;
+use crate::tuple::context_number;
 use crate::tuple::{
     Context, OBJECT_BYTES_MAX, RELATION_BYTES_MAX, SUBJECT_BYTES_MAX, Tuple, TupleCondition, TupleKeyRef,
     TupleTextError,
@@ -195,8 +196,8 @@ fn of_condition(name: &str, mut context: Context, bytes_max: usize) -> Result<Tu
 fn as_struct(value: &mut Value) {
     match value {
         Value::Number(n) => {
-            if let Some(float) = n.as_f64().and_then(serde_json::Number::from_f64) {
-                *n = float;
+            if let Some(plain) = n.as_f64().and_then(context_number) {
+                *n = plain;
             }
         }
         Value::Array(list) => list.iter_mut().for_each(as_struct),

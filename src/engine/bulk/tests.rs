@@ -49,7 +49,7 @@ fn json_lines() {
         "2 empty",
         "3 empty",
         "4 d:1#r@g:1#m",
-        "5 d:1#r@user:* c {\"x\":[1.0,{\"y\":2.5}]}",
+        "5 d:1#r@user:* c {\"x\":[1,{\"y\":2.5}]}",
         "6 d:1#r@user:a c {}",
     ];
     assert_eq!(read(text), expected);
