@@ -49,7 +49,7 @@ pub use view::View;
 
 use crate::model::Model;
 use crate::storage::{Batch, Fields, Key, Storage, Table};
-use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple};
+use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple, as_struct};
 use arc_swap::ArcSwap;
 use crossbeam::channel::{Sender, bounded};
 use hashbrown::HashMap;
@@ -258,11 +258,12 @@ impl Engine {
         &self,
         store: StoreId,
         model: Option<ModelId>,
-        query: WriteQuery,
+        mut query: WriteQuery,
         now: Timestamp,
     ) -> Result<At<()>, WriteError> {
         let view = self.view(store, model, Consistency::Latest)?;
-        for tuple in &query.writes {
+        for tuple in &mut query.writes {
+            tuple.condition.iter_mut().for_each(|c| as_struct(&mut c.context));
             view.allows(tuple).map_err(|fault| WriteError::Tuple { tuple: tuple.to_string(), fault })?;
         }
         records::check(&query.records)?;

@@ -27,6 +27,24 @@ pub fn context_number(value: f64) -> Option<serde_json::Number> {
     serde_json::Number::from_f64(value)
 }
 
+/// Brings the numbers of a context into the one form that `google.protobuf.Struct` can carry, doubles, so that equal contexts
+/// are equal however they came.
+pub fn as_struct(context: &mut Context) {
+    fn each(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Number(n) => {
+                if let Some(plain) = n.as_f64().and_then(context_number) {
+                    *n = plain;
+                }
+            }
+            serde_json::Value::Array(list) => list.iter_mut().for_each(each),
+            serde_json::Value::Object(map) => map.values_mut().for_each(each),
+            serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::String(_) => {}
+        }
+    }
+    context.values_mut().for_each(each);
+}
+
 /// The dense number of an object within its store and object type. Never reused, and meaningless outside of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ordinal(pub u32);

@@ -4,13 +4,11 @@
 
 use super::source::{Item, LINE_BYTES_MAX, SourceFault};
 use crate::engine::types::TupleFault;
-use crate::tuple::context_number;
 use crate::tuple::{
     Context, OBJECT_BYTES_MAX, RELATION_BYTES_MAX, SUBJECT_BYTES_MAX, Tuple, TupleCondition, TupleKeyRef,
-    TupleTextError,
+    TupleTextError, as_struct,
 };
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, Visitor};
-use serde_json::Value;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -188,22 +186,8 @@ fn of_condition(name: &str, mut context: Context, bytes_max: usize) -> Result<Tu
     {
         return Err(LineFault::PartTooLong { what: "context", max: CONTEXT_BYTES_MAX });
     }
-    context.values_mut().for_each(as_struct);
+    as_struct(&mut context);
     Ok(TupleCondition { name: name.to_owned(), context })
-}
-
-/// Numbers as `google.protobuf.Struct` has them, so that a tuple is the same whether it is imported or written.
-fn as_struct(value: &mut Value) {
-    match value {
-        Value::Number(n) => {
-            if let Some(plain) = n.as_f64().and_then(context_number) {
-                *n = plain;
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(as_struct),
-        Value::Object(map) => map.values_mut().for_each(as_struct),
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
-    }
 }
 
 /// Where each column of a CSV source is.
