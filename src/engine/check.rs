@@ -66,6 +66,8 @@ pub(crate) struct Checker<'w, 'a> {
     gathered: Vec<(NodeId, Option<Memberships>)>,
     /// The relation that `live` and `own` were looked up for.
     prepared: Option<NodeId>,
+    /// The columns that name the subject, as bits of the index.
+    named_in: u64,
     /// Slots with a tuple that can count for the subject. Never too few.
     live: SlotSet,
     /// What was found in live slots. A live slot that is not here is asked from the object's side.
@@ -89,6 +91,7 @@ impl<'w, 'a> Checker<'w, 'a> {
             memos: SmallMap::default(),
             gathered: Vec::new(),
             prepared: None,
+            named_in: 0,
             live: SlotSet::default(),
             own: Vec::new(),
             led_to: [None; LED_TO_KEPT],
@@ -158,6 +161,10 @@ impl<'w, 'a> Checker<'w, 'a> {
             return self.live.fill(plan.slots()); // a userset is also what it names: rare, so not worth the care
         }
         self.live.clear();
+        self.named_in = match self.who {
+            Who::Object(t, o) => self.world.state.presence(t, o),
+            Who::Userset(..) | Who::Wildcard(_) => u64::MAX,
+        };
         self.look_all(&plan.node(root).depends);
         for edge in &self.world.edges {
             if let Some(id) = plan.slot_of(edge.column) {
@@ -190,7 +197,12 @@ impl<'w, 'a> Checker<'w, 'a> {
     fn look(&mut self, slot: Slot) -> (bool, Option<Own<'a>>) {
         let column = self.world.state.column(slot.column);
         let subject = match (slot.part, self.who) {
-            (Part::Object, Who::Object(t, o)) if t == slot.subject_type => o,
+            (Part::Object, Who::Object(t, o)) if t == slot.subject_type => {
+                if self.named_in & self.world.state.column_bit(slot.column) == 0 {
+                    return (false, None);
+                }
+                o
+            }
             (Part::Wildcard, Who::Object(t, _) | Who::Wildcard(t)) if t == slot.subject_type => Ordinal(0),
             (Part::Userset(target), _) => return self.look_usersets(slot, target),
             (Part::Object | Part::Wildcard, _) => return (false, None),
@@ -201,14 +213,15 @@ impl<'w, 'a> Checker<'w, 'a> {
     }
 
     fn look_usersets(&mut self, slot: Slot, target: NodeId) -> (bool, Option<Own<'a>>) {
-        let column = self.world.state.column(slot.column);
+        let state = self.world.state;
+        let (column, bit) = (state.column(slot.column), state.column_bit(slot.column));
         let Some(memberships) = self.gather(target) else { return (true, None) };
         if memberships.len() > OWN_USERSETS_MAX {
             return (true, None);
         }
         let mut lists = Vec::new();
         for (node, userset, hops) in memberships.iter() {
-            if node == target {
+            if node == target && state.presence(slot.subject_type, userset) & bit != 0 {
                 if column.has_conditional() && !column.conditional_objects(userset).is_empty() {
                     return (true, None); // the search walks from a tuple with a condition to the members
                 }

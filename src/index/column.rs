@@ -149,6 +149,17 @@ impl Column {
         }
     }
 
+    /// Whether a tuple names the subject.
+    pub(super) fn names(&self, subject: Ordinal) -> bool {
+        !self.objects(subject).is_empty() || !self.conditional_objects(subject).is_empty()
+    }
+
+    /// Every subject that a tuple names; one may come twice.
+    pub(super) fn for_each_subject(&self, visit: &mut dyn FnMut(Ordinal)) {
+        self.objects.for_each(&mut |subject, _| visit(subject));
+        self.conditional_objects.for_each(&mut |subject, _| visit(subject));
+    }
+
     /// Every tuple as (object, subject, class), by object.
     pub fn for_each(&self, visit: &mut dyn FnMut(Ordinal, Ordinal, Option<ClassIx>)) {
         self.subjects.for_each(&mut |object, p| p.view().iter().for_each(|subject| visit(object, subject, None)));

@@ -5,6 +5,7 @@
 mod column;
 mod names;
 mod postings;
+mod presence;
 mod radix;
 mod store;
 #[cfg(test)]

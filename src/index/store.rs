@@ -3,6 +3,7 @@
 
 use super::column::{Column, ColumnKey, Half, SubjectPart};
 use super::names::{NAMES_MAX, Names, NamesPart, sum_of};
+use super::presence::Presence;
 use super::{ClassIx, ColumnIx, RelationIx, TypeIx};
 use crate::tuple::{Context, Ordinal};
 use foldhash::fast::FixedState;
@@ -115,6 +116,7 @@ pub struct StoreState {
     names: Vec<Names>,
     /// Shared by states until they change; empty ones by all stores.
     columns: Vec<Arc<Column>>,
+    presence: Presence,
     classes: Option<Classes>,
     sums: Sums,
 }
@@ -176,6 +178,19 @@ impl StoreState {
     #[must_use]
     pub fn column(&self, ix: ColumnIx) -> &Column {
         self.columns.get(usize::from(ix.0)).unwrap_or_else(|| &*EMPTY)
+    }
+
+    /// In which columns a subject is named, as bits; see [`StoreState::column_bit`].
+    #[must_use]
+    pub fn presence(&self, subject_type: TypeIx, subject: Ordinal) -> u64 {
+        self.presence.word(subject_type, subject)
+    }
+
+    /// The bit of a column in the word of [`StoreState::presence`]. Where it is not set, the column does not name the subject;
+    /// where it is, it may.
+    #[must_use]
+    pub fn column_bit(&self, ix: ColumnIx) -> u64 {
+        self.presence.bit(ix)
     }
 
     /// All columns.
@@ -271,6 +286,9 @@ impl StoreState {
             let Some(own) = self.columns.get_mut(usize::from(ix.0)) else { return false };
             *own = Arc::new(Column::from_halves(by_object, by_subject));
         }
+        let names: Vec<u32> = self.names.iter().map(Names::len).collect();
+        let columns = (0_u16..).map(ColumnIx).zip(self.columns.iter().map(|c| &**c));
+        self.presence.fill(columns, &names);
         self.sums = sums;
         true
     }
@@ -301,6 +319,7 @@ impl StoreState {
         if usize::from(ix) >= self.columns.len() {
             self.add_entry(2, u32::from(ix), key);
             self.columns.push(Arc::clone(&EMPTY));
+            self.presence.add_column(key);
         }
         Ok(ColumnIx(ix))
     }
@@ -346,6 +365,7 @@ impl StoreState {
         let added = Arc::make_mut(own).insert(object, subject, class);
         if added {
             self.sums.add(column, object, subject, class);
+            self.presence.note(column, subject);
         }
         added
     }
@@ -355,6 +375,7 @@ impl StoreState {
         let Some(own) = self.columns.get_mut(usize::from(column.0)) else { return false };
         let Some(class) = Arc::make_mut(own).remove(object, subject) else { return false };
         self.sums.take(column, object, subject, class);
+        self.presence.lost(column, own, subject);
         true
     }
 
@@ -391,7 +412,7 @@ impl StoreState {
         let own = |c: &&Arc<Column>| !Arc::ptr_eq(c, &EMPTY);
         let columns: usize = self.columns.iter().filter(own).map(|c| 16 + size_of::<Column>() + c.bytes()).sum();
         let names: usize = self.names.iter().map(|n| size_of::<Names>() + n.bytes()).sum();
-        (size_of::<Self>() + lists + self.columns.len() * 8 + columns, names)
+        (size_of::<Self>() + lists + self.columns.len() * 8 + self.presence.bytes() + columns, names)
     }
 }
 

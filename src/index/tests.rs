@@ -45,7 +45,12 @@ proptest! {
                 let plain: Vec<u32> = model.iter().filter(|((_, t), c)| *t == s && c.is_none()).map(|((o, _), _)| *o).collect();
                 let found: Vec<u32> = state.column(column).objects(Ordinal(s)).iter().map(|o| o.0).collect();
                 prop_assert_eq!(found, plain);
+                let t = state.type_ix("t").unwrap();
+                prop_assert!(state.presence(t, Ordinal(s)) & state.column_bit(column) != 0, "{} is named", s);
             }
+            let named: u64 = (0..2000).map(|s| u64::from(state.presence(TypeIx(0), Ordinal(s)) != 0)).sum();
+            let subjects: BTreeSet<u32> = model.keys().map(|(_, s)| *s).collect();
+            prop_assert_eq!(named, subjects.len() as u64, "nobody else is");
             // The same content by another history is the same digest.
             let (mut again, column) = self::state();
             for (&(o, s), &c) in model.iter().rev() {
