@@ -4,7 +4,9 @@
 //! model is ignored because the plan probes only the columns, and only the conditions, that the model allows.
 
 use crate::index::{ColumnIx, ColumnKey, RelationIx, StoreState, SubjectPart, TypeIx};
-use crate::model::{CompiledCondition, Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition};
+use crate::model::{
+    CompiledCondition, ConditionFault, Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition,
+};
 use hashbrown::{HashMap, HashSet};
 use std::cell::RefCell;
 
@@ -85,7 +87,8 @@ pub(crate) struct NodeId(pub(crate) u32);
 pub(crate) struct Plan {
     nodes: Vec<Node>,
     by_name: HashMap<(TypeIx, RelationIx), NodeId>,
-    conditions: HashMap<String, CompiledCondition>,
+    /// One that no longer compiles keeps its fault, so that a tuple under it is an error and never just no grant.
+    conditions: HashMap<String, Result<CompiledCondition, ConditionFault>>,
     types: HashSet<TypeIx>,
     slots: Vec<Slot>,
     /// For each node, which gatherable nodes read it. Same length as `nodes`.
@@ -214,11 +217,7 @@ impl Plan {
             .collect();
         derive(&mut nodes);
         reach(&mut nodes);
-        let conditions = model
-            .conditions
-            .iter()
-            .filter_map(|c| CompiledCondition::compile(c).ok().map(|compiled| (c.name.clone(), compiled)))
-            .collect();
+        let conditions = model.conditions.iter().map(|c| (c.name.clone(), CompiledCondition::compile(c))).collect();
         let readers = readers(&nodes);
         let types = model.types.iter().filter_map(|t| state.type_ix(&t.name)).collect();
         let slots = compiler.slots.into_inner();
@@ -266,9 +265,9 @@ impl Plan {
         self.slots.iter().zip(0_u16..).find(|(s, _)| s.column == column).map(|(_, i)| SlotId(i))
     }
 
-    /// The compiled condition of that name.
-    pub(crate) fn condition(&self, name: &str) -> Option<&CompiledCondition> {
-        self.conditions.get(name)
+    /// The compiled condition of that name, or why it is none; nothing when the model has no such condition.
+    pub(crate) fn condition(&self, name: &str) -> Option<Result<&CompiledCondition, &ConditionFault>> {
+        self.conditions.get(name).map(Result::as_ref)
     }
 }
 

@@ -117,7 +117,9 @@ pub(crate) fn check_context(plan: &super::plan::Plan, tuple: &Tuple) -> Result<(
     let compiled = plan
         .condition(&condition.name)
         .ok_or_else(|| TupleFault::ConditionUndefined { condition: condition.name.clone() })?;
-    compiled
-        .check_stored_context(&condition.context)
-        .map_err(|fault| TupleFault::ConditionContext { reason: fault.to_string() })
+    let checked = match compiled {
+        Ok(compiled) => compiled.check_stored_context(&condition.context),
+        Err(fault) => Err(fault.clone()),
+    };
+    checked.map_err(|fault| TupleFault::ConditionContext { reason: fault.to_string() })
 }
