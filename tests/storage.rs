@@ -308,18 +308,20 @@ fn read_finds_every_tuple_once_however_many() {
 }
 
 #[test]
-fn waiting_for_a_revision_is_bounded() {
+fn a_revision_is_told_when_questions_can_see_it() {
     let directory = tempfile::tempdir().unwrap();
     let database = open(directory.path());
     let next = Revision(database.revision().0 + 1);
-    let now = std::time::Instant::now();
-    assert!(matches!(database.wait_for(next, now), Err(QuestionError::RevisionAhead { asked, .. }) if asked == next));
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| database.wait_for(next, now + std::time::Duration::from_secs(60)));
-        database.write(store(), None, write(&["user:a viewer document:1"]), NOW).unwrap();
-        assert_eq!(waiting.join().unwrap(), Ok(next));
+    let ahead = database.view(store(), None, Consistency::AtLeast(next)).err();
+    assert!(matches!(ahead, Some(QuestionError::RevisionAhead { asked, .. }) if asked == next), "{ahead:?}");
+    let (told, heard) = std::sync::mpsc::channel();
+    database.on_publish(move |revision| {
+        let _ = told.send(revision); // the test has ended
     });
-    assert_eq!(database.wait_for(next, now), Ok(next));
+    database.write(store(), None, write(&["user:a viewer document:1"]), NOW).unwrap();
+    // It was told before the write was acknowledged.
+    assert_eq!(heard.try_recv(), Ok(next));
+    assert_eq!(database.view(store(), None, Consistency::AtLeast(next)).unwrap().revision(), next);
 }
 
 #[test]

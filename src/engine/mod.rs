@@ -139,7 +139,6 @@ impl Inner {
         let (settings, revision) = (&self.settings, snapshot.revision);
         self.retained.push(Arc::clone(&snapshot), changes, settings.snapshots_retained, settings.snapshot_bytes_max);
         self.snapshot.store(snapshot);
-        self.retained.announce(revision);
         self.notices.read().iter().for_each(|notice| notice(revision));
     }
 }

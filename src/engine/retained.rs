@@ -1,12 +1,10 @@
-//! Snapshots kept for questions about an exact revision, and waiting for a revision.
+//! Snapshots kept for questions about an exact revision.
 
 use super::state::Snapshot;
-use super::{Engine, QuestionError};
 use crate::tuple::Revision;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// What a snapshot keeps alive for each tuple change that came after it: the paths of two trees and two postings that the
 /// change copied. An estimate from above for small postings; the bound on bytes counts with it.
@@ -16,8 +14,6 @@ pub(super) const BYTES_PER_CHANGE: u64 = 4_096;
 #[derive(Default)]
 pub(super) struct Retained {
     list: Mutex<List>,
-    newest: Mutex<Revision>,
-    published: Condvar,
 }
 
 #[derive(Default)]
@@ -47,12 +43,6 @@ impl Retained {
         drop(gone); // outside of the lock: it may free much
     }
 
-    /// Tells those who wait.
-    pub(super) fn announce(&self, revision: Revision) {
-        *self.newest.lock() = revision;
-        self.published.notify_all();
-    }
-
     /// The snapshot of a revision, while it is kept.
     pub(super) fn find(&self, revision: Revision) -> Option<Arc<Snapshot>> {
         let list = self.list.lock();
@@ -64,28 +54,6 @@ impl Retained {
     pub(super) fn size(&self) -> (usize, u64) {
         let list = self.list.lock();
         (list.snapshots.len(), list.bytes)
-    }
-}
-
-impl Engine {
-    /// Waits until a revision is published, but not beyond the deadline.
-    ///
-    /// # Errors
-    /// It is still ahead when the time is over.
-    pub fn wait_for(&self, revision: Revision, deadline: Instant) -> Result<Revision, QuestionError> {
-        let newest = self.revision();
-        if newest >= revision {
-            return Ok(newest);
-        }
-        let retained = &self.inner.retained;
-        let mut newest = retained.newest.lock();
-        while *newest < revision {
-            let late = retained.published.wait_until(&mut newest, deadline).timed_out();
-            if late && *newest < revision {
-                return Err(QuestionError::RevisionAhead { asked: revision, newest: *newest });
-            }
-        }
-        Ok(*newest)
     }
 }
 
