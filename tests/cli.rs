@@ -319,7 +319,7 @@ fn wrong_places_are_told_what_to_do() {
     assert!(said.contains("there is no database in `nowhere`; `bailiwick serve --data nowhere`"), "{said}");
     assert!(!directory.path().join("nowhere").exists());
     let said = at(&["--data", "db"]);
-    assert!(said.contains("another process has it open"), "{said}");
+    assert_eq!(said, "error: cannot open `db`: another process has it open; stop that one first\n");
     let said = at(&["--server", "http://127.0.0.1:1"]);
     assert!(said.contains("there is no server at http://127.0.0.1:1; start one with `bailiwick serve"), "{said}");
     let said = at(&["--server", &format!("http://{}", server.http)]);

@@ -308,6 +308,17 @@ fn read_finds_every_tuple_once_however_many() {
 }
 
 #[test]
+fn a_lock_that_cannot_be_opened_is_not_another_process() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    let lock = directory.path().join("LOCK");
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::create_dir(&lock).unwrap();
+    let refused = Bailiwick::open(directory.path()).err().unwrap().to_string();
+    assert!(refused.contains("check the path, its permissions") && !refused.contains("another process"), "{refused}");
+}
+
+#[test]
 fn a_revision_is_told_when_questions_can_see_it() {
     let directory = tempfile::tempdir().unwrap();
     let database = open(directory.path());

@@ -132,16 +132,17 @@ impl Storage {
         let mut options = options(&cache);
         options.create_if_missing(fresh);
         let db = DB::open(&options, path).map_err(|error| {
-            tracing::error!(%error, "rocksdb");
             let text = error.to_string();
+            // RocksDB has no kind for it. A mere "lock" could stand in the path.
+            if text.contains("While lock file") || text.contains("lock hold by current process") {
+                let reason = "another process has it open; stop that one first".to_owned();
+                return OpenError::Unusable { path: path.to_owned(), reason };
+            }
+            tracing::error!(%error, "rocksdb");
             if error.kind() == rocksdb::ErrorKind::Corruption {
                 return OpenError::Damaged { path: path.to_owned(), what: "files of the database" };
             }
-            let reason = if text.to_lowercase().contains("lock") {
-                "another process has it open; stop that one first".to_owned()
-            } else {
-                format!("{:?}; check the path, its permissions, or restore a backup", error.kind())
-            };
+            let reason = format!("{:?}; check the path, its permissions, or restore a backup", error.kind());
             OpenError::Unusable { path: path.to_owned(), reason }
         })?;
         let storage = Storage { db, cache, sync };
