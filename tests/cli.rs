@@ -167,6 +167,29 @@ fn stores_and_models() {
 }
 
 #[test]
+fn the_environment_names_the_place_of_imports_too() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("model.fga"), MODEL).unwrap();
+    let server = serve(directory.path());
+    let place = Place { directory: directory.path(), flags: vec!["--server".into(), server.grpc.clone()] };
+    company(&place);
+    place.says(&["store", "create", "other"]);
+    let run = |arguments: &[&str], store: &str| {
+        let mut command = program(directory.path());
+        command.args(arguments).env("BAILIWICK_SERVER", &server.grpc).env("BAILIWICK_STORE", store).output().unwrap()
+    };
+    assert_eq!(run(&["export", "--output", "all.csv"], "docs").status.code(), Some(0));
+    place.says(&["model", "write", "model.fga", "--store", "other"]);
+    let imported = run(&["import", "all.csv"], "other");
+    assert_eq!(imported.status.code(), Some(0), "{}", err(&imported));
+    assert_eq!(place.says(&["tuple", "read", "--store", "other"]).lines().count(), 5);
+    let nowhere = run(&["import", "all.csv"], "nowhere");
+    assert!(err(&nowhere).contains("there is no store `nowhere`; `bailiwick store list`"), "{}", err(&nowhere));
+    let fault = run(&["import", "model.fga"], "other");
+    assert!(err(&fault).starts_with("error: model.fga: "), "{}", err(&fault));
+}
+
+#[test]
 fn questions() {
     in_both_places(|place| {
         company(place);

@@ -1,11 +1,12 @@
 //! `bailiwick import` and `bailiwick export`, against a directory or a server.
 
 use super::bulk_remote as remote;
+use super::model::read_model;
+use super::place::InStore;
 use super::{Failure, open, say, store};
 use bailiwick::engine::{
     BulkFormat, Compression, Engine, ExportQuery, IMPORT_ID_BYTES_MAX, ImportQuery, ImportReport, OnBadLine,
 };
-use bailiwick::model::Model;
 use bailiwick::tuple::{ModelId, StoreId};
 use bailiwick::wire::{Tokens, fresh_id, now};
 use clap::{Args, ValueEnum};
@@ -61,27 +62,13 @@ pub(super) enum Squeeze {
     None,
 }
 
-/// Where the store is.
-#[derive(Args)]
-pub(super) struct Where {
-    /// The database's directory, opened by this command; no server may have it open
-    #[arg(long, env = "BAILIWICK_DATA", value_name = "DIR")]
-    data: Option<PathBuf>,
-    /// The gRPC address of a server; wins over a directory
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
-    /// The store, by id or name; may be left out when there is only one
-    #[arg(long)]
-    store: Option<String>,
-}
-
 #[derive(Args)]
 pub(super) struct Import {
     /// Files; `-` is standard input. Format and compression (gzip, zstd) are seen by the content
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     #[command(flatten)]
-    place: Where,
+    place: InStore,
     /// A model to write first, unless the store has it; makes the store when there is none
     #[arg(long, value_name = "FILE")]
     model: Option<PathBuf>,
@@ -229,26 +216,25 @@ impl Import {
     }
 
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let place = match (&self.place.server, &self.place.data) {
-            (Some(url), _) if self.model.is_some() => {
-                return Err(Failure::Said(format!("write the model to the server at {url} first, without --model")));
-            }
-            (Some(url), _) => Place::Server(remote::Server::open(url, self.place.store.as_deref())?),
-            (None, Some(path)) => self.directory(path)?,
-            (None, None) => {
+        let place = match self.place.at.named_directory()? {
+            Some(path) => self.directory(&path)?,
+            None if self.model.is_some() => {
                 return Err(Failure::Said(
-                    "say where: --data DIR opens a directory, --server URL asks a server".into(),
+                    "--model is for a directory, say --data DIR; at a server, `bailiwick model write FILE` comes first"
+                        .into(),
                 ));
             }
+            None => Place::Server(remote::Server::open(&self.place)?),
         };
         let (mut bad, mut reports) = (false, Vec::new());
         for (number, path) in self.files.iter().enumerate() {
             let (source, bar) = source(path)?;
             let id = self.id(number, path);
             let done = match &place {
-                Place::Directory(engine, store) => local(engine, &self.query(*store, id), source, &bar)?,
-                Place::Server(server) => server.import(&self.query(server.store, id), source, &bar)?,
+                Place::Directory(engine, store) => local(engine, &self.query(*store, id), source, &bar),
+                Place::Server(server) => server.import(&self.query(server.store, id), source, &bar),
             };
+            let done = done.map_err(|failure| Failure::Said(format!("{}: {failure}", path.display())))?;
             bar.bar.finish_and_clear();
             bad |= done.bad > 0;
             let seconds = bar.begun.elapsed().as_secs_f64();
@@ -275,21 +261,18 @@ impl Import {
 
     /// Opens a directory, with the model that is wanted.
     fn directory(&self, path: &Path) -> Result<Place, Failure> {
+        let named = self.place.named();
         let Some(file) = &self.model else {
             let engine = open(path)?;
-            let store = store(&engine, self.place.store.as_deref())?;
+            let store = store(&engine, named.as_deref())?;
             return Ok(Place::Directory(engine, store));
         };
-        let text = std::fs::read_to_string(file).map_err(|reason| Failure::File { path: file.clone(), reason })?;
-        let model = Model::parse_dsl(&text).map_err(|errors| {
-            let lines: Vec<String> = errors.iter().map(|e| format!("{}:{e}", file.display())).collect();
-            Failure::Said(lines.join("\n"))
-        })?;
+        let model = read_model(file)?;
         let engine = Engine::open(path)?;
         if engine.stores(None, None, 1).0.is_empty() {
-            engine.create_store(StoreId(fresh_id()), self.place.store.as_deref().unwrap_or("imported"), now())?;
+            engine.create_store(StoreId(fresh_id()), named.as_deref().unwrap_or("imported"), now())?;
         }
-        let store = store(&engine, self.place.store.as_deref())?;
+        let store = store(&engine, named.as_deref())?;
         // The same command again, after it was stopped, is not to write the same model again.
         if !engine.latest_model(store).is_ok_and(|latest| latest.model.to_json() == model.to_json()) {
             engine.write_model(store, ModelId(fresh_id()), model)?;
@@ -367,7 +350,7 @@ fn as_json(path: &Path, done: &Done, seconds: f64) -> serde_json::Value {
 #[derive(Args)]
 pub(super) struct Export {
     #[command(flatten)]
-    place: Where,
+    place: InStore,
     /// Where to write; standard output when it is not given. The name's endings choose format and compression
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -424,14 +407,12 @@ impl Export {
     }
 
     fn write(&self, sink: impl Write) -> Result<(Option<u64>, String), Failure> {
-        if let Some(url) = &self.place.server {
-            let server = remote::Server::open(url, self.place.store.as_deref())?;
+        let Some(path) = self.place.at.named_directory()? else {
+            let server = remote::Server::open(&self.place)?;
             return Ok((None, server.export(&self.query(server.store), sink)?));
-        }
-        let path = self.place.data.as_deref();
-        let path = path.ok_or_else(|| Failure::Said("say where: --data DIR, or --server URL".into()))?;
-        let engine = open(path)?;
-        let store = store(&engine, self.place.store.as_deref())?;
+        };
+        let engine = open(&path)?;
+        let store = store(&engine, self.place.named().as_deref())?;
         let at = engine.export(&self.query(store), |_| sink).map_err(|error| Failure::Said(error.to_string()))?;
         Ok((Some(at.value), tokens(&engine)?.encode(at.revision)))
     }

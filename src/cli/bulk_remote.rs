@@ -2,17 +2,14 @@
 
 use super::Failure;
 use super::bulk::{Bar, Counted, Done};
+use super::place::{InStore, OwnClient, Place};
+use super::store_id;
 use bailiwick::api::own_proto as pb;
-use bailiwick::api::own_proto::bailiwick_service_client::BailiwickServiceClient;
-use bailiwick::api::proto::ListStoresRequest;
-use bailiwick::api::proto::open_fga_service_client::OpenFgaServiceClient;
 use bailiwick::engine::{BulkFormat, Compression, ExportQuery, ImportQuery, OnBadLine};
 use bailiwick::tuple::StoreId;
 use std::io::{Read, Write};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
 
 /// Bytes of the source in a message.
 const PART_BYTES: usize = 256 << 10;
@@ -21,48 +18,14 @@ const PARTS_WAITING_MAX: usize = 4;
 
 /// A server, and the store that is meant there.
 pub(super) struct Server {
-    runtime: tokio::runtime::Runtime,
-    channel: Channel,
+    place: Place,
     pub(super) store: StoreId,
 }
 
-fn refused(status: &Status) -> Failure {
-    Failure::Said(status.message().to_owned())
-}
-
 impl Server {
-    pub(super) fn open(url: &str, store: Option<&str>) -> Result<Server, Failure> {
-        let full = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let endpoint = Endpoint::from_shared(full.clone());
-        let endpoint =
-            endpoint.map_err(|_| Failure::Said(format!("`{full}` is no URL, as in http://127.0.0.1:8081")))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| Failure::Said(format!("no threads: {error}")))?;
-        let connected = runtime.block_on(endpoint.connect());
-        let channel = connected
-            .map_err(|_| Failure::Said(format!("there is no server at {full}; start one with `bailiwick serve`")))?;
-        let mut server = Server { runtime, channel, store: StoreId(ulid::Ulid::nil()) };
-        server.store = server.named(store)?;
-        Ok(server)
-    }
-
-    /// The store of that id or name; the only one when none is named.
-    fn named(&self, store: Option<&str>) -> Result<StoreId, Failure> {
-        if let Some(id) = store.and_then(|text| ulid::Ulid::from_string(text).ok()) {
-            return Ok(StoreId(id));
-        }
-        let name = store.unwrap_or_default().to_owned();
-        let request = ListStoresRequest { name: name.clone(), ..ListStoresRequest::default() };
-        let mut client = OpenFgaServiceClient::new(self.channel.clone());
-        let answered = self.runtime.block_on(client.list_stores(request)).map_err(|status| refused(&status))?;
-        match answered.into_inner().stores.as_slice() {
-            [only] => {
-                let id = ulid::Ulid::from_string(&only.id).map_err(|_| Failure::Said("the server is none".into()))?;
-                Ok(StoreId(id))
-            }
-            [] => Err(Failure::Said(format!("there is no store `{name}`"))),
-            _ => Err(Failure::Said("there are several stores; say which with --store ID".into())),
-        }
+    pub(super) fn open(wanted: &InStore) -> Result<Server, Failure> {
+        let (place, store) = wanted.open()?;
+        Ok(Server { place, store: store_id(&store)? })
     }
 
     pub(super) fn import(&self, query: &ImportQuery, source: Counted, bar: &Bar) -> Result<Done, Failure> {
@@ -70,8 +33,8 @@ impl Server {
         let header = pb::import_request::Part::Header(header(query));
         let (broke, broken) = oneshot::channel();
         std::thread::spawn(move || send(sender, header, source, broke));
-        self.runtime.block_on(async {
-            tokio::pin! { let answered = self.answers(ReceiverStream::new(parts), bar); }
+        self.place.work(async |client| {
+            tokio::pin! { let answered = self.answers(client, ReceiverStream::new(parts), bar); }
             tokio::select! {
                 done = &mut answered => done,
                 broken = broken => match broken {
@@ -83,9 +46,14 @@ impl Server {
         })
     }
 
-    async fn answers(&self, parts: ReceiverStream<pb::ImportRequest>, bar: &Bar) -> Result<Done, Failure> {
-        let mut client = BailiwickServiceClient::new(self.channel.clone());
-        let mut answers = client.import(parts).await.map_err(|status| refused(&status))?.into_inner();
+    async fn answers(
+        &self,
+        mut client: OwnClient,
+        parts: ReceiverStream<pb::ImportRequest>,
+        bar: &Bar,
+    ) -> Result<Done, Failure> {
+        let answers = client.import(parts).await;
+        let mut answers = answers.map_err(|status| self.place.refused(&status))?.into_inner();
         let (mut done, mut from) = (None, None);
         loop {
             match answers.message().await {
@@ -98,7 +66,7 @@ impl Server {
                 },
                 // The status that follows a report of a stop says what the report says.
                 Ok(None) => return done.ok_or_else(|| Failure::Said("the server ended without a report".into())),
-                Err(status) => return done.ok_or_else(|| refused(&status)),
+                Err(status) => return done.ok_or_else(|| self.place.refused(&status)),
             }
         }
     }
@@ -115,11 +83,11 @@ impl Server {
             }
             .into(),
         };
-        self.runtime.block_on(async {
-            let mut client = BailiwickServiceClient::new(self.channel.clone());
-            let mut parts = client.export(request).await.map_err(|status| refused(&status))?.into_inner();
+        self.place.work(async |mut client| {
+            let refused = |status| self.place.refused(&status);
+            let mut parts = client.export(request).await.map_err(refused)?.into_inner();
             let mut token = String::new();
-            while let Some(part) = parts.message().await.map_err(|status| refused(&status))? {
+            while let Some(part) = parts.message().await.map_err(refused)? {
                 if !part.consistency_token.is_empty() {
                     token = part.consistency_token;
                 }

@@ -113,8 +113,12 @@ enum Command {
 /// The store asked for; the only one when none is named.
 fn store(engine: &Engine, named: Option<&str>) -> Result<StoreId, Failure> {
     let place = place::Place::here(engine.clone())?;
-    let id = place.store(named)?;
-    ulid::Ulid::from_string(&id).map(StoreId).map_err(|_| Failure::Said(format!("`{id}` is no id of a store")))
+    store_id(&place.store(named)?)
+}
+
+/// The id that a server or a directory gave.
+fn store_id(id: &str) -> Result<StoreId, Failure> {
+    ulid::Ulid::from_string(id).map(StoreId).map_err(|_| Failure::Said(format!("`{id}` is no id of a store")))
 }
 
 /// Reads the arguments and runs.

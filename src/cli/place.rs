@@ -3,6 +3,7 @@
 
 use super::Failure;
 use crate::config::variable;
+use bailiwick::api::own_proto::bailiwick_service_client::BailiwickServiceClient;
 use bailiwick::api::proto as pb;
 use bailiwick::api::proto::open_fga_service_client::OpenFgaServiceClient;
 use bailiwick::api::{Api, Grpc, grpc_service};
@@ -90,6 +91,8 @@ pub(super) enum Way {
 
 /// The client of OpenFGA's API on either way.
 pub(super) type Client = OpenFgaServiceClient<Way>;
+/// The client of what is beyond it.
+pub(super) type OwnClient = BailiwickServiceClient<Way>;
 
 impl tower::Service<http::Request<Body>> for Way {
     type Response = http::Response<Body>;
@@ -246,10 +249,21 @@ impl Place {
     ) -> Result<Answer<T>, Failure> {
         let client = OpenFgaServiceClient::new(self.way.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
         let answered = self.runtime.block_on(call(client));
-        let response = answered.map_err(|status| Failure::refused(&status, self.server.as_deref()))?;
+        let response = answered.map_err(|status| self.refused(&status))?;
         let said = |name| response.metadata().get(name).and_then(|t| t.to_str().ok()).map(str::to_owned);
         let (token, cut) = (said("bailiwick-consistency-token"), said("bailiwick-truncated").is_some());
         Ok(Answer { message: response.into_inner(), token, cut })
+    }
+
+    /// Does what takes the client of our own API.
+    pub(super) fn work<T>(&self, work: impl AsyncFnOnce(OwnClient) -> Result<T, Failure>) -> Result<T, Failure> {
+        let client = BailiwickServiceClient::new(self.way.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        self.runtime.block_on(work(client))
+    }
+
+    /// What an answer without success means.
+    pub(super) fn refused(&self, status: &tonic::Status) -> Failure {
+        Failure::refused(status, self.server.as_deref())
     }
 
     /// Stores, page by page, as long as `more` wants more.
@@ -267,8 +281,6 @@ impl Place {
 
     /// The id of the store that is meant.
     pub(super) fn store(&self, named: Option<&str>) -> Result<String, Failure> {
-        let variable = variable("BAILIWICK_STORE");
-        let named = named.or(variable.as_deref());
         let mut found = Vec::new();
         self.stores(named.filter(|n| ulid::Ulid::from_string(n).is_err()).unwrap_or(""), |store| {
             if named.is_none_or(|n| store.name == n || store.id == n) {
@@ -295,10 +307,15 @@ impl Place {
 }
 
 impl InStore {
+    /// The store's id or name, when a flag or the environment says it.
+    pub(super) fn named(&self) -> Option<String> {
+        self.store.clone().or_else(|| variable("BAILIWICK_STORE"))
+    }
+
     /// Opens the place, and finds the store in it.
     pub(super) fn open(&self) -> Result<(Place, String), Failure> {
         let place = self.at.open()?;
-        let store = place.store(self.store.as_deref())?;
+        let store = place.store(self.named().as_deref())?;
         Ok((place, store))
     }
 }
