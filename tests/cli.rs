@@ -167,6 +167,27 @@ fn stores_and_models() {
 }
 
 #[test]
+fn what_it_costs() {
+    in_both_places(|place| {
+        company(place);
+        let text = place.says(&["stats"]);
+        assert!(text.contains("5 tuples in 1 store at revision"), "{text}");
+        for part in ["columns", "names", "retained snapshot", "write buffers", "block cache", "table readers"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        let stats = place.json(0, &["stats"]);
+        let bytes = |value: &serde_json::Value, name: &str| value[name].as_u64().unwrap();
+        let store = &stats["stores"][0];
+        let parts = ["snapshot_bytes", "write_buffer_bytes", "block_cache_bytes", "table_reader_bytes"];
+        let sum = parts.iter().map(|part| bytes(&stats, part)).sum::<u64>();
+        let index = bytes(store, "column_bytes") + bytes(store, "name_bytes");
+        assert!(index > 0 && bytes(&stats, "write_buffer_bytes") > 0, "{stats}");
+        assert_eq!(bytes(&stats, "memory_bytes"), index + sum);
+        assert_eq!(stats["token"], place.json(0, &["check", "user:anne", "viewer", "document:1"])["token"]);
+    });
+}
+
+#[test]
 fn the_environment_names_the_place_of_imports_too() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("model.fga"), MODEL).unwrap();

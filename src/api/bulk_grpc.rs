@@ -176,6 +176,11 @@ impl BailiwickService for Api {
             snapshots_retained: stats.snapshots_retained as u64,
             plans: stats.plans as u64,
             bytes_per_tuple: stats.bytes_per_tuple(),
+            snapshot_bytes: stats.snapshot_bytes,
+            write_buffer_bytes: stats.storage.write_buffers,
+            block_cache_bytes: stats.storage.block_cache,
+            table_reader_bytes: stats.storage.table_readers,
+            memory_bytes: stats.memory_bytes(),
         }))
     }
 }

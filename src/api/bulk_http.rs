@@ -216,6 +216,11 @@ async fn stats(State(api): State<Api>) -> Response {
         "snapshots_retained": stats.snapshots_retained,
         "plans": stats.plans,
         "bytes_per_tuple": stats.bytes_per_tuple(),
+        "snapshot_bytes": stats.snapshot_bytes,
+        "write_buffer_bytes": stats.storage.write_buffers,
+        "block_cache_bytes": stats.storage.block_cache,
+        "table_reader_bytes": stats.storage.table_readers,
+        "memory_bytes": stats.memory_bytes(),
     });
     let mut response = body.to_string().into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -3,6 +3,7 @@
 use super::place::At;
 use super::show::{Look, Tone, bytes, count, grouped, paint, rows, say};
 use super::{Failure, open};
+use bailiwick::api::own_proto as pb;
 use clap::Args;
 use serde_json::json;
 use std::process::ExitCode;
@@ -78,57 +79,68 @@ impl Verify {
 
 impl Stats {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
-        let path = self.at.directory("stats")?;
-        let mut stats = open(&path)?.stats();
-        stats.stores.sort_by_key(|s| (std::cmp::Reverse(s.tuples), s.id));
+        let place = self.at.open()?;
+        let answer = place
+            .work(async |mut client| client.stats(pb::StatsRequest {}).await.map_err(|status| place.refused(&status)));
+        let mut stats = answer?.into_inner();
+        stats.stores.sort_by(|a, b| (b.tuples, &a.store_id).cmp(&(a.tuples, &b.store_id)));
         if self.look.json {
-            let stores = stats.stores.iter().map(|s| {
-                json!({
-                    "id": s.id.to_string(), "name": s.name, "tuples": s.tuples, "column_bytes": s.column_bytes,
-                    "name_bytes": s.name_bytes, "classes": s.classes, "models": s.models,
-                })
-            });
-            say(json!({
-                "revision": stats.revision.0, "disk_bytes": stats.disk_bytes, "bytes_per_tuple": stats.bytes_per_tuple(),
-                "snapshots_retained": stats.snapshots_retained, "plans": stats.plans, "stores": stores.collect::<Vec<_>>(),
-            }));
-            return Ok(ExitCode::SUCCESS);
+            say(as_json(&stats));
+        } else {
+            self.tell(&stats);
         }
-        let shown = if self.all { usize::MAX } else { STORES_SHOWN_MAX };
-        let lines: Vec<Vec<String>> = stats
-            .stores
-            .iter()
-            .take(shown)
-            .map(|s| {
-                vec![
-                    s.id.to_string(),
-                    s.name.clone(),
-                    grouped(s.tuples),
-                    bytes(s.column_bytes as u64),
-                    bytes(s.name_bytes as u64),
-                    s.classes.to_string(),
-                    s.models.to_string(),
-                ]
-            })
-            .collect();
-        rows(&["store", "name", "tuples", "columns", "names", "conditions", "models"], &lines);
-        if stats.stores.len() > lines.len() {
-            say(format!(
-                "and {}; --all prints them",
-                count((stats.stores.len() - lines.len()) as u64, "smaller store")
-            ));
-        }
-        let tuples: u64 = stats.stores.iter().map(|s| s.tuples).sum();
-        say(format!(
-            "{} in {} at revision {}; {} a tuple in memory, names included; {} on disk; {} retained, {} compiled",
-            count(tuples, "tuple"),
-            count(stats.stores.len() as u64, "store"),
-            stats.revision.0,
-            count(stats.bytes_per_tuple(), "byte"),
-            bytes(stats.disk_bytes),
-            count(stats.snapshots_retained as u64, "snapshot"),
-            count(stats.plans as u64, "plan"),
-        ));
         Ok(ExitCode::SUCCESS)
     }
+
+    fn tell(&self, stats: &pb::StatsResponse) {
+        let shown = if self.all { usize::MAX } else { STORES_SHOWN_MAX };
+        let line = |s: &pb::StoreStats| {
+            let (id, name) = (s.store_id.clone(), s.name.clone());
+            let (tuples, columns, names) = (grouped(s.tuples), bytes(s.column_bytes), bytes(s.name_bytes));
+            vec![id, name, tuples, columns, names, s.classes.to_string(), s.models.to_string()]
+        };
+        let lines: Vec<Vec<String>> = stats.stores.iter().take(shown).map(line).collect();
+        rows(&["store", "name", "tuples", "columns", "names", "conditions", "models"], &lines);
+        let more = stats.stores.len() - lines.len();
+        if more > 0 {
+            say(format!("and {}; --all prints them", count(more as u64, "smaller store")));
+        }
+        let sum = |of: fn(&pb::StoreStats) -> u64| stats.stores.iter().map(of).sum::<u64>();
+        say(format!(
+            "{} in {} at revision {}; {} a tuple in memory, names included; {} on disk",
+            count(sum(|s| s.tuples), "tuple"),
+            count(stats.stores.len() as u64, "store"),
+            stats.revision,
+            count(stats.bytes_per_tuple, "byte"),
+            bytes(stats.disk_bytes),
+        ));
+        say(format!(
+            "{} in memory: columns {}, names {}, {} {}, write buffers {}, block cache {}, table readers {}; {} beside",
+            bytes(stats.memory_bytes),
+            bytes(sum(|s| s.column_bytes)),
+            bytes(sum(|s| s.name_bytes)),
+            count(stats.snapshots_retained, "retained snapshot"),
+            bytes(stats.snapshot_bytes),
+            bytes(stats.write_buffer_bytes),
+            bytes(stats.block_cache_bytes),
+            bytes(stats.table_reader_bytes),
+            count(stats.plans, "compiled plan"),
+        ));
+    }
+}
+
+fn as_json(stats: &pb::StatsResponse) -> serde_json::Value {
+    let store = |s: &pb::StoreStats| {
+        json!({
+            "id": s.store_id, "name": s.name, "tuples": s.tuples, "column_bytes": s.column_bytes,
+            "name_bytes": s.name_bytes, "classes": s.classes, "models": s.models,
+        })
+    };
+    json!({
+        "revision": stats.revision, "token": stats.consistency_token, "disk_bytes": stats.disk_bytes,
+        "memory_bytes": stats.memory_bytes, "bytes_per_tuple": stats.bytes_per_tuple,
+        "snapshots_retained": stats.snapshots_retained, "snapshot_bytes": stats.snapshot_bytes, "plans": stats.plans,
+        "write_buffer_bytes": stats.write_buffer_bytes, "block_cache_bytes": stats.block_cache_bytes,
+        "table_reader_bytes": stats.table_reader_bytes, "stores": stats.stores.iter().map(store).collect::<Vec<_>>(),
+    })
 }
