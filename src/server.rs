@@ -20,7 +20,7 @@ pub enum ServeError {
     #[error("{0} is not a loopback address and there is no authentication yet; add --insecure-listen if you mean it")]
     NotLoopback(SocketAddr),
     /// The address is taken or may not be used.
-    #[error("cannot listen on {address}: {reason}")]
+    #[error("cannot listen on {address}: {reason}; stop what listens there, or say another --http-addr or --grpc-addr")]
     Bind {
         /// The address.
         address: SocketAddr,

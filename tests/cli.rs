@@ -364,6 +364,9 @@ fn wrong_places_are_told_what_to_do() {
     assert!(!directory.path().join("nowhere").exists());
     let said = at(&["--data", "db"]);
     assert_eq!(said, "error: cannot open `db`: another process has it open; stop that one first\n");
+    let taken = ["serve", "--data", "other", "--http-addr", server.http.as_str(), "--grpc-addr", "127.0.0.1:0"];
+    let taken = err(&program(directory.path()).args(taken).output().unwrap());
+    assert!(taken.contains("stop what listens there, or say another --http-addr"), "{taken}");
     let said = at(&["--server", "http://127.0.0.1:1"]);
     assert!(said.contains("there is no server at http://127.0.0.1:1; start one with `bailiwick serve"), "{said}");
     let said = at(&["--server", &format!("http://{}", server.http)]);
@@ -374,6 +377,9 @@ fn wrong_places_are_told_what_to_do() {
     assert!(said.contains("cannot be used with"), "{said}");
     let verify = program(directory.path()).args(["verify", "--server", &server.grpc]).output().unwrap();
     assert!(err(&verify).contains("stop the server and say --data DIR"), "{}", err(&verify));
+
+    let short = program(directory.path()).args(["store", "create", "x", "--server", &server.grpc]).output().unwrap();
+    assert!(err(&short).contains("a store's name has 3 to 64 letters"), "{}", err(&short));
 
     // The environment names a place as well; a flag wins over it.
     let by = |variables: &[(&str, &str)], flags: &[&str]| {

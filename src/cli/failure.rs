@@ -53,6 +53,10 @@ impl Failure {
             "; --on-duplicate ignore passes over it"
         } else if message.contains("does not exist") && message.starts_with("cannot delete") {
             "; --on-missing ignore passes over it"
+        } else if message.contains("StoresRequest.Name:") || message.contains("StoreRequest.Name:") {
+            "; a store's name has 3 to 64 letters, digits, spaces or any of . - / ^ _ & @"
+        } else if message.contains(".AuthorizationModelId:") {
+            "; `bailiwick model list` prints the ids there are"
         } else {
             ""
         };
