@@ -3,6 +3,7 @@
 use super::bulk_remote as remote;
 use super::model::read_model;
 use super::place::InStore;
+use super::show::note;
 use super::{Failure, open, say, store};
 use bailiwick::engine::{
     BulkFormat, Compression, Engine, ExportQuery, IMPORT_ID_BYTES_MAX, ImportQuery, ImportReport, OnBadLine,
@@ -178,11 +179,6 @@ fn source(path: &Path) -> Result<(Counted, Bar), Failure> {
     };
     let bar = Bar::new(len);
     Ok((Counted { inner, bytes: Arc::clone(&bar.bytes) }, bar))
-}
-
-/// Prints a line that is no answer.
-fn note(line: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}"); // nowhere else to say it
 }
 
 impl Import {
