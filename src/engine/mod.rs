@@ -1,6 +1,6 @@
 //! The questions, one file each, and the one writer.
 //!
-//! [`Engine`] is the handle: it pins a snapshot and a plan, and calls the question. Everything here is synchronous and
+//! `Engine` is the handle: it pins a snapshot and a plan, and calls the question. Everything here is synchronous and
 //! knows neither time nor randomness except as arguments.
 
 mod bulk;
