@@ -48,6 +48,8 @@ pub mod model;
 pub mod storage;
 /// What is fast: names, columns of postings, snapshots. In memory, rebuilt from storage.
 pub mod index;
+/// Embeddings: rows, distances, scan and graph; the nearest within an allowed set.
+pub mod vector;
 /// The questions, one file each, and the one writer.
 pub mod engine;
 /// What all handlers share: error codes and statuses, tokens, the clock.

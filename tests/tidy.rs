@@ -15,6 +15,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rocksdb", &["storage/rocks.rs"]),
     ("roaring", &["tuple/set.rs"]),
     ("cel", &["model/condition"]),
+    ("memmap2", &["vector/block.rs"]),
+    ("half", &["vector"]),
     ("axum", &["wire", "api", "modules/*/http.rs", "server.rs", "main.rs", "cli"]),
     ("tonic", &["wire", "api", "modules/*/http.rs", "server.rs", "main.rs", "cli"]),
     ("tokio", &["wire", "api", "modules/*/http.rs", "server.rs", "main.rs", "cli"]),
@@ -233,6 +235,20 @@ fn time_randomness_and_environment_are_arguments() {
                 if line.contains(read) {
                     faults.push(format!("{}:{}: reads `{read}`; take it as an argument", file.path, i + 1));
                 }
+            }
+        }
+    }
+    report(&faults);
+}
+
+#[test]
+fn unsafe_stays_in_the_kernels() {
+    let mut faults = Vec::new();
+    for file in files().iter().filter(|f| f.path != "src/vector/kernel.rs" && f.path != "tests/tidy.rs") {
+        for (i, line) in code(&file.text).lines().enumerate() {
+            let words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if words.into_iter().any(|word| word == "unsafe" || word == "unsafe_code") {
+                faults.push(format!("{}:{}: unsafe outside of src/vector/kernel.rs; write it safely", file.path, i + 1));
             }
         }
     }

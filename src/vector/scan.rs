@@ -1,0 +1,296 @@
+//! The exact scan: codes first, then the exact rows of what may still be among the nearest.
+//!
+//! The code of a row and the code of the query give an estimate of their product and a bound of its error (by Cauchy and
+//! Schwarz from what each code lost). A row is dropped only when even its upper bound is below the k-th best lower bound,
+//! and the rest is scored exactly, best upper bound first, until no upper bound can reach the k-th best score. So the
+//! answer is that of exact scores over all allowed rows, always; the codes only save reading the rows.
+
+use super::block::{Block, Code};
+use super::kernel::Kernel;
+use super::rows::{Vectors, View};
+use super::set::RowSet;
+use super::{HITS_MAX, Hit, Metric, Space, VectorError};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Runs shorter than this are gathered row by row, with their lines asked for ahead.
+const RUN_MIN: u32 = 8;
+
+/// Rows whose products are computed in one call of a kernel.
+const BATCH: usize = 64;
+
+/// Rows whose lines are asked for before the first of them is read.
+const AHEAD: usize = 16;
+
+/// Candidates from which the list is thinned with the bound reached by then; it doubles when thinning frees little.
+const CANDIDATES_THIN: usize = 4_096;
+
+/// A query in the form that scans and walks need: made once, used for any number of searches in its space.
+#[derive(Debug)]
+pub struct Query {
+    pub(super) space: Space,
+    pub(super) exact: Vec<f32>,
+    pub(super) code: Vec<i8>,
+    scale: f32,
+    residual: f32,
+    norm: f32,
+    /// What the 128 in every code of a row adds to a sum of products.
+    bias: i32,
+    /// Relative size of the roundings of `f32` sums over a row.
+    epsilon: f32,
+}
+
+impl Query {
+    /// Admits a query; refused as a vector of the collection would be.
+    pub fn new(space: Space, vector: &[f32]) -> Result<Self, VectorError> {
+        let exact = space.admit(vector)?;
+        let Code { code, scale, residual, norm } = Code::of(&exact);
+        let bias = code.iter().map(|c| i32::from(*c) * 128).sum();
+        // An eighth of the lanes' additions, the additions across lanes, and the widened norms, each rounded once.
+        let roundings = u16::try_from(exact.len() / 16 + 64).unwrap_or(u16::MAX);
+        Ok(Self { space, exact, code, scale, residual, norm, bias, epsilon: f32::from(roundings) * f32::EPSILON })
+    }
+
+    fn euclid(&self) -> bool {
+        self.space.metric == Metric::Euclid
+    }
+
+    /// The estimated key of a row: its product with the query, or minus the square of the distance.
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "the rounding is within epsilon")]
+    pub(super) fn estimate(&self, block: &Block, row: usize, sum: i32) -> f32 {
+        let scale = block.scales.get(row).copied().unwrap_or_default();
+        let product = sum.wrapping_sub(self.bias) as f32 * scale * self.scale;
+        if self.euclid() {
+            let norm = block.norms.get(row).copied().unwrap_or_default();
+            2.0 * product - norm * norm - self.norm * self.norm
+        } else {
+            product
+        }
+    }
+
+    /// At least the difference between estimate and exact key of a row with such norm and residual.
+    #[inline]
+    fn error(&self, norm: f32, residual: f32) -> f32 {
+        let product = self.residual * (norm + residual) + self.norm * residual;
+        let lengths = self.norm + norm;
+        let rounding = self.epsilon * lengths * lengths;
+        if self.euclid() { 2.0 * product + rounding } else { product + rounding }
+    }
+
+    #[inline]
+    fn row_error(&self, block: &Block, row: usize) -> f32 {
+        let of = |values: &[f32]| values.get(row).copied().unwrap_or_default();
+        self.error(of(&block.norms), of(&block.residuals))
+    }
+
+    /// At least the exact key of a row with this estimate.
+    pub(super) fn upper(&self, view: &View<'_>, row: u32, estimate: f32) -> f32 {
+        view.place(row).map_or(estimate, |(block, local)| estimate + self.row_error(block, local))
+    }
+
+    /// A row as a query: what building a graph compares others with.
+    pub(super) fn of_row(vectors: &Vectors, row: u32) -> Option<Self> {
+        let (block, local) = vectors.place(row)?;
+        let code: Vec<i8> = block.code(local).iter().map(|byte| byte.wrapping_sub(128).cast_signed()).collect();
+        let of = |values: &[f32]| values.get(local).copied().unwrap_or_default();
+        let bias = code.iter().map(|c| i32::from(*c) * 128).sum();
+        let (scale, residual, norm) = (of(&block.scales), of(&block.residuals), of(&block.norms));
+        let space = vectors.space;
+        Some(Self { space, exact: Vec::new(), code, scale, residual, norm, bias, epsilon: 0.0 })
+    }
+
+    /// The exact key of a row.
+    #[inline]
+    pub(super) fn key(&self, kernel: Kernel, block: &Block, row: usize) -> f32 {
+        block.exact(kernel, row, &self.exact, self.euclid())
+    }
+
+    fn score(&self, key: f32) -> f32 {
+        if self.euclid() { -(-key).max(0.0).sqrt() } else { key }
+    }
+}
+
+/// An order of `f32` as integers; both zeros are one.
+#[inline]
+pub(super) fn order(value: f32) -> i32 {
+    let bits = (value + 0.0).to_bits().cast_signed();
+    bits ^ ((bits >> 31).cast_unsigned() >> 1).cast_signed()
+}
+
+/// Rows that may be among the nearest `k`, given bounds only.
+struct Candidates {
+    k: usize,
+    /// The `k` best lower bounds, the worst on top.
+    lower: BinaryHeap<Reverse<(i32, u32)>>,
+    /// The worst of `k` lower bounds: what an upper bound must reach.
+    threshold: f32,
+    rows: Vec<(f32, u32)>,
+    thin_at: usize,
+}
+
+impl Candidates {
+    fn new(k: usize) -> Self {
+        let rows = Vec::with_capacity(BATCH);
+        let lower = BinaryHeap::with_capacity(k + 1);
+        Self { k, lower, threshold: f32::NEG_INFINITY, rows, thin_at: CANDIDATES_THIN }
+    }
+
+    fn offer(&mut self, row: u32, estimate: f32, error: f32) {
+        if estimate + error < self.threshold {
+            return;
+        }
+        self.rows.push((estimate + error, row));
+        let lower = estimate - error;
+        if lower > self.threshold || self.lower.len() < self.k {
+            self.lower.push(Reverse((order(lower), lower.to_bits())));
+            if self.lower.len() > self.k {
+                self.lower.pop();
+            }
+            if let (Some(Reverse((_, bits))), true) = (self.lower.peek(), self.lower.len() == self.k) {
+                self.threshold = f32::from_bits(*bits);
+            }
+        }
+        if self.rows.len() >= self.thin_at {
+            self.thin();
+            self.thin_at = self.thin_at.max(self.rows.len() * 2);
+        }
+    }
+
+    fn thin(&mut self) {
+        let threshold = self.threshold;
+        self.rows.retain(|(upper, _)| *upper >= threshold);
+    }
+}
+
+/// What a scan did.
+#[derive(Debug)]
+pub(super) struct Scanned {
+    pub(super) hits: Vec<Hit>,
+    /// Rows whose exact elements were read.
+    pub(super) exact: usize,
+}
+
+impl Vectors {
+    /// The `k` nearest of the allowed rows, exactly; fewer only when fewer are allowed.
+    ///
+    /// Refuses a set or a query that does not belong to this state.
+    pub fn scan(&self, query: &Query, allowed: &RowSet, k: usize) -> Result<Vec<Hit>, VectorError> {
+        self.owns(allowed)?;
+        let view = self.view();
+        self.scan_rows(&view, query, k, |visit| allowed.runs(visit)).map(|scanned| scanned.hits)
+    }
+
+    /// Scans the runs that `runs` calls its argument with.
+    pub(super) fn scan_rows(
+        &self,
+        view: &View<'_>,
+        query: &Query,
+        k: usize,
+        runs: impl FnOnce(&mut dyn FnMut(u32, u32)),
+    ) -> Result<Scanned, VectorError> {
+        if k > HITS_MAX {
+            return Err(VectorError::Hits { given: k });
+        }
+        if query.space != self.space {
+            return Err(VectorError::Stale);
+        }
+        let mut scan =
+            Scan { kernel: self.kernel, view, query, candidates: Candidates::new(k.max(1)), waiting: vec![] };
+        runs(&mut |start, end| scan.run(start, end));
+        scan.flush();
+        scan.candidates.thin();
+        let rows = std::mem::take(&mut scan.candidates.rows);
+        Ok(self.rescore(view, query, rows, k))
+    }
+
+    /// The `k` nearest of rows with upper bounds of their keys.
+    pub(super) fn rescore(&self, view: &View<'_>, query: &Query, mut rows: Vec<(f32, u32)>, k: usize) -> Scanned {
+        rows.sort_unstable_by_key(|(upper, row)| (Reverse(order(*upper)), *row));
+        let mut best: BinaryHeap<(Reverse<i32>, u32, u32, u32)> = BinaryHeap::with_capacity(k + 1);
+        let mut exact = 0;
+        let prefetch = |row: u32| {
+            if let Some((block, local)) = view.place(row) {
+                block.prefetch_exact(local);
+            }
+        };
+        rows.iter().take(AHEAD / 4).for_each(|(_, row)| prefetch(*row));
+        for (at, &(upper, row)) in rows.iter().enumerate() {
+            let full = best.len() >= k;
+            if full && best.peek().is_none_or(|worst| order(upper) < worst.0.0) {
+                break;
+            }
+            if let Some((_, next)) = rows.get(at + AHEAD / 4) {
+                prefetch(*next);
+            }
+            let (Some((block, local)), Some(chunk)) = (view.place(row), self.chunk_at(row)) else { continue };
+            let key = query.key(self.kernel, block, local) + 0.0;
+            exact += 1;
+            best.push((Reverse(order(key)), chunk.0, row, key.to_bits()));
+            if best.len() > k {
+                best.pop();
+            }
+        }
+        let hit = |(_, _, row, key): (Reverse<i32>, u32, u32, u32)| {
+            let (chunk, owner) = (self.chunk_at(row)?, self.owner_at(row)?);
+            Some(Hit { chunk, owner, score: query.score(f32::from_bits(key)) })
+        };
+        Scanned { hits: best.into_sorted_vec().into_iter().filter_map(hit).collect(), exact }
+    }
+}
+
+struct Scan<'a> {
+    kernel: Kernel,
+    view: &'a View<'a>,
+    query: &'a Query,
+    candidates: Candidates,
+    /// Single rows whose lines have been asked for.
+    waiting: Vec<u32>,
+}
+
+impl Scan<'_> {
+    #[inline]
+    fn run(&mut self, start: u32, end: u32) {
+        if end - start >= RUN_MIN {
+            return self.stretch(start, end);
+        }
+        for row in start..end {
+            self.view.prefetch_code(row);
+            self.waiting.push(row);
+            if self.waiting.len() >= AHEAD {
+                self.flush();
+            }
+        }
+    }
+
+    fn stretch(&mut self, mut start: u32, end: u32) {
+        let mut sums = [0_i32; BATCH];
+        while start < end {
+            let Some((block, local, count)) = self.view.stretch(start, end) else { return };
+            let bound = self.query.error(block.norm_max, block.residual_max);
+            for (batch, rows) in (0..count).step_by(BATCH).map(|at| (local + at, (count - at).min(BATCH))) {
+                let sums = sums.get_mut(..rows).unwrap_or_default();
+                self.kernel.run(block.codes(batch, rows), &self.query.code, sums);
+                for (at, sum) in sums.iter().enumerate() {
+                    let estimate = self.query.estimate(block, batch + at, *sum);
+                    if estimate + bound >= self.candidates.threshold {
+                        let error = self.query.row_error(block, batch + at);
+                        self.candidates.offer(start + super::row_number(batch - local + at), estimate, error);
+                    }
+                }
+            }
+            start += super::row_number(count);
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut waiting = std::mem::take(&mut self.waiting);
+        for row in waiting.drain(..) {
+            let Some((block, local)) = self.view.place(row) else { continue };
+            let sum = self.kernel.code(block.code(local), &self.query.code);
+            let estimate = self.query.estimate(block, local, sum);
+            self.candidates.offer(row, estimate, self.query.row_error(block, local));
+        }
+        self.waiting = waiting;
+    }
+}
