@@ -8,6 +8,8 @@ use crate::tuple::ObjectSet;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
+mod graph;
+
 /// What a collection must answer like: a map and a loop.
 #[derive(Clone, Default)]
 pub(super) struct Oracle(pub(super) BTreeMap<u32, (u32, Vec<f32>)>);

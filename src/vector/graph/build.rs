@@ -1,0 +1,208 @@
+//! Inserting rows, and taking dead ones out: which neighbours a row keeps.
+
+use super::super::rows::{Renumbering, Vectors, View};
+use super::super::scan::{Query, order};
+use super::super::set::State;
+use super::super::{Metric, VectorError, row_number};
+use super::walk::Ground;
+use super::{GROUND_LINKS, Graph, INSERT_WIDTH, LINKS, LOCKS, NONE, level_of};
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Rows that one thread takes at a time.
+const PART_ROWS: u32 = 64;
+
+/// Rows inserted before others help: a few rows have too few neighbours to choose from.
+const ALONE_ROWS: u32 = 256;
+
+/// The most threads of one build.
+const THREADS_MAX: usize = 64;
+
+fn slots(level: usize) -> usize {
+    if level == 0 { GROUND_LINKS } else { LINKS }
+}
+
+impl Graph {
+    /// Inserts the rows of `vectors` that the graph does not cover yet, with so many threads, while it is searched.
+    ///
+    /// One caller at a time: a second one inserts nothing that the first is at. Refuses vectors of another layout.
+    pub fn extend(&self, vectors: &Vectors, threads: usize) -> Result<(), VectorError> {
+        if !self.fits(vectors.state()) {
+            return Err(VectorError::Stale);
+        }
+        let _turn = self.locks.last().map(parking_lot::Mutex::lock);
+        let (from, end) = (row_number(self.covered()), row_number(vectors.rows()));
+        self.reserve(end as usize);
+        let view = vectors.view();
+        let alone = end.min(from.max(ALONE_ROWS));
+        (from..alone).for_each(|row| self.insert(vectors, &view, row));
+        let next = AtomicU32::new(alone);
+        std::thread::scope(|scope| {
+            for _ in 0..threads.clamp(1, THREADS_MAX) {
+                scope.spawn(|| {
+                    loop {
+                        let start = next.fetch_add(PART_ROWS, Ordering::Relaxed);
+                        if start >= end {
+                            break;
+                        }
+                        (start..end.min(start + PART_ROWS)).for_each(|row| self.insert(vectors, &view, row));
+                    }
+                });
+            }
+        });
+        self.covered.fetch_max(end, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn insert(&self, vectors: &Vectors, view: &View<'_>, row: u32) {
+        if !vectors.is_live(row) {
+            return;
+        }
+        let Some(query) = Query::of_row(vectors, row) else { return };
+        let ground = Ground { view, kernel: vectors.kernel, query: &query, rows: vectors.rows() };
+        let level = level_of(row);
+        self.give_upper(row, level);
+        let mut visited = 0;
+        // The first row, and each that is higher than all before, becomes the entry under a lock.
+        let Some((_, top)) = self.entry() else {
+            let _turn = self.grow.lock();
+            return self.set_entry(row, level);
+        };
+        let Some(mut at) = self.enter(&ground, level.min(top), &mut visited) else { return };
+        for here in (0..=level.min(top)).rev() {
+            let walked = self.walk(&ground, (at, here), INSERT_WIDTH, None, usize::MAX);
+            let mut found = walked.rows;
+            found.retain(|(_, other)| *other != row);
+            found.sort_unstable_by_key(|(key, row)| (Reverse(order(*key)), *row));
+            let chosen = diverse(vectors, view, &found, LINKS);
+            self.write_list(row, here, chosen.iter().copied());
+            chosen.iter().for_each(|other| self.link_back(vectors, view, *other, row, here));
+            at = found.first().map_or(at, |(_, row)| *row);
+        }
+        if level > top {
+            let _turn = self.grow.lock();
+            if self.entry().is_none_or(|(_, top)| level > top) {
+                self.set_entry(row, level);
+            }
+        }
+    }
+
+    /// Adds `new` to the list of `row`, choosing again by diversity when the list is full.
+    fn link_back(&self, vectors: &Vectors, view: &View<'_>, row: u32, new: u32, level: usize) {
+        // The last lock is the builder's own.
+        let _turn = self.locks.get(row as usize % (LOCKS - 1)).map(parking_lot::Mutex::lock);
+        let list = self.list(row, level);
+        if list.iter().any(|slot| slot.load(Ordering::Acquire) == new) {
+            return;
+        }
+        if let Some(free) = list.iter().find(|slot| slot.load(Ordering::Acquire) == NONE) {
+            return free.store(new, Ordering::Release);
+        }
+        let near = Pairs { vectors, view };
+        let mut found: Vec<(f32, u32)> =
+            self.neighbours(row, level).chain([new]).map(|other| (near.key(row, other), other)).collect();
+        found.sort_unstable_by_key(|(key, row)| (Reverse(order(*key)), *row));
+        self.write_list(row, level, diverse(vectors, view, &found, slots(level)).into_iter());
+    }
+
+    /// The graph of a rewrite: the same neighbours under their new numbers; lists that lost some are filled again from
+    /// the neighbours of the lost.
+    ///
+    /// Rows that were written during the rewrite are not in it: [`Self::extend`] inserts them.
+    pub fn renumber(&self, old: &Vectors, new: &Vectors, numbers: &Renumbering) -> Result<Self, VectorError> {
+        let same = |a: State, b: State| a.layout == b.layout;
+        if !self.fits(numbers.from) || !same(old.state(), numbers.from) || !same(new.state(), numbers.to) {
+            return Err(VectorError::Stale);
+        }
+        let graph = Self::with_layout(numbers.to.layout);
+        let new_of = |row: u32| numbers.new_of.get(row as usize).copied().filter(|row| *row != NONE);
+        let covered = self.covered().min(numbers.new_of.len());
+        let is_in = |row: &u32| (*row as usize) < covered;
+        let count = numbers.new_of.iter().filter(|row| **row != NONE).count();
+        graph.reserve(count);
+        let view = new.view();
+        let mut top: Option<(u32, usize)> = None;
+        for row in 0..row_number(covered) {
+            let Some(own) = new_of(row) else { continue };
+            let level = self.level_of_list(row);
+            graph.give_upper(own, level);
+            if top.is_none_or(|(_, most)| level > most) {
+                top = Some((own, level));
+            }
+            for here in 0..=level {
+                let list: Vec<u32> = self.neighbours(row, here).filter(is_in).collect();
+                let mut kept: Vec<u32> = list.iter().filter_map(|other| new_of(*other)).collect();
+                if kept.len() < list.len() {
+                    let lost = list.iter().filter(|other| new_of(**other).is_none());
+                    let behind = lost.flat_map(|other| self.neighbours(*other, here));
+                    kept.extend(behind.filter(is_in).filter_map(new_of).filter(|other| *other != own));
+                    kept.sort_unstable();
+                    kept.dedup();
+                    let near = Pairs { vectors: new, view: &view };
+                    let mut found: Vec<(f32, u32)> = kept.iter().map(|other| (near.key(own, *other), *other)).collect();
+                    found.sort_unstable_by_key(|(key, row)| (Reverse(order(*key)), *row));
+                    kept = diverse(new, &view, &found, slots(here));
+                }
+                graph.write_list(own, here, kept.into_iter());
+            }
+        }
+        if let Some((row, level)) = top {
+            graph.set_entry(row, level);
+        }
+        // Rows of the old layout that were not covered stand anywhere in the new one: they are inserted now.
+        graph.covered.store(row_number(count), Ordering::Release);
+        for row in row_number(covered)..row_number(numbers.new_of.len()) {
+            if let Some(own) = new_of(row) {
+                graph.insert(new, &view, own);
+            }
+        }
+        Ok(graph)
+    }
+}
+
+/// Keys between rows of a state.
+struct Pairs<'a> {
+    vectors: &'a Vectors,
+    view: &'a View<'a>,
+}
+
+impl Pairs<'_> {
+    /// How near two rows are, by their codes: larger is nearer.
+    #[inline]
+    #[expect(clippy::cast_precision_loss, reason = "codes are an estimate already")]
+    fn key(&self, a: u32, b: u32) -> f32 {
+        let (Some((first, at)), Some((second, bt))) = (self.view.place(a), self.view.place(b)) else {
+            return f32::NEG_INFINITY;
+        };
+        let of = |values: &[f32], row: usize| values.get(row).copied().unwrap_or_default();
+        let sum = self.vectors.kernel.pair(first.code(at), second.code(bt));
+        let product = sum as f32 * of(&first.scales, at) * of(&second.scales, bt);
+        if self.vectors.space.metric == Metric::Euclid {
+            let (one, two) = (of(&first.norms, at), of(&second.norms, bt));
+            2.0 * product - one * one - two * two
+        } else {
+            product
+        }
+    }
+}
+
+/// Of rows sorted by nearness, those that are nearer to the origin than to any chosen before, then the nearest others.
+///
+/// Filling up with others keeps rows of dense clusters reachable: a filter takes neighbours away.
+fn diverse(vectors: &Vectors, view: &View<'_>, found: &[(f32, u32)], most: usize) -> Vec<u32> {
+    let near = Pairs { vectors, view };
+    let mut chosen: Vec<u32> = Vec::with_capacity(most);
+    let mut others: Vec<u32> = Vec::new();
+    for (key, row) in found {
+        if chosen.len() >= most {
+            break;
+        }
+        if chosen.iter().all(|other| near.key(*row, *other) < *key) {
+            chosen.push(*row);
+        } else {
+            others.push(*row);
+        }
+    }
+    chosen.extend(others.into_iter().take(most - chosen.len()));
+    chosen
+}
