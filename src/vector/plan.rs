@@ -106,15 +106,15 @@ pub fn search(
     let view = vectors.view();
     let ground = super::graph::Ground { view: &view, kernel: vectors.kernel, query, rows: vectors.rows() };
     let all = allowed.len() == vectors.rows();
+    let covered = super::row_number(graph.covered());
     let walked = graph.nearest(&ground, width, (!all).then_some((allowed, cost.share)), cost.budget());
-    let late = late_runs(allowed, super::row_number(graph.covered()));
+    let late = late_runs(allowed, covered);
     let late_count: usize = late.iter().map(|(start, end)| (end - start) as usize).sum();
     let enough = k.min(allowed.len());
     if walked.finished && walked.rows.len() + late_count >= enough {
         let mut found = walked.rows;
-        // A row that a builder inserted meanwhile is both walked to and late.
-        let is_late = |row: u32| late.iter().any(|(start, end)| (*start..*end).contains(&row));
-        found.retain(|(_, row)| late.is_empty() || !is_late(*row));
+        // A row that a builder inserts meanwhile can be both walked to and late.
+        found.retain(|(_, row)| *row < covered);
         found.extend(late.iter().flat_map(|(start, end)| *start..*end).map(|row| (ground.key(row), row)));
         found.iter_mut().for_each(|(key, row)| *key = query.upper(&view, *row, *key));
         let compared = vectors.rescore(&view, query, found, k);
@@ -135,7 +135,7 @@ pub fn search(
 }
 
 fn scan(vectors: &Vectors, query: &Query, allowed: &RowSet, k: usize) -> Result<Answer, VectorError> {
-    let scanned = vectors.scan_rows(&vectors.view(), query, k, |visit| allowed.runs(visit))?;
+    let scanned = vectors.scan_rows(&vectors.view(), query, allowed, k)?;
     Ok(Answer {
         hits: scanned.hits,
         plan: PlanKind::Scan,
@@ -166,10 +166,8 @@ struct Cost {
 #[expect(clippy::cast_precision_loss, reason = "costs are estimates")]
 impl Cost {
     fn of(vectors: &Vectors, graph: &Graph, allowed: &RowSet, width: usize) -> Self {
-        let runs = allowed.run_count() as f64;
-        let rows = allowed.len() as f64;
-        let apart = runs.min(rows);
-        let scan = apart * APART_COST + (rows - apart) * ADJACENT_COST;
+        let (rows, shape) = (allowed.len() as f64, allowed.shape());
+        let scan = shape.apart as f64 * APART_COST + shape.adjacent as f64 * ADJACENT_COST;
         let share = rows / vectors.rows().max(1) as f64;
         let late = vectors.rows().saturating_sub(graph.covered()) as f64 * share;
         let behind = share < super::graph::SWEEP_SHARE;

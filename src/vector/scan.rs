@@ -8,15 +8,15 @@
 use super::block::{Block, Code};
 use super::kernel::Kernel;
 use super::rows::{Vectors, View};
-use super::set::RowSet;
-use super::{HITS_MAX, Hit, Metric, Space, VectorError};
+use super::set::{DENSE_MIN, Form, RowSet, bit_runs};
+use super::{HITS_MAX, Hit, Metric, Space, VectorError, row_number};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Runs shorter than this are gathered row by row, with their lines asked for ahead.
 const RUN_MIN: u32 = 8;
 
-/// Rows whose products are computed in one call of a kernel.
+/// Rows whose products are computed in one call of a kernel: those of a word of a set.
 const BATCH: usize = 64;
 
 /// Rows whose lines are asked for before the first of them is read.
@@ -178,16 +178,16 @@ impl Vectors {
     pub fn scan(&self, query: &Query, allowed: &RowSet, k: usize) -> Result<Vec<Hit>, VectorError> {
         self.owns(allowed)?;
         let view = self.view();
-        self.scan_rows(&view, query, k, |visit| allowed.runs(visit)).map(|scanned| scanned.hits)
+        self.scan_rows(&view, query, allowed, k).map(|scanned| scanned.hits)
     }
 
-    /// Scans the runs that `runs` calls its argument with.
+    /// Scans the allowed rows; the caller saw to it that the set is of this state.
     pub(super) fn scan_rows(
         &self,
         view: &View<'_>,
         query: &Query,
+        allowed: &RowSet,
         k: usize,
-        runs: impl FnOnce(&mut dyn FnMut(u32, u32)),
     ) -> Result<Scanned, VectorError> {
         if k > HITS_MAX {
             return Err(VectorError::Hits { given: k });
@@ -197,7 +197,10 @@ impl Vectors {
         }
         let mut scan =
             Scan { kernel: self.kernel, view, query, candidates: Candidates::new(k.max(1)), waiting: vec![] };
-        runs(&mut |start, end| scan.run(start, end));
+        match &allowed.form {
+            Form::Few(_) => allowed.runs(|start, end| scan.run(start, end)),
+            Form::Many(words) => scan.words(words, row_number(self.rows())),
+        }
         scan.flush();
         scan.candidates.thin();
         let rows = std::mem::take(&mut scan.candidates.rows);
@@ -249,10 +252,25 @@ struct Scan<'a> {
 }
 
 impl Scan<'_> {
+    /// Scans words of 64 rows, of `rows` in all: dense ones whole, others run by run.
+    fn words(&mut self, words: &[u64], rows: u32) {
+        for (at, word) in words.iter().enumerate().filter(|(_, word)| **word != 0) {
+            let base = row_number(at * BATCH);
+            if word.count_ones() as usize >= DENSE_MIN {
+                self.stretch(base, rows.min(base + 64), *word);
+            } else {
+                bit_runs(std::slice::from_ref(word), |start, end| self.run(base + start, base + end));
+            }
+        }
+    }
+
     #[inline]
     fn run(&mut self, start: u32, end: u32) {
         if end - start >= RUN_MIN {
-            return self.stretch(start, end);
+            for batch in (start..end).step_by(BATCH) {
+                self.stretch(batch, end.min(batch + 64), u64::MAX);
+            }
+            return;
         }
         for row in start..end {
             self.view.prefetch_code(row);
@@ -263,23 +281,23 @@ impl Scan<'_> {
         }
     }
 
-    fn stretch(&mut self, mut start: u32, end: u32) {
+    /// Compares the rows `start..end`, at most 64, and offers those whose bit is set, counted from `start`.
+    fn stretch(&mut self, mut start: u32, end: u32, mut wanted: u64) {
         let mut sums = [0_i32; BATCH];
         while start < end {
             let Some((block, local, count)) = self.view.stretch(start, end) else { return };
             let bound = self.query.error(block.norm_max, block.residual_max);
-            for (batch, rows) in (0..count).step_by(BATCH).map(|at| (local + at, (count - at).min(BATCH))) {
-                let sums = sums.get_mut(..rows).unwrap_or_default();
-                self.kernel.run(block.codes(batch, rows), &self.query.code, sums);
-                for (at, sum) in sums.iter().enumerate() {
-                    let estimate = self.query.estimate(block, batch + at, *sum);
-                    if estimate + bound >= self.candidates.threshold {
-                        let error = self.query.row_error(block, batch + at);
-                        self.candidates.offer(start + super::row_number(batch - local + at), estimate, error);
-                    }
+            let sums = sums.get_mut(..count).unwrap_or_default();
+            self.kernel.run(block.codes(local, count), &self.query.code, sums);
+            for (at, sum) in sums.iter().enumerate() {
+                let estimate = self.query.estimate(block, local + at, *sum);
+                if estimate + bound >= self.candidates.threshold && wanted >> at & 1 == 1 {
+                    let error = self.query.row_error(block, local + at);
+                    self.candidates.offer(start + row_number(at), estimate, error);
                 }
             }
-            start += super::row_number(count);
+            start += row_number(count);
+            wanted = wanted.unbounded_shr(row_number(count));
         }
     }
 

@@ -100,27 +100,44 @@ impl RowSet {
         }
     }
 
-    /// How many runs of adjacent rows there are: few when the layout follows permissions.
-    pub(super) fn run_count(&self) -> usize {
+    /// How many rows a scan reads one after another, and how many apart from others.
+    pub(super) fn shape(&self) -> Shape {
+        let mut shape = Shape::default();
         match &self.form {
-            Form::Few(rows) => {
-                let breaks = rows.iter().zip(rows.iter().skip(1)).filter(|(a, b)| **a + 1 != **b).count();
-                breaks + usize::from(!rows.is_empty())
-            }
+            Form::Few(_) => self.runs(|start, end| {
+                shape.apart += 1;
+                shape.adjacent += (end - start - 1) as usize;
+            }),
             Form::Many(words) => {
-                let mut carry = 0;
-                let mut count = 0;
                 for word in words {
-                    count += (word & !(word << 1 | carry)).count_ones() as usize;
-                    carry = word >> 63;
+                    let ones = word.count_ones() as usize;
+                    if ones >= DENSE_MIN {
+                        shape.adjacent += 64;
+                    } else {
+                        let runs = (word & !(word << 1)).count_ones() as usize;
+                        shape.apart += runs;
+                        shape.adjacent += ones - runs;
+                    }
                 }
-                count
             }
         }
+        shape
     }
 }
 
-fn bit_runs(words: &[u64], mut visit: impl FnMut(u32, u32)) {
+/// Rows of 64 from which all 64 are read: reading on costs less than asking for each of so many.
+pub(super) const DENSE_MIN: usize = 22;
+
+/// What a scan of a set reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Rows that follow the one before.
+    pub(super) adjacent: usize,
+    /// Rows that do not.
+    pub(super) apart: usize,
+}
+
+pub(super) fn bit_runs(words: &[u64], mut visit: impl FnMut(u32, u32)) {
     let mut open: Option<u32> = None;
     let mut base = 0_u32;
     for &word in words {
@@ -171,6 +188,12 @@ impl RowSetBuilder {
                     let mut words = vec![0; self.rows.div_ceil(64)];
                     rows.iter().for_each(|row| set_bits(&mut words, *row, *row + 1));
                     self.form = Form::Many(words);
+                }
+            }
+            // Most owners guard one chunk.
+            Form::Many(words) if end - start == 1 => {
+                if let Some(word) = words.get_mut(start as usize / 64) {
+                    *word |= 1 << (start % 64);
                 }
             }
             Form::Many(words) => set_bits(words, start, end),

@@ -63,11 +63,7 @@ impl Graph {
         let level = level_of(row);
         self.give_upper(row, level);
         let mut visited = 0;
-        // The first row, and each that is higher than all before, becomes the entry under a lock.
-        let Some((_, top)) = self.entry() else {
-            let _turn = self.grow.lock();
-            return self.set_entry(row, level);
-        };
+        let Some(top) = self.top_or_enter(row, level) else { return };
         let Some(mut at) = self.enter(&ground, level.min(top), &mut visited) else { return };
         for here in (0..=level.min(top)).rev() {
             let walked = self.walk(&ground, (at, here), INSERT_WIDTH, None, usize::MAX);
@@ -85,6 +81,19 @@ impl Graph {
                 self.set_entry(row, level);
             }
         }
+    }
+
+    /// The top level, or none when `row` became the entry of an empty graph, which only one row can.
+    fn top_or_enter(&self, row: u32, level: usize) -> Option<usize> {
+        if let Some((_, top)) = self.entry() {
+            return Some(top);
+        }
+        let _turn = self.grow.lock();
+        let entry = self.entry();
+        if entry.is_none() {
+            self.set_entry(row, level);
+        }
+        entry.map(|(_, top)| top)
     }
 
     /// Adds `new` to the list of `row`, choosing again by diversity when the list is full.
