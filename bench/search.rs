@@ -5,7 +5,7 @@
 //! Sets are uniform (rows one by one) and by team (whole teams). Layouts are shuffled and grouped by team. Speeds are of
 //! CPU time of the searching thread, so that waiting for a core is left out. Every answer is compared with the exact one,
 //! and some exact ones with a plain loop; a wrong one stops the bench. Writes a JSON, an SVG (recall against speed) and
-//! the users' sets for `bench/peers/run.py` to a folder, the second argument.
+//! the users' sets for `bench/peers/run.py` to a folder, the second argument; the third is the data's, if elsewhere.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -291,7 +291,8 @@ fn arguments() -> (usize, PathBuf, PathBuf) {
     }));
     std::fs::create_dir_all(&folder).unwrap();
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/debian");
-    let data = if data.is_dir() { data } else { PathBuf::from("/work/shared/data/debian") };
+    let data = arguments.get(2).map_or(data, PathBuf::from);
+    assert!(data.is_dir(), "no data at {}: give its folder as third argument", data.display());
     (size, folder, data)
 }
 

@@ -177,6 +177,26 @@ impl Vectors {
         self.finish(rows)
     }
 
+    /// What [`Self::rows_of`] says for these owners, from what it said for the same owners at an earlier state.
+    ///
+    /// For sets that are kept between searches: it costs a copy of the set and a look at the rows appended since, however
+    /// many owners there are. Refused after a rewrite, which moves rows.
+    pub fn refreshed(&self, earlier: &RowSet, owners: &ObjectSet) -> Result<RowSet, VectorError> {
+        if earlier.state.layout != self.state.layout || earlier.rows > self.rows() {
+            return Err(VectorError::Stale);
+        }
+        if earlier.state == self.state {
+            return Ok(earlier.clone());
+        }
+        let mut rows = RowSetBuilder::of(earlier, self.rows());
+        for row in row_number(earlier.rows)..row_number(self.rows()) {
+            if self.owner_at(row).is_some_and(|owner| owners.contains(owner)) {
+                rows.add(row, row + 1);
+            }
+        }
+        Ok(self.finish(rows))
+    }
+
     /// All live rows: for who may see everything.
     #[must_use]
     pub fn all_rows(&self) -> RowSet {
@@ -325,7 +345,7 @@ impl Vectors {
         }
     }
 
-    fn row(&self, chunk: Chunk) -> Option<u32> {
+    pub(super) fn row(&self, chunk: Chunk) -> Option<u32> {
         self.row_of.get(chunk.0 as usize).copied().filter(|row| *row != NONE)
     }
 

@@ -11,6 +11,8 @@ const FEW_SHARE: usize = 64;
 pub struct RowSet {
     pub(super) form: Form,
     pub(super) len: usize,
+    /// Rows of the state, allowed or not.
+    pub(super) rows: usize,
     /// The state it belongs to.
     pub(super) state: State,
 }
@@ -179,6 +181,15 @@ impl RowSetBuilder {
         Self { rows, form }
     }
 
+    /// With the rows of a set, for a state with `rows` rows.
+    pub(super) fn of(set: &RowSet, rows: usize) -> Self {
+        let mut form = set.form.clone();
+        if let Form::Many(words) = &mut form {
+            words.resize(rows.div_ceil(64), 0);
+        }
+        Self { rows, form }
+    }
+
     #[inline]
     pub(super) fn add(&mut self, start: u32, end: u32) {
         match &mut self.form {
@@ -214,7 +225,7 @@ impl RowSetBuilder {
                 words.iter().map(|word| word.count_ones() as usize).sum()
             }
         };
-        RowSet { form: self.form, len, state }
+        RowSet { form: self.form, len, rows: self.rows, state }
     }
 }
 

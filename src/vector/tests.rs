@@ -83,6 +83,13 @@ pub(super) fn check_exact(vectors: &Vectors, oracle: &Oracle, query: &[f32], own
     assert!(hits.windows(2).all(|w| w[0].score > w[1].score || (w[0].score == w[1].score && w[0].chunk < w[1].chunk)));
 }
 
+fn listed(rows: &RowSet) -> Vec<u32> {
+    let mut list = Vec::new();
+    rows.runs(|start, end| list.extend(start..end));
+    assert_eq!((list.len(), list.is_empty()), (rows.len(), rows.is_empty()));
+    list
+}
+
 fn metric() -> impl Strategy<Value = Metric> {
     prop_oneof![Just(Metric::Cosine), Just(Metric::Dot), Just(Metric::Euclid)]
 }
@@ -105,6 +112,8 @@ proptest! {
         let mut vectors = Vectors::with_block_rows(space, 64, kernel);
         let mut oracle = Oracle::default();
         let mut past = None;
+        let kept_owners = owners_of(&mut dice, 45, share);
+        let mut kept = vectors.rows_of(&kept_owners);
         for step in 0..steps {
             let chunk = dice.below(250);
             match dice.below(8) {
@@ -120,6 +129,8 @@ proptest! {
                     oracle.0.remove(&gone);
                     new.catch_up(&base, &vectors).unwrap();
                     vectors = new;
+                    prop_assert_eq!(vectors.refreshed(&kept, &kept_owners).err(), Some(VectorError::Stale));
+                    kept = vectors.rows_of(&kept_owners);
                 }
                 2 if step == steps / 2 => past = Some((vectors.clone(), oracle.clone())),
                 _ => {
@@ -128,8 +139,11 @@ proptest! {
                     oracle.0.insert(chunk, (owner, vector));
                 }
             }
+            kept = vectors.refreshed(&kept, &kept_owners).unwrap();
         }
         prop_assert_eq!(vectors.len(), oracle.0.len());
+        let anew = vectors.rows_of(&kept_owners);
+        prop_assert_eq!(listed(&kept), listed(&anew), "a set that was kept is the set made anew");
         for _ in 0..4 {
             let (owners, query) = (owners_of(&mut dice, 45, share), dice.vector(dimension));
             check_exact(&vectors, &oracle, &query, &owners, k);

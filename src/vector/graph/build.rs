@@ -115,57 +115,71 @@ impl Graph {
     }
 
     /// The graph of a rewrite: the same neighbours under their new numbers; lists that lost some are filled again from
-    /// the neighbours of the lost.
-    ///
-    /// Rows that were written during the rewrite are not in it: [`Self::extend`] inserts them.
+    /// the neighbours of the lost. Rows that the graph did not cover, or that were written since, are inserted.
     pub fn renumber(&self, old: &Vectors, new: &Vectors, numbers: &Renumbering) -> Result<Self, VectorError> {
         let same = |a: State, b: State| a.layout == b.layout;
         if !self.fits(numbers.from) || !same(old.state(), numbers.from) || !same(new.state(), numbers.to) {
             return Err(VectorError::Stale);
         }
-        let graph = Self::with_layout(numbers.to.layout);
-        let new_of = |row: u32| numbers.new_of.get(row as usize).copied().filter(|row| *row != NONE);
-        let covered = self.covered().min(numbers.new_of.len());
-        let is_in = |row: &u32| (*row as usize) < covered;
-        let count = numbers.new_of.iter().filter(|row| **row != NONE).count();
-        graph.reserve(count);
+        Ok(self.carried(new, &numbers.new_of))
+    }
+
+    /// This graph with the numbers `new_of` gives its rows, and all other rows of `new` inserted.
+    pub(super) fn carried(&self, new: &Vectors, new_of: &[u32]) -> Self {
+        let graph = Self::new(new);
+        graph.reserve(new.rows());
         let view = new.view();
+        let number = |row: u32| new_of.get(row as usize).copied().filter(|row| *row != NONE);
+        let mut carried = vec![false; new.rows()];
         let mut top: Option<(u32, usize)> = None;
-        for row in 0..row_number(covered) {
-            let Some(own) = new_of(row) else { continue };
+        for row in 0..row_number(self.covered().min(new_of.len())) {
+            let Some(own) = number(row) else { continue };
             let level = self.level_of_list(row);
             graph.give_upper(own, level);
             if top.is_none_or(|(_, most)| level > most) {
                 top = Some((own, level));
             }
             for here in 0..=level {
-                let list: Vec<u32> = self.neighbours(row, here).filter(is_in).collect();
-                let mut kept: Vec<u32> = list.iter().filter_map(|other| new_of(*other)).collect();
-                if kept.len() < list.len() {
-                    let lost = list.iter().filter(|other| new_of(**other).is_none());
-                    let behind = lost.flat_map(|other| self.neighbours(*other, here));
-                    kept.extend(behind.filter(is_in).filter_map(new_of).filter(|other| *other != own));
-                    kept.sort_unstable();
-                    kept.dedup();
-                    let near = Pairs { vectors: new, view: &view };
-                    let mut found: Vec<(f32, u32)> = kept.iter().map(|other| (near.key(own, *other), *other)).collect();
-                    found.sort_unstable_by_key(|(key, row)| (Reverse(order(*key)), *row));
-                    kept = diverse(new, &view, &found, slots(here));
-                }
-                graph.write_list(own, here, kept.into_iter());
+                let list = self.carried_list(new, &view, (row, own), here, &number);
+                graph.write_list(own, here, list.into_iter());
+            }
+            if let Some(place) = carried.get_mut(own as usize) {
+                *place = true;
             }
         }
         if let Some((row, level)) = top {
             graph.set_entry(row, level);
         }
-        // Rows of the old layout that were not covered stand anywhere in the new one: they are inserted now.
-        graph.covered.store(row_number(count), Ordering::Release);
-        for row in row_number(covered)..row_number(numbers.new_of.len()) {
-            if let Some(own) = new_of(row) {
-                graph.insert(new, &view, own);
-            }
+        for (row, _) in (0..).zip(&carried).filter(|(_, carried)| !**carried) {
+            graph.insert(new, &view, row);
         }
-        Ok(graph)
+        graph.covered.store(row_number(new.rows()), Ordering::Release);
+        graph
+    }
+
+    /// The neighbours that `own`, which was `row`, keeps: in place of the lost ones, theirs.
+    fn carried_list(
+        &self,
+        new: &Vectors,
+        view: &View<'_>,
+        (row, own): (u32, u32),
+        level: usize,
+        number: &impl Fn(u32) -> Option<u32>,
+    ) -> Vec<u32> {
+        let list: Vec<u32> = self.neighbours(row, level).collect();
+        let mut kept: Vec<u32> = list.iter().filter_map(|other| number(*other)).collect();
+        if kept.len() == list.len() {
+            return kept;
+        }
+        let lost = list.iter().filter(|other| number(**other).is_none());
+        let behind = lost.flat_map(|other| self.neighbours(*other, level));
+        kept.extend(behind.filter_map(number).filter(|other| *other != own));
+        kept.sort_unstable();
+        kept.dedup();
+        let near = Pairs { vectors: new, view };
+        let mut found: Vec<(f32, u32)> = kept.iter().map(|other| (near.key(own, *other), *other)).collect();
+        found.sort_unstable_by_key(|(key, row)| (Reverse(order(*key)), *row));
+        diverse(new, view, &found, slots(level))
     }
 }
 

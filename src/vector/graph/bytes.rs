@@ -1,11 +1,13 @@
 //! The graph as bytes, so that a start loads it instead of building it: versioned and with a checksum.
 //!
-//! Big-endian words: magic, version, layout, covered, entry; each row's ground list as its length and rows; the rows with
-//! upper levels as row, levels and lists; a checksum of all before it.
+//! Rows are numbered anew at every start, so that the bytes name each by its chunk and a print of its code: loading finds
+//! the chunk's row, drops rows whose chunk is gone or has another vector, and inserts what is missing.
+//! Big-endian words: magic, version, rows; each row's chunk, print, ground list as its length and rows; the rows
+//! with upper levels as row, levels and lists; a checksum of all before it.
 
-use super::super::row_number;
 use super::super::rows::Vectors;
-use super::{EMPTY, GROUND_LINKS, Graph, LEVEL_MAX, LINKS};
+use super::super::{Chunk, VectorError, row_number};
+use super::{GROUND_LINKS, Graph, LEVEL_MAX, LINKS, NONE};
 use std::sync::atomic::Ordering;
 
 const MAGIC: u32 = u32::from_be_bytes(*b"BWGR");
@@ -22,9 +24,9 @@ pub enum GraphBytesError {
     /// Cut short or changed.
     #[error("the graph is damaged; build it again")]
     Damaged,
-    /// Of another layout, or of rows that these vectors lack.
-    #[error("the graph belongs to another layout of the vectors; build it again")]
-    Layout,
+    /// Most of its rows are not in these vectors.
+    #[error("the graph belongs to other vectors; build it again")]
+    Foreign,
 }
 
 fn checksum(bytes: &[u8]) -> u64 {
@@ -42,9 +44,6 @@ impl Reader<'_> {
         self.0 = rest;
         Ok(u32::from_be_bytes(*word))
     }
-    fn long(&mut self) -> Result<u64, GraphBytesError> {
-        Ok(u64::from(self.word()?) << 32 | u64::from(self.word()?))
-    }
     /// A list of at most `most` rows below `rows`.
     fn list(&mut self, most: usize, rows: u32) -> Result<Vec<u32>, GraphBytesError> {
         let count = self.word()? as usize;
@@ -56,24 +55,30 @@ impl Reader<'_> {
     }
 }
 
+/// What tells a row's vector from another: made of its code.
+fn print_of(vectors: &Vectors, row: u32) -> u32 {
+    let Some((block, local)) = vectors.place(row) else { return 0 };
+    let scale = block.scales.get(local).map_or(0, |scale| scale.to_bits());
+    let sum = checksum(block.code(local)) ^ u64::from(scale);
+    row_number(usize::try_from((sum ^ sum >> 32) & 0xffff_ffff).unwrap_or(0))
+}
+
 impl Graph {
-    /// The bytes of the rows covered. Rows that are being inserted meanwhile are left out.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let covered = row_number(self.covered());
+    /// The bytes of the rows covered. Refuses vectors of another layout.
+    pub fn to_bytes(&self, vectors: &Vectors) -> Result<Vec<u8>, VectorError> {
+        if !self.fits(vectors.state()) {
+            return Err(VectorError::Stale);
+        }
+        let covered = row_number(self.covered().min(vectors.rows()));
         let mut bytes = Vec::with_capacity(covered as usize * 100);
         let mut put = |word: u32| bytes.extend(word.to_be_bytes());
-        let halves = |long: u64| [row_number(usize::try_from(long >> 32).unwrap_or(0)), (long & 0xffff_ffff) as u32];
-        [MAGIC, VERSION].into_iter().chain(halves(self.layout)).for_each(&mut put);
-        put(covered);
-        let entry = self.entry.load(Ordering::Acquire);
-        let inside = self.entry().is_some_and(|(row, _)| row < covered);
-        halves(if inside { entry } else { EMPTY }).into_iter().for_each(&mut put);
+        [MAGIC, VERSION, covered].into_iter().for_each(&mut put);
+        let list = |row: u32, level: usize| self.neighbours(row, level).filter(|other| *other < covered).collect();
         let mut high = Vec::new();
         for row in 0..covered {
-            let list: Vec<u32> = self.neighbours(row, 0).filter(|other| *other < covered).collect();
-            put(row_number(list.len()));
-            list.into_iter().for_each(&mut put);
+            let chunk = vectors.chunk_at(row).filter(|_| vectors.is_live(row));
+            [chunk.map_or(NONE, |chunk| chunk.0), print_of(vectors, row)].into_iter().for_each(&mut put);
+            put_list(&mut put, list(row, 0));
             let levels = self.level_of_list(row);
             if levels > 0 {
                 high.push((row, levels));
@@ -82,18 +87,16 @@ impl Graph {
         put(row_number(high.len()));
         for (row, levels) in high {
             [row, row_number(levels)].into_iter().for_each(&mut put);
-            for level in 1..=levels {
-                let list: Vec<u32> = self.neighbours(row, level).filter(|other| *other < covered).collect();
-                put(row_number(list.len()));
-                list.into_iter().for_each(&mut put);
-            }
+            (1..=levels).for_each(|level| put_list(&mut put, list(row, level)));
         }
         let sum = checksum(&bytes);
         bytes.extend(sum.to_be_bytes());
-        bytes
+        Ok(bytes)
     }
 
-    /// The graph that [`Self::to_bytes`] wrote, for the same layout of the same vectors or what they became by writes.
+    /// The graph that [`Self::to_bytes`] wrote, for these vectors: in whatever order their rows are now.
+    ///
+    /// Rows that it lacks are inserted at once, on this thread; when it has fewer than half of them, it is refused.
     pub fn from_bytes(bytes: &[u8], vectors: &Vectors) -> Result<Self, GraphBytesError> {
         let mut reader = Reader(bytes);
         if reader.word() != Ok(MAGIC) || reader.word() != Ok(VERSION) {
@@ -103,31 +106,46 @@ impl Graph {
         if checksum(body) != u64::from_be_bytes(*sum) {
             return Err(GraphBytesError::Damaged);
         }
-        let layout = reader.long()?;
-        let covered = reader.word()?;
-        if layout != vectors.state().layout || covered as usize > vectors.rows() {
-            return Err(GraphBytesError::Layout);
+        let (graph, new_of) = read(reader, vectors)?;
+        let carried = new_of.iter().filter(|row| **row != NONE).count();
+        if carried * 2 < vectors.len() {
+            return Err(GraphBytesError::Foreign);
         }
-        let graph = Self::with_layout(layout);
-        graph.reserve(covered as usize);
-        graph.entry.store(reader.long()?, Ordering::Release);
-        if graph.entry().is_some_and(|(row, level)| row >= covered || level > LEVEL_MAX) {
+        Ok(graph.carried(vectors, &new_of))
+    }
+}
+
+fn put_list(put: &mut impl FnMut(u32), list: Vec<u32>) {
+    put(row_number(list.len()));
+    list.into_iter().for_each(put);
+}
+
+/// The graph as it was numbered when it was written, and the rows of `vectors` that its rows are now.
+fn read(mut reader: Reader<'_>, vectors: &Vectors) -> Result<(Graph, Vec<u32>), GraphBytesError> {
+    let rows = reader.word()?;
+    // A row takes twelve bytes at least: room is made only for what can follow.
+    if rows as usize > reader.0.len() / 12 {
+        return Err(GraphBytesError::Damaged);
+    }
+    let graph = Graph::new(vectors);
+    graph.reserve(rows as usize);
+    let mut new_of = Vec::with_capacity(rows as usize);
+    for row in 0..rows {
+        let (chunk, print) = (reader.word()?, reader.word()?);
+        let now = vectors.row(Chunk(chunk)).filter(|now| print_of(vectors, *now) == print);
+        new_of.push(now.unwrap_or(NONE));
+        graph.write_list(row, 0, reader.list(GROUND_LINKS, rows)?.into_iter());
+    }
+    for _ in 0..reader.word()? {
+        let (row, levels) = (reader.word()?, reader.word()? as usize);
+        if row >= rows || levels > LEVEL_MAX {
             return Err(GraphBytesError::Damaged);
         }
-        for row in 0..covered {
-            graph.write_list(row, 0, reader.list(GROUND_LINKS, covered)?.into_iter());
+        graph.give_upper(row, levels);
+        for level in 1..=levels {
+            graph.write_list(row, level, reader.list(LINKS, rows)?.into_iter());
         }
-        for _ in 0..reader.word()? {
-            let (row, levels) = (reader.word()?, reader.word()? as usize);
-            if row >= covered || levels > LEVEL_MAX {
-                return Err(GraphBytesError::Damaged);
-            }
-            graph.give_upper(row, levels);
-            for level in 1..=levels {
-                graph.write_list(row, level, reader.list(LINKS, covered)?.into_iter());
-            }
-        }
-        graph.covered.store(covered, Ordering::Release);
-        Ok(graph)
     }
+    graph.covered.store(rows, Ordering::Release);
+    Ok((graph, new_of))
 }
