@@ -1,8 +1,8 @@
 //! Embeddings, and the nearest of them within an allowed set. Pure: knows objects only as ordinals.
 //!
-//! [`Vectors`] holds the chunks of one collection: a persistent value, so that a clone is a snapshot that costs a few
-//! pointers, and readers never wait for the one who writes. [`RowSet`] is what a subject may see, made from the engine's
-//! `ObjectSet` of owners. [`Vectors::scan`] is exact always; [`search`] chooses between it and a [`Graph`].
+//! `Vectors` holds the chunks of one collection: a persistent value, so that a clone is a snapshot that costs a few
+//! pointers, and readers never wait for the one who writes. `RowSet` is what a subject may see, made from the engine's
+//! `ObjectSet` of owners. `Vectors::scan` is exact always; `search` chooses between it and a `Graph`.
 //! Scores: cosine and dot as they are, Euclidean as minus the distance, so that larger is nearer in every metric.
 //! Equal scores stand in the order of chunk numbers. `docs/search.md` has the reasons and the figures.
 

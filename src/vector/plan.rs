@@ -32,8 +32,11 @@ const WALK_ROWS_MIN: usize = 2_000;
 /// The smallest share of rows allowed at which a walk is tried: below it, allowed rows lose sight of one another.
 const WALK_SHARE_MIN: f64 = 0.02;
 
-/// Width of a balanced walk: recall at 10 was at least 0.99 in every measured cell with it.
+/// Width of a balanced walk through [`WIDTH_ROWS`] rows: recall at 10 was at least 0.99 at every share with it.
 const WIDTH_BALANCED: usize = 208;
+
+/// Rows from which a balanced walk gets wider, by the power of two thirds: at four times the rows, recall needed 512.
+const WIDTH_ROWS: f64 = 65_536.0;
 
 /// The widest walk.
 const WIDTH_MAX: usize = 4_096;
@@ -95,7 +98,7 @@ pub fn search(
     }
     let width = match effort {
         Effort::Exact => return scan(vectors, query, allowed, k),
-        Effort::Balanced => WIDTH_BALANCED.max(k + k / 2),
+        Effort::Balanced => balanced_width(vectors.rows()).max(k + k / 2),
         Effort::Width(width) => width.max(k).min(WIDTH_MAX),
     };
     let Some(graph) = graph else { return scan(vectors, query, allowed, k) };
@@ -132,6 +135,12 @@ pub fn search(
     answer.plan = PlanKind::GraphThenScan;
     answer.visited += walked.visited;
     Ok(answer)
+}
+
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+fn balanced_width(rows: usize) -> usize {
+    let growth = (rows as f64 / WIDTH_ROWS).powf(2.0 / 3.0).max(1.0);
+    (WIDTH_BALANCED as f64 * growth).min(WIDTH_MAX as f64) as usize
 }
 
 fn scan(vectors: &Vectors, query: &Query, allowed: &RowSet, k: usize) -> Result<Answer, VectorError> {
