@@ -134,10 +134,10 @@ impl Drop for Engine {
 }
 
 impl Inner {
-    /// Makes a snapshot the newest one. `changes` is how many tuple changes it has over the one before.
-    fn publish(&self, snapshot: Arc<Snapshot>, changes: u64) {
+    /// Makes a snapshot the newest one. `kept_alive` is how many bytes the one before it then holds alone.
+    fn publish(&self, snapshot: Arc<Snapshot>, kept_alive: u64) {
         let (settings, revision) = (&self.settings, snapshot.revision);
-        self.retained.push(Arc::clone(&snapshot), changes, settings.snapshots_retained, settings.snapshot_bytes_max);
+        self.retained.push(Arc::clone(&snapshot), kept_alive, settings.snapshots_retained, settings.snapshot_bytes_max);
         self.snapshot.store(snapshot);
         self.notices.read().iter().for_each(|notice| notice(revision));
     }

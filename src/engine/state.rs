@@ -5,6 +5,7 @@
 
 use super::entry::{Entry, RecordRow, subject_id};
 use super::log::{self, Header, Touched};
+use super::retained::kept_alive;
 use super::tuple_rules::column_at;
 use super::types::{Position, StoredModel};
 use crate::index::{Class, ClassIx, ColumnIx, ColumnKey, IndexFull, StoreState, SubjectPart, Sums, TypeIx};
@@ -61,12 +62,22 @@ pub(crate) struct Sink<'a> {
     fresh: HashMap<(u32, ColumnIx, Ordinal, Ordinal), Position>,
     /// Stores that this batch changes.
     stores: HashSet<StoreId>,
-    /// For each store, the index of its last tuple change and the types of the objects changed.
-    touched: BTreeMap<u32, (u32, BTreeSet<u16>)>,
+    /// For each store, what changes in it.
+    touched: BTreeMap<u32, Changed>,
+    /// Stores that this batch deletes.
+    deleted: BTreeSet<u32>,
     /// The newest time of a tuple change.
     at: i64,
-    /// How many tuples change.
-    pub(crate) changes: u64,
+}
+
+/// The tuple changes of one store in a batch.
+#[derive(Default)]
+struct Changed {
+    count: u64,
+    /// The index of the last one.
+    last: u32,
+    /// The types of their objects.
+    types: BTreeSet<u16>,
 }
 
 impl<'a> Sink<'a> {
@@ -75,21 +86,32 @@ impl<'a> Sink<'a> {
     }
 
     fn touch(&mut self, store: u32, index: u32, object_type: TypeIx, at: Timestamp) {
-        let (last, types) = self.touched.entry(store).or_default();
-        *last = index;
-        types.insert(object_type.0);
+        let changed = self.touched.entry(store).or_default();
+        changed.count += 1;
+        changed.last = index;
+        changed.types.insert(object_type.0);
         self.at = self.at.max(at.0);
-        self.changes += 1;
     }
 
     /// The header of the revision's row in the log.
     pub(crate) fn header(&self) -> Header {
-        let touched = self.touched.iter().map(|(store, (last, types))| Touched {
+        let touched = self.touched.iter().map(|(store, changed)| Touched {
             store: *store,
-            last: *last,
-            types: types.iter().copied().collect(),
+            last: changed.last,
+            types: changed.types.iter().copied().collect(),
         });
         Header { at: self.at, touched: touched.collect() }
+    }
+
+    /// Bytes that the state before this batch keeps alive beside the one behind it, by an estimate.
+    pub(crate) fn kept_alive(&self, before: &Snapshot) -> u64 {
+        let tuples = |number: u32| {
+            let store = before.by_number(number).and_then(|id| before.store(id));
+            store.map_or(0, |store| store.index.tuple_count())
+        };
+        let changed = self.touched.iter().map(|(store, changed)| kept_alive(tuples(*store), changed.count));
+        let deleted = self.deleted.iter().map(|store| kept_alive(tuples(*store), u64::MAX));
+        changed.chain(deleted).fold(0, u64::saturating_add)
     }
 
     /// Adds the rows of sums of the stores that were changed and are still there.
@@ -196,6 +218,7 @@ impl Snapshot {
         if let Entry::Delete { store } = entry {
             self.stores.remove_mut(&id);
             self.numbers.remove_mut(store);
+            sink.deleted.insert(*store);
             for table in PER_STORE {
                 sink.batch.delete_prefix(&Key::of(table).u32(*store));
             }

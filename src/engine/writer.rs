@@ -303,7 +303,8 @@ impl Group<'_> {
             inner.poisoned.store(true, Ordering::Release);
             return Err(error);
         }
-        inner.publish(Arc::new(self.state), self.sink.changes);
+        let kept_alive = self.sink.kept_alive(&inner.snapshot.load());
+        inner.publish(Arc::new(self.state), kept_alive);
         Ok(self.revision)
     }
 
