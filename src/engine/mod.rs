@@ -12,6 +12,7 @@ mod list_users;
 mod load;
 mod log;
 mod plan;
+mod queue;
 mod read;
 mod read_changes;
 mod records;
@@ -51,15 +52,16 @@ use crate::model::Model;
 use crate::storage::{Batch, Fields, Key, Storage, Table};
 use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple, as_struct};
 use arc_swap::ArcSwap;
-use crossbeam::channel::{Sender, bounded};
+use crossbeam::channel::bounded;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
+use queue::Queue;
 use retained::Retained;
 use state::Snapshot;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use writer::{Job, QUEUE_MAX};
+use writer::Job;
 
 /// How an [`Engine`] behaves.
 #[derive(Clone, Debug)]
@@ -92,7 +94,7 @@ impl Default for Settings {
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
-    jobs: Sender<Job>,
+    jobs: Queue,
     _writer: Arc<Joined>,
 }
 
@@ -124,8 +126,7 @@ struct Joined(Mutex<Option<std::thread::JoinHandle<()>>>);
 impl Drop for Engine {
     fn drop(&mut self) {
         if Arc::strong_count(&self._writer) == 1 {
-            let (closed, _) = bounded(0);
-            self.jobs = closed; // the writer ends when the last sender is gone
+            (self.jobs, _) = queue::queue(); // the writer ends when the last handle of its queue is gone
             if let Some(thread) = self._writer.0.lock().take() {
                 let _ = thread.join(); // a panic there was reported when it happened
             }
@@ -169,9 +170,9 @@ impl Engine {
             identity: Mutex::default(),
         });
         inner.publish(inner.snapshot.load_full(), 0);
-        let (jobs, waiting) = bounded(QUEUE_MAX);
+        let (jobs, waiting) = queue::queue();
         let shared = Arc::clone(&inner);
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer::run(&shared, &waiting));
+        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer::run(&shared, waiting));
         let thread = thread.map_err(|error| OpenError::Unusable {
             path: path.to_owned(),
             reason: format!("no thread for the writer: {error}"),
@@ -222,7 +223,9 @@ impl Engine {
     /// Also answers how many tuples an import's chunk wrote.
     fn submit_counted(&self, change: writer::Change) -> Result<At<u64>, WriteError> {
         let (reply, answer) = bounded(1);
-        self.jobs.send(Job { change, reply }).map_err(|_| WriteError::Poisoned)?;
+        if !self.jobs.send(Job { change, reply }) {
+            return Err(WriteError::Poisoned);
+        }
         answer.recv().map_err(|_| WriteError::Poisoned)?
     }
 

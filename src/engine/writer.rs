@@ -1,8 +1,9 @@
-//! The one writer: takes all waiting requests, judges each against the state in which it will be, commits them together
-//! with one sync, publishes, acknowledges.
+//! The one writer: takes a group of waiting requests, judges each against the state in which it will be, commits them
+//! together with one sync, publishes, acknowledges.
 
 use super::bulk::Stored;
 use super::entry::{Entry, skips, subject_id};
+use super::queue::Waiting;
 use super::state::{ApplyError, Sink, Snapshot, StoreEntry};
 use super::types::{OnMissing, QuestionError, WriteError, WriteQuery};
 use super::{Inner, log, trim, types::At};
@@ -10,18 +11,10 @@ use crate::index::IndexFull;
 use crate::model::Model;
 use crate::storage::{Key, Table};
 use crate::tuple::{ModelId, Revision, SUBJECT_BYTES_MAX, StoreId, Timestamp, Tuple};
-use crossbeam::channel::{Receiver, Sender};
+use crossbeam::channel::Sender;
 use hashbrown::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-/// Requests that may wait; the next ones block.
-pub(super) const QUEUE_MAX: usize = 4_096;
-/// Requests that share a sync.
-const GROUP_MAX: usize = 1_024;
-/// Tuple changes after which a group is closed: a small write that comes behind an import's chunk waits for one chunk, not
-/// for all that are queued.
-const GROUP_TUPLES_MAX: usize = 10_000;
 
 /// What a request wants changed.
 pub(super) enum Change {
@@ -68,21 +61,19 @@ pub(super) struct Job {
 }
 
 /// Runs until every handle is gone.
-pub(super) fn run(inner: &Inner, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
-        let mut tuples = first.change.tuples();
-        let mut group = vec![first];
-        while group.len() < GROUP_MAX && tuples < GROUP_TUPLES_MAX {
-            let Ok(job) = jobs.try_recv() else { break };
-            tuples += job.change.tuples();
-            group.push(job);
+pub(super) fn run(inner: &Inner, mut waiting: Waiting) {
+    while let Some(group) = waiting.take() {
+        let answers = serve(inner, group);
+        waiting.done();
+        for (reply, answer) in answers {
+            let _ = reply.send(answer); // a caller that went away needs no answer
         }
-        serve(inner, group);
     }
 }
 
 impl Change {
-    fn tuples(&self) -> usize {
+    /// How many tuples it changes.
+    pub(super) fn tuples(&self) -> usize {
         match self {
             Change::Tuples { query, .. } => query.writes.len() + query.deletes.len(),
             Change::Import { tuples, .. } => tuples.len(),
@@ -95,13 +86,12 @@ impl Change {
     }
 }
 
-fn serve(inner: &Inner, group: Vec<Job>) {
-    let mut replies = Vec::with_capacity(group.len());
+/// Whom to answer, and what.
+type Answers = Vec<(Sender<Result<At<u64>, WriteError>>, Result<At<u64>, WriteError>)>;
+
+fn serve(inner: &Inner, group: Vec<Job>) -> Answers {
     if inner.poisoned.load(Ordering::Acquire) {
-        for job in group {
-            let _ = job.reply.send(Err(WriteError::Poisoned)); // a caller that went away needs no answer
-        }
-        return;
+        return group.into_iter().map(|job| (job.reply, Err(WriteError::Poisoned))).collect();
     }
     let published = inner.snapshot.load_full();
     let mut group_state = Group {
@@ -112,19 +102,18 @@ fn serve(inner: &Inner, group: Vec<Job>) {
         entries: Vec::new(),
         broken: false,
     };
+    let mut judged = Vec::with_capacity(group.len());
     for job in group {
         let outcome = group_state.judge(job.change);
-        replies.push((job.reply, outcome));
+        judged.push((job.reply, outcome));
     }
-    let outcome = group_state.commit(inner);
-    for (reply, judged) in replies {
-        let answer = match (&outcome, judged) {
-            (Ok(revision), Ok(written)) => Ok(At { revision: *revision, value: written }),
-            (_, Err(refused)) => Err(refused),
-            (Err(failed), Ok(_)) => Err(failed.clone()),
-        };
-        let _ = reply.send(answer); // likewise
-    }
+    let outcome = group_state.commit(inner, &published);
+    let answer = |judged| match (&outcome, judged) {
+        (Ok(revision), Ok(written)) => Ok(At { revision: *revision, value: written }),
+        (_, Err(refused)) => Err(refused),
+        (Err(failed), Ok(_)) => Err(failed.clone()),
+    };
+    judged.into_iter().map(|(reply, judged)| (reply, answer(judged))).collect()
 }
 
 struct Group<'a> {
@@ -285,14 +274,14 @@ impl Group<'_> {
     }
 
     /// Makes the group durable and publishes it.
-    fn commit(mut self, inner: &Inner) -> Result<Revision, WriteError> {
+    fn commit(mut self, inner: &Inner, before: &Snapshot) -> Result<Revision, WriteError> {
         if self.broken {
             // Names may have been numbered in memory that no row keeps: go no further with this state.
             inner.poisoned.store(true, Ordering::Release);
             return Err(WriteError::Poisoned);
         }
         if self.entries.is_empty() {
-            return Ok(inner.snapshot.load().revision);
+            return Ok(before.revision);
         }
         self.state.revision = self.revision;
         let done = self.rows(inner).and_then(|()| {
@@ -303,8 +292,7 @@ impl Group<'_> {
             inner.poisoned.store(true, Ordering::Release);
             return Err(error);
         }
-        let kept_alive = self.sink.kept_alive(&inner.snapshot.load());
-        inner.publish(Arc::new(self.state), kept_alive);
+        inner.publish(Arc::new(self.state), self.sink.kept_alive(before));
         Ok(self.revision)
     }
 
