@@ -55,14 +55,16 @@ fn ask(server: &Served, method: &str, path: &str, parts: &[&[u8]]) -> (u16, Stri
     let chunked = if parts.is_empty() { "" } else { "transfer-encoding: chunked\r\n" };
     let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{chunked}\r\n");
     stream.write_all(head.as_bytes()).unwrap();
+    let mut body = Vec::new();
     for part in parts {
-        stream.write_all(format!("{:x}\r\n", part.len()).as_bytes()).unwrap();
-        stream.write_all(part).unwrap();
-        stream.write_all(b"\r\n").unwrap();
+        body.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+        body.extend_from_slice(part);
+        body.extend_from_slice(b"\r\n");
     }
     if !parts.is_empty() {
-        stream.write_all(b"0\r\n\r\n").unwrap();
+        body.extend_from_slice(b"0\r\n\r\n");
     }
+    let _ = stream.write_all(&body); // a server that refuses at once has closed already; its answer says why
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).unwrap();
     let split = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
