@@ -119,6 +119,10 @@ settings! {
     log_retention_time: Time<315_360_000> = "0s", "log-retention-time", None,
         "how far ReadChanges can go back at least; when both are 0, all changes are kept";
     plans_max: Count<1, 1_000_000> = "10000", "plans-max", None, "how many compiled models are kept";
+    search_sets_bytes_max: Count<0, 1_099_511_627_776> = "268435456", "search-sets-bytes-max", None,
+        "most memory for what subjects may see, kept between searches, in bytes";
+    arrange_threads: Count<0, 64> = "1", "arrange-threads", None,
+        "threads that fill graphs and lay vectors out by permission; with 0 every search scans";
 }
 
 /// Where a value comes from.

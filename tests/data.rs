@@ -16,11 +16,11 @@ pub(crate) fn lines(path: &Path) -> Vec<Value> {
     BufReader::new(reader).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap()
 }
 
-fn import(database: &Bailiwick, store: StoreId, tuples: &[Value]) {
+pub(crate) fn import(database: &Bailiwick, store: StoreId, tuples: &[Value]) {
     for chunk in tuples.chunks(10_000) {
         let parse =
             |t: &Value| TupleKeyRef::parse(text(t, "object"), text(t, "relation"), text(t, "user")).unwrap().to_tuple();

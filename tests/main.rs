@@ -26,6 +26,7 @@ mod data;
 mod fuzz;
 mod language;
 mod oracle;
+mod search;
 mod semantics;
 mod served;
 mod storage;

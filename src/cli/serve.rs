@@ -134,6 +134,8 @@ fn engine_settings(config: &Config) -> engine::Settings {
             age: Some(config.log_retention_time.0).filter(|t| !t.is_zero()),
         },
         plans_max: config.plans_max.size(),
+        search_sets_bytes_max: config.search_sets_bytes_max.size(),
+        arrange_threads: config.arrange_threads.size(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! The entries of the log: every change of the database, in words rather than numbers, so that applying them again gives
 //! the same numbers.
 
+use super::collection::ChunkRow;
 use super::types::OnDuplicate;
 use crate::model::Model;
 use crate::tuple::{Subject, SubjectRef, Tuple};
+use crate::vector::Space;
 
 /// One change of one store.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +22,12 @@ pub(crate) enum Entry {
     Tuples { store: u32, at: i64, deletes: Vec<Tuple>, writes: Vec<Tuple> },
     /// Module records are set and removed, in this order.
     Records { changes: Vec<RecordRow> },
+    /// A collection begins.
+    Collection { store: u32, collection: u32, name: String, space: Space, guard: [String; 2], at: i64 },
+    /// A collection ends with all that is in it.
+    DropCollection { store: u32, collection: u32 },
+    /// Chunks are deleted, by id, then written.
+    Chunks { store: u32, collection: u32, deletes: Vec<String>, writes: Vec<ChunkRow> },
 }
 
 impl Entry {
@@ -30,7 +38,10 @@ impl Entry {
             | Entry::Delete { store }
             | Entry::Model { store, .. }
             | Entry::Assertions { store, .. }
-            | Entry::Tuples { store, .. } => Some(*store),
+            | Entry::Tuples { store, .. }
+            | Entry::Collection { store, .. }
+            | Entry::DropCollection { store, .. }
+            | Entry::Chunks { store, .. } => Some(*store),
             Entry::Records { .. } => None,
         }
     }

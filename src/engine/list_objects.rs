@@ -6,6 +6,7 @@
 //! bound, and every object in it is asked of Check.
 
 use super::check::Checker;
+use super::collection::Reads;
 use super::plan::{Expr, NodeId, Part};
 use super::types::{Decision, ListObjectsQuery, QuestionError};
 use super::world::{Verdict, Who, World};
@@ -66,8 +67,8 @@ pub(crate) fn list_objects<'a>(
 ) -> Result<ListedObjects, QuestionError> {
     let (object_type, node) = world.node(model, query.object_type, query.relation)?;
     let who = world.who(query.subject)?;
-    let mut set = match Sets::solve(world, who, node, Mode::Exact)? {
-        Some(set) => set,
+    let mut set = match Sets::solve(world, who, node, Mode::Exact, None)? {
+        Some((set, _)) => set,
         None => check_each(world, who, node)?,
     };
     set.optimize();
@@ -75,7 +76,7 @@ pub(crate) fn list_objects<'a>(
 }
 
 fn check_each(world: &mut World<'_>, who: Who, node: NodeId) -> Result<ObjectSet, QuestionError> {
-    let candidates = Sets::solve(world, who, node, Mode::Upper)?.unwrap_or_default();
+    let candidates = Sets::solve(world, who, node, Mode::Upper, None)?.map(|(set, _)| set).unwrap_or_default();
     let mut set = ObjectSet::new();
     let mut checker = Checker::new(world, who);
     for object in &candidates {
@@ -84,6 +85,24 @@ fn check_each(world: &mut World<'_>, who: Who, node: NodeId) -> Result<ObjectSet
         }
     }
     Ok(set)
+}
+
+/// All objects of `node` that the subject has, and, when they were found from postings alone, which postings those were.
+///
+/// # Errors
+/// As for [`list_objects`].
+pub(super) fn solve_tracked(
+    world: &mut World<'_>,
+    who: Who,
+    node: NodeId,
+) -> Result<(ObjectSet, Option<Reads>), QuestionError> {
+    let mut reads = Reads::new();
+    let (mut set, tracked) = match Sets::solve(world, who, node, Mode::Exact, Some(&mut reads))? {
+        Some((set, untracked)) => (set, !untracked),
+        None => (check_each(world, who, node)?, false),
+    };
+    set.optimize();
+    Ok((set, tracked.then_some(reads)))
 }
 
 /// Whether sets must be exact, or may be too large (never too small).
@@ -98,6 +117,10 @@ type Leaf = (NodeId, usize);
 
 struct Sets<'w, 'a> {
     world: &'w mut World<'a>,
+    /// Where to note which postings are read.
+    reads: Option<&'w mut Reads>,
+    /// The answer depends on something else than postings: conditions, contextual tuples, checks.
+    untracked: bool,
     who: Who,
     mode: Mode,
     totals: HashMap<NodeId, ObjectSet>,
@@ -108,18 +131,25 @@ struct Sets<'w, 'a> {
 }
 
 impl<'w, 'a> Sets<'w, 'a> {
-    /// The set of objects of `node`, or `None` when it cannot be exact.
-    fn solve(world: &'w mut World<'a>, who: Who, node: NodeId, mode: Mode) -> Result<Option<ObjectSet>, QuestionError> {
+    /// The set of objects of `node` and whether it depends on more than postings, or `None` when it cannot be exact.
+    fn solve(
+        world: &'w mut World<'a>,
+        who: Who,
+        node: NodeId,
+        mode: Mode,
+        reads: Option<&'w mut Reads>,
+    ) -> Result<Option<(ObjectSet, bool)>, QuestionError> {
         let plan = world.plan;
+        let untracked = !world.edges.is_empty();
         let (totals, news, leaves) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let mut sets = Sets { world, who, mode, totals, news, leaves, inexact: false };
+        let mut sets = Sets { world, reads, untracked, who, mode, totals, news, leaves, inexact: false };
         for component in plan.components(node) {
             sets.component(component)?;
             if sets.inexact && mode == Mode::Exact {
                 return Ok(None);
             }
         }
-        Ok(Some(sets.totals.remove(&node).unwrap_or_default()))
+        Ok(Some((sets.totals.remove(&node).unwrap_or_default(), sets.untracked)))
     }
 
     /// Grows the relations of one component until nothing is new. All that they need outside of it is complete.
@@ -216,6 +246,7 @@ impl<'w, 'a> Sets<'w, 'a> {
     /// Those of `objects` for which what is subtracted is false for certain. A cycle in the data leaves it unknown, which sets
     /// do not show.
     fn certain(&mut self, id: NodeId, subtract: &'a Expr, objects: &ObjectSet) -> Result<ObjectSet, QuestionError> {
+        self.untracked |= !objects.is_empty();
         let mut checker = Checker::new(self.world, self.who).with_depth_max(CERTAIN_DEPTH_MAX);
         let mut certain = ObjectSet::new();
         for object in objects {
@@ -288,6 +319,9 @@ impl<'w, 'a> Sets<'w, 'a> {
         from: &ObjectSet,
         out: &mut ObjectSet,
     ) -> Result<(), QuestionError> {
+        if let Some(reads) = &mut self.reads {
+            reads.entry(column).or_default().union_with(from);
+        }
         let stored = self.world.state.column(column);
         let mut few: Vec<Ordinal> = Vec::new();
         for subject in from {
@@ -302,6 +336,7 @@ impl<'w, 'a> Sets<'w, 'a> {
             }
             if !gate.conditions.is_empty() && stored.has_conditional() {
                 for &(object, class) in stored.conditional_objects(subject) {
+                    self.untracked = true;
                     let verdict = self.world.verdict(gate, class);
                     self.admit(verdict, object, &mut few);
                 }

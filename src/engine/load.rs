@@ -4,6 +4,7 @@
 //! threads read side by side; then each side of each column is built at once from its sorted rows. What was read must
 //! give the sums that the writer kept: a missing or changed row is damage, and damage is refused.
 
+use super::collection;
 use super::entry::Entry;
 use super::log;
 use super::state::{Snapshot, StoreEntry, TupleRow, read_sums};
@@ -77,6 +78,17 @@ pub(super) fn load(reading: &Reading<'_>) -> Result<Snapshot, Damage> {
         snapshot.log_from = Revision(Fields(&bytes).u64().ok_or("first revision of the log")?);
     }
     let mut parts = stores(reading)?;
+    let unread = collection::list(reading, |store, name| {
+        let part = parts.get(&store)?;
+        let ix = part.entry.index.type_ix(name)?;
+        Some((ix, part.names.get(usize::from(ix.0)).copied()?))
+    });
+    let unread = unread.map_err(|_| "collections")?;
+    let collections = parallel(&unread, |unread| collection::load(reading, unread).map_err(|_| "chunks"))?;
+    for (store, collection) in collections {
+        let part = parts.get_mut(&store).ok_or("collections")?;
+        Arc::make_mut(&mut part.entry.collections).push(collection);
+    }
     let pieces = pieces(&parts);
     let names = parallel(&pieces, |piece| names(reading, &parts, piece).map_err(|_| "names"))?;
     let tuples = parallel(&pieces, |piece| tuples(reading, &parts, piece).map_err(|_| "tuples"))?;
@@ -131,6 +143,7 @@ fn stores(reading: &Reading<'_>) -> Result<BTreeMap<u32, Part>, Damage> {
             index: StoreState::default(),
             models: Arc::default(),
             assertions: Arc::default(),
+            collections: Arc::default(),
         };
         parts.insert(store, Part { entry, names: Vec::new(), sums: Sums::default() });
         Ok(true)

@@ -3,9 +3,11 @@
 //! A word (a type, a relation, an id) is written once in a revision and referred to by its place. So entries hold words,
 //! which give the same numbers again whenever the log is applied, and yet are short. Lengths and places are varints.
 
+use super::collection::{ChunkRow, space_numbers, space_of};
 use super::entry::{Entry, RecordRow};
 use crate::storage::Fields;
 use crate::tuple::{Object, Subject, Tuple, TupleCondition};
+use crate::vector::{Kept, Payload};
 use hashbrown::HashMap;
 
 /// The first byte: which encoding follows.
@@ -17,12 +19,19 @@ const MODEL: u8 = 2;
 const ASSERTIONS: u8 = 3;
 const TUPLES: u8 = 4;
 const RECORDS: u8 = 5;
+const COLLECTION: u8 = 6;
+const DROP_COLLECTION: u8 = 7;
+const CHUNKS: u8 = 8;
 
 const OBJECT: u8 = 0;
 const USERSET: u8 = 1;
 const WILDCARD: u8 = 2;
 const KIND_MASK: u8 = 3;
 const CONDITIONAL: u8 = 4;
+
+/// Which parts a chunk has.
+const TEXT: u8 = 1;
+const PAYLOAD: u8 = 2;
 
 /// What one revision does to the tuples of one store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,8 +183,60 @@ impl<'a> Words<'a> {
                     bytes(out, value.as_deref().unwrap_or_default());
                 }
             }
+            Entry::Collection { .. } | Entry::DropCollection { .. } | Entry::Chunks { .. } => {
+                self.of_collection(out, entry);
+            }
         }
         Some(())
+    }
+
+    fn of_collection(&mut self, out: &mut Vec<u8>, entry: &'a Entry) {
+        match entry {
+            Entry::Collection { store, collection, name, space, guard, at } => {
+                let (dimension, metric, element) = space_numbers(*space);
+                out.push(COLLECTION);
+                out.extend_from_slice(&store.to_be_bytes());
+                out.extend_from_slice(&collection.to_be_bytes());
+                out.extend_from_slice(&at.to_be_bytes());
+                out.extend_from_slice(&dimension.to_be_bytes());
+                out.extend_from_slice(&[metric, element]);
+                [name, &guard[0], &guard[1]].into_iter().for_each(|text| bytes(out, text.as_bytes()));
+            }
+            Entry::DropCollection { store, collection } => {
+                out.push(DROP_COLLECTION);
+                out.extend_from_slice(&store.to_be_bytes());
+                out.extend_from_slice(&collection.to_be_bytes());
+            }
+            Entry::Chunks { store, collection, deletes, writes } => {
+                out.push(CHUNKS);
+                out.extend_from_slice(&store.to_be_bytes());
+                out.extend_from_slice(&collection.to_be_bytes());
+                varint(out, deletes.len());
+                deletes.iter().for_each(|id| bytes(out, id.as_bytes()));
+                varint(out, writes.len());
+                writes.iter().for_each(|chunk| self.chunk(out, chunk));
+            }
+            Entry::Create { .. }
+            | Entry::Delete { .. }
+            | Entry::Model { .. }
+            | Entry::Assertions { .. }
+            | Entry::Tuples { .. }
+            | Entry::Records { .. } => {}
+        }
+    }
+
+    fn chunk(&mut self, out: &mut Vec<u8>, chunk: &'a ChunkRow) {
+        let (text, payload) = (chunk.text.is_some(), chunk.payload.is_some());
+        out.push(if text { TEXT } else { 0 } | if payload { PAYLOAD } else { 0 });
+        bytes(out, chunk.id.as_bytes());
+        self.word(out, &chunk.object);
+        bytes(out, chunk.vector.bytes());
+        if let Some(text) = &chunk.text {
+            bytes(out, text.as_bytes());
+        }
+        if let Some(payload) = &chunk.payload {
+            bytes(out, payload.json().as_bytes());
+        }
     }
 
     fn tuple(&mut self, out: &mut Vec<u8>, tuple: &'a Tuple) -> Option<()> {
@@ -243,7 +304,7 @@ impl<'a> Reader<'a> {
             CREATE => {
                 let (store, id, at) = (self.0.u32()?, self.0.u128()?, self.i64()?);
                 let listed = self.0.u8()? == 1;
-                Entry::Create { store, id, at, listed, name: String::from_utf8(self.bytes()?.to_vec()).ok()? }
+                Entry::Create { store, id, at, listed, name: self.text()? }
             }
             DELETE => Entry::Delete { store: self.0.u32()? },
             MODEL => {
@@ -269,8 +330,34 @@ impl<'a> Reader<'a> {
                 }
                 Entry::Records { changes }
             }
+            COLLECTION => {
+                let (store, collection, at) = (self.0.u32()?, self.0.u32()?, self.i64()?);
+                let space = space_of(self.0.u16()?, self.0.u8()?, self.0.u8()?)?;
+                let (name, guard) = (self.text()?, [self.text()?, self.text()?]);
+                Entry::Collection { store, collection, name, space, guard, at }
+            }
+            DROP_COLLECTION => Entry::DropCollection { store: self.0.u32()?, collection: self.0.u32()? },
+            CHUNKS => {
+                let (store, collection) = (self.0.u32()?, self.0.u32()?);
+                let deletes = (0..self.count()?).map(|_| self.text()).collect::<Option<_>>()?;
+                let writes = (0..self.count()?).map(|_| self.chunk(words)).collect::<Option<_>>()?;
+                Entry::Chunks { store, collection, deletes, writes }
+            }
             _ => return None,
         })
+    }
+
+    fn text(&mut self) -> Option<String> {
+        String::from_utf8(self.bytes()?.to_vec()).ok()
+    }
+
+    fn chunk(&mut self, words: &[&str]) -> Option<ChunkRow> {
+        let parts = self.0.u8()?;
+        let (id, object) = (self.text()?, self.word(words)?);
+        let vector = Kept::from_bytes(self.bytes()?.to_vec());
+        let text = if parts & TEXT != 0 { Some(self.text()?) } else { None };
+        let payload = if parts & PAYLOAD != 0 { Some(Payload::parse(&self.text()?).ok()?) } else { None };
+        Some(ChunkRow { id, object, vector, text, payload })
     }
 
     fn tuples(&mut self, words: &[&str]) -> Option<Vec<Tuple>> {
@@ -351,12 +438,25 @@ mod tests {
         ) {
             let list = |l: Vec<(u8, u8, u8)>| l.into_iter().map(|(o, s, c)| tuple(o, s, c)).collect();
             let model = crate::model::Model::parse_dsl("model\n  schema 1.1\ntype user\n").unwrap();
+            let space = space_of(3, 2, 1).unwrap();
+            let guard = ["document".to_owned(), "viewer".to_owned()];
+            let chunk = |n: u8| ChunkRow {
+                id: format!("chunk-{n}"),
+                object: format!("{}", n / 2),
+                vector: space.keep(&[f32::from(n), 1.0, -2.5]).unwrap(),
+                text: (n % 2 == 0).then(|| "täxt".to_owned()),
+                payload: (n % 3 == 0).then(|| Payload::parse("{\"n\":[1,null]}").unwrap()),
+            };
+            let chunks = (0..12).map(chunk).collect();
             let entries = vec![
                 Entry::Create { store: 7, id: u128::MAX, name: "ü".into(), at, listed: true },
                 Entry::Model { store: 7, id: 1, model: Box::new(model) },
                 Entry::Tuples { store: 7, at, deletes: list(deletes), writes: list(writes) },
                 Entry::Records { changes: vec![RecordRow("m".into(), vec![0, 255], record)] },
                 Entry::Assertions { store: 7, model: 1, body: vec![1, 2, 3] },
+                Entry::Collection { store: 7, collection: 9, name: "c".into(), space, guard, at },
+                Entry::Chunks { store: 7, collection: 9, deletes: vec!["gone".into()], writes: chunks },
+                Entry::DropCollection { store: 7, collection: 9 },
                 Entry::Delete { store: 7 },
             ];
             let wrote = Header { at, touched: vec![Touched { store: 7, last: 3, types: vec![0, 500] }] };

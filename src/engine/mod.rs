@@ -5,6 +5,7 @@
 
 mod bulk;
 mod check;
+mod collection;
 mod entry;
 mod expand;
 mod list_objects;
@@ -34,6 +35,11 @@ pub use bulk::{
     Compression, ExportError, ExportQuery, IMPORT_ID_BYTES_MAX, ImportError, ImportProgress, ImportQuery, ImportReport,
     ImportStop, LINE_BYTES_MAX, LineFault, OnBadLine, SourceFault,
 };
+pub use collection::{
+    CHUNK_ID_BYTES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNKS_PER_PAGE_MAX, CHUNKS_PER_WRITE_MAX, COLLECTION_NAME_BYTES_MAX,
+    COLLECTIONS_MAX, ChunkFault, ChunkPage, ChunksQuery, ChunksWritten, CollectionInfo, CollectionSpec, Guard,
+    NewChunk, OnRefused, QUERIES_PER_SEARCH_MAX, ScrollQuery, SearchAnswer, SearchHit, SearchQuery, StoredChunk, With,
+};
 pub use list_objects::ListedObjects;
 pub use records::{
     MODULE_NAME_BYTES_MAX, Module, RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, RECORDS_PER_PAGE_MAX,
@@ -52,6 +58,7 @@ use crate::model::Model;
 use crate::storage::{Batch, Fields, Key, Storage, Table};
 use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple, as_struct};
 use arc_swap::ArcSwap;
+use collection::{Arranger, KeptSets};
 use crossbeam::channel::bounded;
 use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
@@ -76,6 +83,11 @@ pub struct Settings {
     pub log_retention: LogRetention,
     /// How many compiled plans are kept.
     pub plans_max: usize,
+    /// Bytes of permission sets that are kept between searches.
+    pub search_sets_bytes_max: usize,
+    /// Threads that build graphs and lay rows out beside the writer; with 0 searches always scan, and rows stay as they
+    /// came.
+    pub arrange_threads: usize,
 }
 
 impl Default for Settings {
@@ -86,6 +98,8 @@ impl Default for Settings {
             snapshot_bytes_max: 256 << 20,
             log_retention: LogRetention::default(),
             plans_max: 10_000,
+            search_sets_bytes_max: 256 << 20,
+            arrange_threads: 1,
         }
     }
 }
@@ -95,7 +109,7 @@ impl Default for Settings {
 pub struct Engine {
     inner: Arc<Inner>,
     jobs: Queue,
-    _writer: Arc<Joined>,
+    _threads: Arc<Joined>,
 }
 
 /// A compiled plan's key: the store's number (never reused) and the model.
@@ -107,6 +121,9 @@ struct Inner {
     snapshot: ArcSwap<Snapshot>,
     retained: Retained,
     plans: RwLock<HashMap<PlanKey, Arc<plan::Plan>>>,
+    /// What subjects may see, as the last search found it.
+    kept: Arc<KeptSets>,
+    arranger: Arranger,
     poisoned: AtomicBool,
     /// Who wants to know of published revisions.
     notices: RwLock<Vec<Notice>>,
@@ -120,14 +137,15 @@ type Notice = Box<dyn Fn(Revision) + Send + Sync>;
 /// Where the database's identity is kept among the rows of [`Table::Meta`].
 const META_IDENTITY: u16 = 16;
 
-/// Waits for the writer's thread, so that the directory is free when the last handle is gone.
-struct Joined(Mutex<Option<std::thread::JoinHandle<()>>>);
+/// The writer's thread and the arranger's, waited for so that the directory is free when the last handle is gone.
+struct Joined(Mutex<Vec<std::thread::JoinHandle<()>>>);
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if Arc::strong_count(&self._writer) == 1 {
+        if Arc::strong_count(&self._threads) == 1 {
+            self.inner.arranger.stop();
             (self.jobs, _) = queue::queue(); // the writer ends when the last handle of its queue is gone
-            if let Some(thread) = self._writer.0.lock().take() {
+            for thread in self._threads.0.lock().drain(..) {
                 let _ = thread.join(); // a panic there was reported when it happened
             }
         }
@@ -141,6 +159,12 @@ impl Inner {
         self.retained.push(Arc::clone(&snapshot), kept_alive, settings.snapshots_retained, settings.snapshot_bytes_max);
         self.snapshot.store(snapshot);
         self.notices.read().iter().for_each(|notice| notice(revision));
+    }
+
+    /// Makes a snapshot the newest one that has the same revision and rows in another order.
+    fn publish_arranged(&self, snapshot: Arc<Snapshot>) {
+        self.retained.replace_newest(Arc::clone(&snapshot));
+        self.snapshot.store(snapshot);
     }
 }
 
@@ -159,25 +183,37 @@ impl Engine {
         let storage = Storage::open(path, settings.sync)?;
         let snapshot =
             load::load(&storage.reading()).map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;
+        let kept = Arc::new(KeptSets::new(settings.search_sets_bytes_max));
         let inner = Arc::new(Inner {
             storage,
             settings,
             snapshot: ArcSwap::from_pointee(snapshot),
             retained: Retained::default(),
             plans: RwLock::default(),
+            kept,
+            arranger: Arranger::default(),
             poisoned: AtomicBool::new(false),
             notices: RwLock::default(),
             identity: Mutex::default(),
         });
         inner.publish(inner.snapshot.load_full(), 0);
         let (jobs, waiting) = queue::queue();
+        let start = |name: &str, work: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+            thread.map_err(|error| OpenError::Unusable {
+                path: path.to_owned(),
+                reason: format!("no thread for the {name}: {error}"),
+            })
+        };
         let shared = Arc::clone(&inner);
-        let thread = std::thread::Builder::new().name("writer".into()).spawn(move || writer::run(&shared, waiting));
-        let thread = thread.map_err(|error| OpenError::Unusable {
-            path: path.to_owned(),
-            reason: format!("no thread for the writer: {error}"),
-        })?;
-        Ok(Engine { inner, jobs, _writer: Arc::new(Joined(Mutex::new(Some(thread)))) })
+        let mut threads = vec![start("writer", Box::new(move || writer::run(&shared, waiting)))?];
+        if inner.settings.arrange_threads > 0 {
+            let stores = inner.snapshot.load();
+            inner.arranger.wake(stores.stores().filter(|s| !s.collections.is_empty()).map(|s| s.id));
+            let (shared, queue) = (Arc::clone(&inner), jobs.clone());
+            threads.push(start("arranger", Box::new(move || collection::arrange(&shared, &queue)))?);
+        }
+        Ok(Engine { inner, jobs, _threads: Arc::new(Joined(Mutex::new(threads))) })
     }
 
     /// The newest published revision.
@@ -263,13 +299,19 @@ impl Engine {
         mut query: WriteQuery,
         now: Timestamp,
     ) -> Result<At<()>, WriteError> {
+        self.ready_tuples(store, model, &mut query)?;
+        records::check(&query.records)?;
+        self.submit(writer::Change::Tuples { store, query, at: now })
+    }
+
+    /// Brings tuples to write into the form that is stored, and refuses those that the model does not allow.
+    fn ready_tuples(&self, store: StoreId, model: Option<ModelId>, query: &mut WriteQuery) -> Result<(), WriteError> {
         let view = self.view(store, model, Consistency::Latest)?;
         for tuple in &mut query.writes {
             tuple.condition.iter_mut().for_each(|c| as_struct(&mut c.context));
             view.allows(tuple).map_err(|fault| WriteError::Tuple { tuple: tuple.to_string(), fault })?;
         }
-        records::check(&query.records)?;
-        self.submit(writer::Change::Tuples { store, query, at: now })
+        Ok(())
     }
 
     /// Writes a chunk of tuples for an import: those that exist already, condition and all, are skipped.

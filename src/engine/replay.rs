@@ -109,7 +109,12 @@ pub(super) fn end(reading: &Reading<'_>) -> Result<Touched, ApplyError> {
             }
             Entry::Delete { store } => touched.tuples.retain(|(of, _), _| *of != store),
             Entry::Records { changes } => touch(&mut touched.records, &changes),
-            Entry::Create { .. } | Entry::Model { .. } | Entry::Assertions { .. } => {}
+            Entry::Create { .. }
+            | Entry::Model { .. }
+            | Entry::Assertions { .. }
+            | Entry::Collection { .. }
+            | Entry::DropCollection { .. }
+            | Entry::Chunks { .. } => {}
         }
         Ok(())
     })?;

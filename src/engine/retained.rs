@@ -55,6 +55,14 @@ impl Retained {
         drop(gone); // outside of the lock: it may free much
     }
 
+    /// Puts a snapshot in the place of the newest one, whose revision it has.
+    pub(super) fn replace_newest(&self, snapshot: Arc<Snapshot>) {
+        let mut list = self.list.lock();
+        let old = list.snapshots.back_mut().map(|(newest, _)| std::mem::replace(newest, snapshot));
+        drop(list);
+        drop(old); // outside of the lock: it may free much
+    }
+
     /// The snapshot of a revision, while it is kept.
     pub(super) fn find(&self, revision: Revision) -> Option<Arc<Snapshot>> {
         let list = self.list.lock();

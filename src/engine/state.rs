@@ -3,6 +3,7 @@
 //! INVARIANT: the rows written for an entry hold exactly what the entry did to the state. So the tables can be read back
 //! into the same state, and the log, applied from its beginning, gives it too; `verify` compares the three.
 
+use super::collection::{self, Collection};
 use super::entry::{Entry, RecordRow, subject_id};
 use super::log::{self, Header, Touched};
 use super::retained::kept_alive;
@@ -28,6 +29,8 @@ pub(crate) struct StoreEntry {
     /// In the order of writing.
     pub(crate) models: Arc<Vec<StoredModel>>,
     pub(crate) assertions: Arc<HashMap<ModelId, Arc<[u8]>>>,
+    /// In the order of their numbers.
+    pub(crate) collections: Arc<Vec<Arc<Collection>>>,
 }
 
 /// All stores at one revision. A clone is cheap.
@@ -66,6 +69,10 @@ pub(crate) struct Sink<'a> {
     touched: BTreeMap<u32, Changed>,
     /// Stores that this batch deletes.
     deleted: BTreeSet<u32>,
+    /// Collections that this batch changes, and how many of their chunks.
+    chunks: BTreeMap<(StoreId, u32), u64>,
+    /// Which subjects' tuples change, in stores with collections: what kept permission sets are compared with.
+    pub(crate) edges: Vec<(u32, ColumnIx, Ordinal)>,
     /// The newest time of a tuple change.
     at: i64,
 }
@@ -85,12 +92,23 @@ impl<'a> Sink<'a> {
         Sink { reading: Some(reading), ..Sink::default() }
     }
 
+    /// Notes a change of chunks.
+    pub(crate) fn touch_chunks(&mut self, store: StoreId, collection: u32, chunks: u64) {
+        *self.chunks.entry((store, collection)).or_default() += chunks;
+    }
+
     fn touch(&mut self, store: u32, index: u32, object_type: TypeIx, at: Timestamp) {
         let changed = self.touched.entry(store).or_default();
         changed.count += 1;
         changed.last = index;
         changed.types.insert(object_type.0);
         self.at = self.at.max(at.0);
+    }
+
+    /// The stores with collections that the batch changes.
+    pub(crate) fn with_collections(&self, state: &Snapshot) -> Vec<StoreId> {
+        let changed = self.stores.iter().filter_map(|id| state.store(*id));
+        changed.filter(|store| !store.collections.is_empty()).map(|store| store.id).collect()
     }
 
     /// The header of the revision's row in the log.
@@ -111,13 +129,24 @@ impl<'a> Sink<'a> {
         };
         let changed = self.touched.iter().map(|(store, changed)| kept_alive(tuples(*store), changed.count));
         let deleted = self.deleted.iter().map(|store| kept_alive(tuples(*store), u64::MAX));
-        changed.chain(deleted).fold(0, u64::saturating_add)
+        let chunks = self.chunks.iter().map(|((store, collection), chunks)| {
+            let found = before.store(*store).and_then(|store| store.collection_number(*collection));
+            found.map_or(0, |collection| collection.kept_alive(*chunks))
+        });
+        changed.chain(deleted).chain(chunks).fold(0, u64::saturating_add)
     }
 
     /// Adds the rows of sums of the stores that were changed and are still there.
     pub(crate) fn put_sums(&mut self, state: &Snapshot) {
         for store in self.stores.iter().filter_map(|id| state.store(*id)) {
             self.batch.put(&Key::of(Table::Sums).u32(store.number), &sums_row(&store.index));
+        }
+        for (id, number) in self.chunks.keys() {
+            let Some(store) = state.store(*id) else { continue };
+            if let Some(collection) = store.collection_number(*number) {
+                let key = Key::of(Table::ChunkSums).u32(store.number).u32(*number);
+                self.batch.put(&key, &collection.sums_row());
+            }
         }
     }
 }
@@ -197,6 +226,7 @@ impl Snapshot {
                 index: StoreState::default(),
                 models: Arc::default(),
                 assertions: Arc::default(),
+                collections: Arc::default(),
             });
             sink.stores.insert(StoreId(ulid::Ulid(*id)));
             let row = log::encode(&Header::default(), std::slice::from_ref(entry)).ok_or(ApplyError::Misfit)?;
@@ -245,12 +275,15 @@ impl Snapshot {
                 }
                 Ok(())
             }
+            Entry::Collection { .. } | Entry::DropCollection { .. } | Entry::Chunks { .. } => {
+                collection::apply(store, entry, revision, sink)
+            }
         }
     }
 }
 
 /// Tables whose keys begin with a store's number.
-const PER_STORE: [Table; 13] = [
+const PER_STORE: [Table; 19] = [
     Table::Stores,
     Table::Types,
     Table::Relations,
@@ -264,6 +297,12 @@ const PER_STORE: [Table; 13] = [
     Table::LogByStore,
     Table::LogByType,
     Table::Sums,
+    Table::Collections,
+    Table::ChunkSums,
+    Table::Chunks,
+    Table::Payloads,
+    Table::Texts,
+    Table::Graphs,
 ];
 
 /// The row of a tuple in table `ByObject`, and in `BySequence` the other way round.
@@ -348,6 +387,17 @@ impl TupleRow {
 }
 
 impl StoreEntry {
+    /// The collection of that number.
+    pub(crate) fn collection_number(&self, number: u32) -> Option<&Arc<Collection>> {
+        let at = self.collections.binary_search_by_key(&number, |c| c.number).ok()?;
+        self.collections.get(at)
+    }
+
+    /// The collection of that name.
+    pub(crate) fn collection(&self, name: &str) -> Option<&Arc<Collection>> {
+        self.collections.iter().find(|c| c.spec.name == name)
+    }
+
     /// The model of that id.
     pub(crate) fn model(&self, id: ModelId) -> Option<&StoredModel> {
         self.models.iter().rev().find(|m| m.id == id)
@@ -419,7 +469,8 @@ impl StoreEntry {
         Ok(ix)
     }
 
-    fn ordinal(&mut self, t: TypeIx, name: &str, sink: &mut Sink<'_>) -> Result<Ordinal, ApplyError> {
+    /// The ordinal of a name, which gets one when it has none.
+    pub(crate) fn ordinal(&mut self, t: TypeIx, name: &str, sink: &mut Sink<'_>) -> Result<Ordinal, ApplyError> {
         let known = self.index.names_len(t);
         let ordinal = self.index.intern_name(t, name)?;
         if ordinal.0 >= known {
@@ -458,6 +509,7 @@ impl StoreEntry {
         let row = TupleRow { object_type: key.object_type, object, column, subject, class, at, position };
         sink.fresh.insert((self.number, column, object, subject), position);
         sink.touch(self.number, position.index, key.object_type, at);
+        self.tell(column, subject, sink);
         sink.batch.put(&row.object_key(self.number), &row.object_value());
         sink.batch.put(&row.sequence_key(self.number), &row.sequence_value());
         Ok(())
@@ -470,6 +522,7 @@ impl StoreEntry {
         }
         let object_type = self.index.column_key(column).object_type;
         sink.touch(self.number, index, object_type, at);
+        self.tell(column, subject, sink);
         let mut row = TupleRow::key_only(object_type, object, column, subject);
         let position = row.position;
         let key = row.object_key(self.number);
@@ -484,6 +537,13 @@ impl StoreEntry {
         sink.batch.delete(&key);
         sink.batch.delete(&row.sequence_key(self.number));
         Ok(())
+    }
+
+    /// Tells kept permission sets of a change; without a collection there are none.
+    fn tell(&self, column: ColumnIx, subject: Ordinal, sink: &mut Sink<'_>) {
+        if !self.collections.is_empty() {
+            sink.edges.push((self.number, column, subject));
+        }
     }
 
     /// The tuple: absent, or present with its class, if any.

@@ -1,12 +1,14 @@
 //! What the database holds and what it costs; and whether what is in memory is what is on disk.
 
+use super::collection;
 use super::replay::{self, Touched};
-use super::state::{ApplyError, Snapshot, TupleRow};
+use super::state::{ApplyError, Snapshot, StoreEntry, TupleRow};
 use super::{Engine, QuestionError, StorageMemory, load};
 use crate::storage::{Key, Reading, StorageError, Table};
 use crate::tuple::{Revision, StoreId};
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::sync::Arc;
 
 /// What one store holds.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +48,10 @@ pub struct Stats {
     pub storage: StorageMemory,
     /// Compiled plans kept.
     pub plans: usize,
+    /// Permission sets kept between searches.
+    pub search_sets: usize,
+    /// Bytes that they take, near enough.
+    pub search_set_bytes: usize,
 }
 
 impl Stats {
@@ -98,6 +104,7 @@ impl Engine {
             }
         });
         let (snapshots_retained, snapshot_bytes) = self.inner.retained.size();
+        let (search_sets, search_set_bytes) = self.inner.kept.size();
         Stats {
             revision: snapshot.revision,
             stores: stores.collect(),
@@ -107,6 +114,8 @@ impl Engine {
             snapshot_bytes,
             storage: self.inner.storage.memory(),
             plans: self.inner.plans.read().len(),
+            search_sets,
+            search_set_bytes,
         }
     }
 
@@ -125,6 +134,15 @@ impl Engine {
         let tables = |table| row_sums(&reading, table).map_err(|_| QuestionError::Storage);
         if tables(Table::BySequence)? != tables(Table::ByObject)? {
             differences.push("the tables of tuples by object and by sequence differ".to_owned());
+        }
+        for store in live.stores() {
+            for of in store.collections.iter() {
+                let fit = collection::texts_fit(&reading, store.number, of).map_err(|_| QuestionError::Storage)?;
+                if !fit {
+                    let name = &of.spec.name;
+                    differences.push(format!("texts of collection {name} of store {} differ", store.id));
+                }
+            }
         }
         let log = if live.log_from == Revision(0) {
             whole_log(&reading, &live, &mut differences)
@@ -201,6 +219,9 @@ fn compare(what: &str, live: &Snapshot, other: &Snapshot, differences: &mut Vec<
             Some(o) if o.index.digest() != store.index.digest() => {
                 differences.push(format!("{what} give another index of store {}", store.id));
             }
+            Some(o) if !same_collections(o, store) => {
+                differences.push(format!("{what} give other chunks of store {}", store.id));
+            }
             Some(o)
                 if o.assertions != store.assertions
                     || o.models.len() != store.models.len()
@@ -211,4 +232,12 @@ fn compare(what: &str, live: &Snapshot, other: &Snapshot, differences: &mut Vec<
             Some(_) => {}
         }
     }
+}
+
+fn same_collections(a: &StoreEntry, b: &StoreEntry) -> bool {
+    let what = |store: &StoreEntry| -> Vec<_> {
+        let each = store.collections.iter().map(|c| (c.number, Arc::clone(&c.spec), c.created_at, c.digest()));
+        each.collect()
+    };
+    what(a) == what(b)
 }

@@ -402,6 +402,33 @@ pub enum QuestionError {
         "changes behind the continuation token are no longer kept; read from the beginning, or raise log-retention"
     )]
     PositionGone,
+    /// The store has no such collection.
+    #[error("collection '{name}' not found in store `{store}`; create it first")]
+    CollectionNotFound {
+        /// The store.
+        store: StoreId,
+        /// The name.
+        name: String,
+    },
+    /// A search cannot be answered as it was asked.
+    #[error(transparent)]
+    Vector(#[from] crate::vector::VectorError),
+    /// More vectors in one search than are answered together.
+    #[error("the search has {given} vectors; it may have 1 to {max}: split it")]
+    QueryCount {
+        /// How many.
+        given: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// The text of a hit was replaced since the revision asked for.
+    #[error(
+        "the text of chunk '{chunk}' at the revision asked for is no longer kept; search the latest, or without text"
+    )]
+    TextGone {
+        /// The chunk's id.
+        chunk: String,
+    },
     /// The store on disk failed or is damaged.
     #[error("the store on disk failed; see the log")]
     Storage,
@@ -445,7 +472,26 @@ pub enum WriteError {
         /// The tuple.
         tuple: Box<Tuple>,
     },
-    /// A store or model of that id exists.
+    /// A chunk is refused.
+    #[error("chunk '{id}' (number {position} of the request): {fault}")]
+    Chunk {
+        /// Its id.
+        id: String,
+        /// Its place in the request, from 0.
+        position: usize,
+        /// What is wrong.
+        fault: super::ChunkFault,
+    },
+    /// A collection cannot have that name.
+    #[error(
+        "'{name}' is not a name of a collection: use 1 to {max} letters, digits, '-', '_' and '.'",
+        max = super::COLLECTION_NAME_BYTES_MAX
+    )]
+    CollectionName {
+        /// The name.
+        name: String,
+    },
+    /// A store, model or collection of that id or name exists.
     #[error("`{id}` exists already")]
     IdTaken {
         /// The id.

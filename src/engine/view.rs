@@ -1,23 +1,25 @@
 //! A view: one snapshot of one store and the plan of one model, pinned for as many questions as the caller likes.
 
+use super::collection::{KeptSets, SearchAnswer, SearchQuery};
 use super::plan::Plan;
 use super::state::{Snapshot, StoreEntry};
 use super::types::{
-    CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Limits, ListObjectsQuery, ListUsersQuery,
+    CheckQuery, Consistency, Decision, ExpandNode, ExpandQuery, Given, Limits, ListObjectsQuery, ListUsersQuery,
     QuestionError, StoredModel, TupleFault,
 };
 use super::world::World;
-use super::{Engine, ListedObjects, check, expand, list_objects, list_users, tuple_rules};
+use super::{Engine, Inner, ListedObjects, check, expand, list_objects, list_users, tuple_rules};
 use crate::tuple::{ModelId, Revision, StoreId, Subject, Tuple};
 use std::sync::Arc;
 
 /// See the file's head. All its answers belong to one revision.
 #[derive(Clone)]
 pub struct View {
-    revision: Revision,
-    store: Arc<StoreEntry>,
-    model: StoredModel,
-    plan: Arc<Plan>,
+    pub(super) revision: Revision,
+    pub(super) store: Arc<StoreEntry>,
+    pub(super) model: StoredModel,
+    pub(super) plan: Arc<Plan>,
+    pub(super) kept: Arc<KeptSets>,
 }
 
 impl Engine {
@@ -31,7 +33,16 @@ impl Engine {
         model: Option<ModelId>,
         consistency: Consistency,
     ) -> Result<View, QuestionError> {
-        let snapshot = self.pinned(consistency)?;
+        self.view_of(&*self.pinned(consistency)?, store, model)
+    }
+
+    /// Pins a store as a snapshot has it.
+    pub(super) fn view_of(
+        &self,
+        snapshot: &Snapshot,
+        store: StoreId,
+        model: Option<ModelId>,
+    ) -> Result<View, QuestionError> {
         let entry = snapshot.store(store).ok_or(match model {
             Some(id) => QuestionError::ModelNotFound(id),
             None => QuestionError::NoModel(store),
@@ -40,8 +51,9 @@ impl Engine {
             Some(id) => entry.model(id).ok_or(QuestionError::ModelNotFound(id))?,
             None => entry.models.last().ok_or(QuestionError::NoModel(store))?,
         };
-        let plan = self.plan(entry, model);
-        Ok(View { revision: snapshot.revision, store: Arc::clone(entry), model: model.clone(), plan })
+        let plan = self.inner.plan(entry, model);
+        let (store, kept) = (Arc::clone(entry), Arc::clone(&self.inner.kept));
+        Ok(View { revision: snapshot.revision, store, model: model.clone(), plan, kept })
     }
 
     fn pinned(&self, consistency: Consistency) -> Result<Arc<Snapshot>, QuestionError> {
@@ -55,16 +67,18 @@ impl Engine {
             Consistency::Exact(asked) => self.inner.retained.find(asked).ok_or(QuestionError::RevisionGone { asked }),
         }
     }
+}
 
+impl Inner {
     /// The compiled plan of a model. The dictionaries that it refers to were complete when the model was written.
-    fn plan(&self, entry: &StoreEntry, model: &StoredModel) -> Arc<Plan> {
+    pub(super) fn plan(&self, entry: &StoreEntry, model: &StoredModel) -> Arc<Plan> {
         let key = (entry.number, model.id);
-        if let Some(plan) = self.inner.plans.read().get(&key) {
+        if let Some(plan) = self.plans.read().get(&key) {
             return Arc::clone(plan);
         }
         let plan = Arc::new(Plan::compile(&model.model, &entry.index));
-        let mut plans = self.inner.plans.write();
-        if plans.len() >= self.inner.settings.plans_max.max(1) {
+        let mut plans = self.plans.write();
+        if plans.len() >= self.settings.plans_max.max(1) {
             plans.clear(); // rare; each is compiled again when it is asked for
         }
         plans.insert(key, Arc::clone(&plan));
@@ -95,6 +109,22 @@ impl View {
     #[must_use]
     pub fn model(&self) -> &crate::model::Model {
         &self.model.model
+    }
+
+    /// Whether the model has a type with such a relation.
+    ///
+    /// # Errors
+    /// It has not.
+    pub fn knows(&self, object_type: &str, relation: &str) -> Result<(), QuestionError> {
+        let limits = Limits::default();
+        let world = World::new(&self.store.index, &self.plan, &self.model.model, Given::default(), &limits)?;
+        world.node(&self.model.model, object_type, relation).map(|_| ())
+    }
+
+    /// Answers which chunks of a collection, among those that the subject may see, are nearest to each vector. Without
+    /// texts, which are on disk: [`Engine::search`] adds them.
+    pub fn search(&self, query: &SearchQuery<'_>, limits: &Limits<'_>) -> Result<Vec<SearchAnswer>, QuestionError> {
+        super::collection::search(self, query, limits)
     }
 
     /// Answers whether `subject` has `relation` to `object`.

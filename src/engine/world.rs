@@ -37,7 +37,7 @@ pub(crate) struct Edge<'a> {
 }
 
 /// Who a question is about, in ordinals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Who {
     Object(TypeIx, Ordinal),
     Userset(super::plan::NodeId, Ordinal),

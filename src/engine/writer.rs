@@ -2,6 +2,7 @@
 //! together with one sync, publishes, acknowledges.
 
 use super::bulk::Stored;
+use super::collection::{self, Arranged, CollectionChange, WithTuples};
 use super::entry::{Entry, skips, subject_id};
 use super::queue::Waiting;
 use super::state::{ApplyError, Sink, Snapshot, StoreEntry};
@@ -51,6 +52,14 @@ pub(super) enum Change {
     Records {
         changes: Vec<super::RecordChange>,
     },
+    /// A collection is changed, perhaps with tuples.
+    Collection {
+        store: StoreId,
+        change: CollectionChange,
+        tuples: WithTuples,
+    },
+    /// Rows that were laid out anew: the same chunks in another order, so that no revision begins.
+    Arranged(Box<Arranged>),
 }
 
 /// A waiting request.
@@ -77,11 +86,16 @@ impl Change {
         match self {
             Change::Tuples { query, .. } => query.writes.len() + query.deletes.len(),
             Change::Import { tuples, .. } => tuples.len(),
+            Change::Collection { change, tuples, .. } => {
+                let tuples = tuples.as_ref().map_or(0, |(query, _)| query.writes.len() + query.deletes.len());
+                change.weight() + tuples
+            }
             Change::Create { .. }
             | Change::Delete { .. }
             | Change::Model { .. }
             | Change::Assertions { .. }
-            | Change::Records { .. } => 0,
+            | Change::Records { .. }
+            | Change::Arranged(_) => 0,
         }
     }
 }
@@ -101,6 +115,7 @@ fn serve(inner: &Inner, group: Vec<Job>) -> Answers {
         index: 0,
         entries: Vec::new(),
         broken: false,
+        arranged: false,
     };
     let mut judged = Vec::with_capacity(group.len());
     for job in group {
@@ -124,6 +139,8 @@ struct Group<'a> {
     entries: Vec<Entry>,
     /// An entry failed half way: nothing of this group may be kept.
     broken: bool,
+    /// Rows of a collection were laid out anew.
+    arranged: bool,
 }
 
 impl Group<'_> {
@@ -154,6 +171,11 @@ impl Group<'_> {
             }
             Change::Records { changes } => self.records(changes),
             Change::Import { store, tuples, records, at } => return self.import(store, &tuples, records, at),
+            Change::Collection { store, change, tuples } => return self.collection(store, change, tuples),
+            Change::Arranged(arranged) => {
+                self.arranged |= arranged.take_place(&mut self.state);
+                Ok(())
+            }
         };
         done.map(|()| 0)
     }
@@ -250,6 +272,21 @@ impl Group<'_> {
         Ok(written)
     }
 
+    /// Changes a collection, and tuples before it; answers how many chunks were deleted.
+    fn collection(&mut self, store: StoreId, change: CollectionChange, tuples: WithTuples) -> Result<u64, WriteError> {
+        let state = self.state.store(store).ok_or(QuestionError::StoreNotFound(store))?;
+        // Judged before tuples are written: neither may be there without the other.
+        let entry = collection::judge(state, change)?;
+        if let Some((mut query, at)) = tuples {
+            let records = std::mem::take(&mut query.records);
+            self.tuples(store, query, at)?;
+            self.records(records)?;
+        }
+        let Some((entry, deleted)) = entry else { return Ok(0) };
+        self.apply(Some(store), entry)?;
+        Ok(deleted)
+    }
+
     fn records(&mut self, changes: Vec<super::RecordChange>) -> Result<(), WriteError> {
         if changes.is_empty() {
             return Ok(());
@@ -281,6 +318,9 @@ impl Group<'_> {
             return Err(WriteError::Poisoned);
         }
         if self.entries.is_empty() {
+            if self.arranged {
+                inner.publish_arranged(Arc::new(self.state));
+            }
             return Ok(before.revision);
         }
         self.state.revision = self.revision;
@@ -292,7 +332,13 @@ impl Group<'_> {
             inner.poisoned.store(true, Ordering::Release);
             return Err(error);
         }
+        // Before the snapshot that they lead to can be seen.
+        inner.kept.note(before.revision, self.revision, &self.sink.edges);
+        let stores = self.sink.with_collections(&self.state);
         inner.publish(Arc::new(self.state), self.sink.kept_alive(before));
+        if inner.settings.arrange_threads > 0 {
+            inner.arranger.wake(stores);
+        }
         Ok(self.revision)
     }
 
@@ -333,6 +379,6 @@ fn room(state: &StoreEntry, writes: &[Tuple]) -> Result<(), WriteError> {
     state.index.names_room(writes.len() * 2).map_err(full)
 }
 
-fn full(full: IndexFull) -> WriteError {
+pub(super) fn full(full: IndexFull) -> WriteError {
     WriteError::Full { what: full.what, max: full.max }
 }

@@ -36,6 +36,18 @@ pub enum Table {
     Assertions = b'a',
     /// length and name of a module, its key -> its value.
     Records = b'P',
+    /// store, collection -> the entry that made it.
+    Collections = b'V',
+    /// store, collection -> how many chunks its rows hold, and the sum over them.
+    ChunkSums = b'u',
+    /// store, collection, chunk -> revision, owner, prints of text and payload, id, vector.
+    Chunks = b'v',
+    /// store, collection, chunk -> payload.
+    Payloads = b'p',
+    /// store, collection, chunk -> revision, text.
+    Texts = b'x',
+    /// store, collection, piece -> the bytes of the graph.
+    Graphs = b'g',
 }
 
 /// A key under construction.

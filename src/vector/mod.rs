@@ -8,6 +8,8 @@
 
 mod block;
 mod graph;
+mod ids;
+mod kept;
 mod kernel;
 mod owners;
 mod paged;
@@ -19,6 +21,9 @@ mod set;
 mod tests;
 
 pub use graph::{Graph, GraphBytesError};
+pub use ids::ChunkIds;
+pub use kept::{Kept, half_to_f32};
+pub(crate) use paged::Paged;
 pub use plan::{Answer, Effort, PlanKind, search};
 pub use rows::{Memory, Renumbering, Vectors};
 pub use scan::Query;
@@ -177,6 +182,8 @@ impl Space {
         let length = vector.iter().map(|x| f64::from(*x) * f64::from(*x)).sum::<f64>().sqrt();
         let mut admitted: Vec<f32> = match self.metric {
             Metric::Cosine if length == 0.0 => return Err(VectorError::Zero),
+            // Its length is one as far as halves can tell: to round it again would only add noise.
+            Metric::Cosine if self.element == Element::F16 && (length - 1.0).abs() < HALF_PRECISION => vector.to_vec(),
             Metric::Cosine => vector.iter().map(|x| narrow(f64::from(*x) / length)).collect(),
             Metric::Dot | Metric::Euclid if length > LENGTH_MAX => {
                 return Err(VectorError::NotFinite { position: self.dimension - 1 });
@@ -187,6 +194,9 @@ impl Space {
         Ok(admitted)
     }
 }
+
+/// What rounding to half precision changes at most, in parts of the value.
+const HALF_PRECISION: f64 = 1.0 / 2048.0;
 
 /// The longest vector whose distances to all others stay finite in `f32`.
 const LENGTH_MAX: f64 = 1e18;

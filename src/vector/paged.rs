@@ -5,14 +5,14 @@
 use std::sync::Arc;
 
 /// Items of a leaf, and leaves of a page.
-pub(super) const FAN: usize = 256;
+pub(crate) const FAN: usize = 256;
 
 type Leaf<T> = Arc<Vec<T>>;
 
 /// A growing sequence of `T`.
 // INVARIANT: every leaf but the last has FAN items, every page but the last FAN leaves; `len` counts the items.
 #[derive(Clone, Debug)]
-pub(super) struct Paged<T> {
+pub(crate) struct Paged<T> {
     root: Arc<Vec<Arc<Vec<Leaf<T>>>>>,
     len: usize,
 }
@@ -24,27 +24,27 @@ impl<T> Default for Paged<T> {
 }
 
 impl<T: Clone> Paged<T> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// The leaf that holds item `index`, empty beyond the end.
     #[inline]
-    pub(super) fn leaf(&self, index: usize) -> &[T] {
+    pub(crate) fn leaf(&self, index: usize) -> &[T] {
         let leaf = index / FAN;
         self.root.get(leaf / FAN).and_then(|page| page.get(leaf % FAN)).map_or(&[], |leaf| leaf.as_slice())
     }
 
     #[inline]
-    pub(super) fn get(&self, index: usize) -> Option<&T> {
+    pub(crate) fn get(&self, index: usize) -> Option<&T> {
         self.leaf(index).get(index % FAN)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.root.iter().flat_map(|page| page.iter()).flat_map(|leaf| leaf.iter())
     }
 
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         if index >= self.len {
             return None;
         }
@@ -53,7 +53,7 @@ impl<T: Clone> Paged<T> {
         Arc::make_mut(page.get_mut(leaf % FAN)?).get_mut(index % FAN)
     }
 
-    pub(super) fn push(&mut self, item: T) {
+    pub(crate) fn push(&mut self, item: T) {
         let leaf = self.len / FAN;
         let root = Arc::make_mut(&mut self.root);
         if leaf / FAN == root.len() {
@@ -69,7 +69,7 @@ impl<T: Clone> Paged<T> {
     }
 
     /// Puts `item` at `index`, growing with `fill` up to it.
-    pub(super) fn set(&mut self, index: usize, item: T, fill: &T) {
+    pub(crate) fn set(&mut self, index: usize, item: T, fill: &T) {
         while self.len <= index {
             self.push(fill.clone());
         }
@@ -79,7 +79,7 @@ impl<T: Clone> Paged<T> {
     }
 
     /// Bytes of the items.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.len * size_of::<T>()
     }
 }

@@ -122,9 +122,14 @@ impl Vectors {
     /// Gives `chunk` this vector and this owner, whether it was there or not. A refused vector changes nothing.
     pub fn upsert(&mut self, chunk: Chunk, owner: Ordinal, vector: &[f32]) -> Result<(), VectorError> {
         let admitted = self.space.admit(vector)?;
+        self.append(chunk, owner, &admitted)
+    }
+
+    /// The same, of an admitted vector.
+    pub(super) fn append(&mut self, chunk: Chunk, owner: Ordinal, admitted: &[f32]) -> Result<(), VectorError> {
         self.make_room(chunk, owner)?;
         self.remove(chunk);
-        self.tail_piece().push(&admitted);
+        self.tail_piece().push(admitted);
         self.register(chunk, owner);
         self.seal();
         Ok(())
@@ -295,7 +300,20 @@ impl Vectors {
         memory
     }
 
+    /// The objects that guard at least one chunk. Walks all rows.
+    #[must_use]
+    pub fn owners(&self) -> ObjectSet {
+        let rows = (0..row_number(self.rows())).filter(|row| self.is_live(*row));
+        rows.filter_map(|row| self.owner_at(row)).collect()
+    }
+
     /// Whether a set was made from exactly this state.
+    #[must_use]
+    pub fn is_state_of(&self, set: &RowSet) -> bool {
+        set.state == self.state
+    }
+
+    /// The same, as a refusal.
     pub(super) fn owns(&self, set: &RowSet) -> Result<(), VectorError> {
         if set.state == self.state { Ok(()) } else { Err(VectorError::Stale) }
     }

@@ -3,6 +3,8 @@
 //! Few rows are kept one by one, ascending, many as bits: walking the bits of a million rows costs microseconds, which is
 //! more than scanning a hundred rows does.
 
+use super::VectorError;
+
 /// Rows below this share of all are kept one by one: a row takes 32 bits there, and one bit of every row otherwise.
 const FEW_SHARE: usize = 64;
 
@@ -51,6 +53,26 @@ impl RowSet {
             Form::Few(rows) => size_of_val(rows.as_slice()),
             Form::Many(words) => size_of_val(words.as_slice()),
         }
+    }
+
+    /// The rows that another set of the same state has too.
+    ///
+    /// # Errors
+    /// The sets are of two states.
+    pub fn intersected(&self, other: &Self) -> Result<Self, VectorError> {
+        if self.state != other.state {
+            return Err(VectorError::Stale);
+        }
+        let form = match (&self.form, &other.form) {
+            (Form::Few(rows), _) => Form::Few(rows.iter().copied().filter(|row| other.contains(*row)).collect()),
+            (_, Form::Few(rows)) => Form::Few(rows.iter().copied().filter(|row| self.contains(*row)).collect()),
+            (Form::Many(a), Form::Many(b)) => Form::Many(a.iter().zip(b).map(|(a, b)| a & b).collect()),
+        };
+        let len = match &form {
+            Form::Few(rows) => rows.len(),
+            Form::Many(words) => words.iter().map(|word| word.count_ones() as usize).sum(),
+        };
+        Ok(Self { form, len, rows: self.rows, state: self.state })
     }
 
     #[inline]

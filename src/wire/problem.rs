@@ -47,6 +47,8 @@ codes! {
     Deadline = 4004, "deadline_exceeded";
     UndefinedEndpoint = 5000, "undefined_endpoint";
     StoreNotFound = 5002, "store_id_not_found";
+    // Ours: OpenFGA has no collections.
+    CollectionNotFound = 5100, "collection_not_found";
 }
 
 /// The codes of broken rules: field, start of the reason, code. All others are `validation_error`.
@@ -166,6 +168,8 @@ impl From<QuestionError> for Problem {
             ),
             E::Stopped => Problem::new(Code::Deadline, "Request Deadline Exceeded"),
             E::RevisionAhead { .. } | E::RevisionGone { .. } => Problem::new(Code::Validation, text),
+            E::CollectionNotFound { .. } => Problem::new(Code::CollectionNotFound, text),
+            E::Vector(_) | E::QueryCount { .. } | E::TextGone { .. } => Problem::new(Code::Validation, text),
             E::PositionGone => Problem::new(Code::InvalidToken, text),
             E::Storage => Problem::new(Code::Internal, "Internal Server Error"),
         }
@@ -198,7 +202,9 @@ impl From<WriteError> for Problem {
         match error {
             E::Question(error) => error.into(),
             E::Tuple { tuple, fault } => Problem::new(Code::Validation, invalid_tuple(&tuple, &fault)),
-            E::IdTaken { .. } | E::Full { .. } => Problem::new(Code::Validation, text),
+            E::IdTaken { .. } | E::Full { .. } | E::Chunk { .. } | E::CollectionName { .. } => {
+                Problem::new(Code::Validation, text)
+            }
             E::DuplicateInRequest { tuple } => {
                 Problem::new(Code::DuplicateTuples, format!("duplicate tuple in write: {}", key(&tuple)))
             }

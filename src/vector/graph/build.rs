@@ -27,11 +27,17 @@ impl Graph {
     ///
     /// One caller at a time: a second one inserts nothing that the first is at. Refuses vectors of another layout.
     pub fn extend(&self, vectors: &Vectors, threads: usize) -> Result<(), VectorError> {
+        self.extend_some(vectors, usize::MAX, threads)
+    }
+
+    /// The same with `most` rows at most, so that the caller can stop between.
+    pub fn extend_some(&self, vectors: &Vectors, most: usize, threads: usize) -> Result<(), VectorError> {
         if !self.fits(vectors.state()) {
             return Err(VectorError::Stale);
         }
         let _turn = self.locks.last().map(parking_lot::Mutex::lock);
-        let (from, end) = (row_number(self.covered()), row_number(vectors.rows()));
+        let from = row_number(self.covered());
+        let end = row_number(vectors.rows().min(self.covered().saturating_add(most)));
         self.reserve(end as usize);
         let view = vectors.view();
         let alone = end.min(from.max(ALONE_ROWS));

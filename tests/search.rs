@@ -1,0 +1,150 @@
+//! Search over real worlds with known answers: `rag_top10` of `data/k8s-docs`, exact and by graph; and nothing forbidden.
+
+use crate::conformance::shared;
+use crate::data::{import, lines, text};
+use bailiwick::Bailiwick;
+use bailiwick::engine::*;
+use bailiwick::model::Model;
+use bailiwick::tuple::*;
+use bailiwick::vector::{Effort, Element, Metric, PlanKind, Space};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// Two answers may change places when their scores differ by less: the data was scored in another order of additions.
+const MARGIN: f64 = 1e-5;
+
+pub(crate) const COLLECTION: &str = "chunks";
+
+pub(crate) fn store() -> StoreId {
+    StoreId(ulid::Ulid::from_parts(1, 1))
+}
+
+/// The rows of a two-dimensional array of half-precision numbers.
+pub(crate) fn halves(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let header = usize::from(u16::from(bytes[8]) | u16::from(bytes[9]) << 8);
+    let text = std::str::from_utf8(&bytes[10..10 + header]).unwrap();
+    assert!(text.contains("'<f2'"), "{text}");
+    let shape = text.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0;
+    let width: usize = shape.split(',').nth(1).unwrap().trim().parse().unwrap();
+    let half = |pair: &[u8]| bailiwick::vector::half_to_f32(u16::from(pair[0]) | u16::from(pair[1]) << 8);
+    bytes[10 + header..].chunks(width * 2).map(|row| row.chunks(2).map(half).collect()).collect()
+}
+
+/// A database with the tuples of a folder and its chunks in a collection.
+pub(crate) fn k8s_docs(database: &Bailiwick, folder: &Path) -> usize {
+    let model = Model::parse_dsl(&std::fs::read_to_string(folder.join("model.fga")).unwrap()).unwrap();
+    database.create_store(store(), "k8s-docs", Timestamp(1)).unwrap();
+    database.write_model(store(), ModelId(store().0), model).unwrap();
+    import(database, store(), &lines(&folder.join("tuples.jsonl.zst")));
+    let vectors = halves(&folder.join("chunks.f16.npy"));
+    let space = Space::new(vectors[0].len(), Metric::Cosine, Element::F16).unwrap();
+    let guard = Guard { object_type: "document".into(), relation: "can_view".into() };
+    let spec = CollectionSpec { name: COLLECTION.into(), space, guard };
+    database.create_collection(store(), spec, Timestamp(1)).unwrap();
+    let chunks = lines(&folder.join("chunks.jsonl.zst"));
+    assert_eq!(chunks.len(), vectors.len());
+    let all: Vec<(&Value, &Vec<f32>)> = chunks.iter().zip(&vectors).collect();
+    for part in all.chunks(5_000) {
+        let chunk = |(line, vector): &(&Value, &Vec<f32>)| NewChunk {
+            id: text(line, "id").into(),
+            object: ObjectRef::parse(text(line, "document")).unwrap().to_owned(),
+            vector: (*vector).clone(),
+            text: Some(text(line, "text").into()),
+            payload: None,
+        };
+        let query = ChunksQuery { upserts: part.iter().map(chunk).collect(), ..ChunksQuery::default() };
+        database.write_chunks(store(), COLLECTION, query, Timestamp(1)).unwrap();
+    }
+    chunks.len()
+}
+
+/// Whether the answer is the expected one, where equal scores (within the margin) may stand in any order.
+fn same(found: &[SearchHit], expected: &[Value], margin: f64) -> bool {
+    let scores: HashMap<&str, f64> =
+        expected.iter().map(|e| (e[0].as_str().unwrap(), e[1].as_f64().unwrap())).collect();
+    found.len() == expected.len()
+        && found.iter().zip(expected).all(|(hit, expected)| {
+            let (id, score) = (expected[0].as_str().unwrap(), expected[1].as_f64().unwrap());
+            // Beyond the tenth stands one with about its score.
+            let own = scores.get(hit.chunk.id.as_str()).copied();
+            let near = own.map_or(margin < MARGIN, |own| (own - score).abs() < MARGIN);
+            (hit.chunk.id == id || near) && (f64::from(hit.score) - score).abs() < MARGIN
+        })
+}
+
+fn ask_all(database: &Bailiwick, folder: &Path, effort: Effort) -> (usize, f64, usize) {
+    let queries = halves(&folder.join("queries.f16.npy"));
+    let names = lines(&folder.join("queries.jsonl.zst"));
+    let rows: HashMap<&str, usize> = names.iter().enumerate().map(|(row, q)| (text(q, "id"), row)).collect();
+    let view = database.view(store(), None, Consistency::Latest).unwrap();
+    let (mut cases, mut found_of_expected, mut expected_all, mut walked) = (0, 0, 0, 0);
+    for case in lines(&folder.join("rag_top10.jsonl.zst")) {
+        let subject = SubjectRef::parse(text(&case, "user")).unwrap();
+        let relation = text(&case, "relation");
+        let vectors = [queries[rows[text(&case, "query")]].clone()];
+        let query = SearchQuery {
+            collection: COLLECTION,
+            subject,
+            agent: None,
+            vectors: &vectors,
+            k: 10,
+            relation: Some(relation),
+            filter: None,
+            effort,
+            given: Given::default(),
+            with: With::default(),
+        };
+        let answer = view.search(&query, &Limits::default()).unwrap().remove(0);
+        assert_eq!(answer.visible as u64, case["visible_chunks"].as_u64().unwrap(), "{case}");
+        let expected = case["top"].as_array().unwrap();
+        if effort == Effort::Exact {
+            let margin = case["margin"].as_f64().unwrap_or(1.0);
+            assert!(same(&answer.hits, expected, margin), "{case}\n{:?}", answer.hits);
+        }
+        for hit in &answer.hits {
+            let key = TupleKeyRef { object: hit.chunk.object.as_ref(), relation, subject };
+            let decision = view.check(&CheckQuery { key, given: Given::default() }, &Limits::default()).unwrap();
+            assert_eq!(decision, Decision::Allow, "{case}: a forbidden chunk: {hit:?}");
+        }
+        walked += usize::from(answer.plan == PlanKind::Graph);
+        let ids: Vec<&str> = expected.iter().map(|e| e[0].as_str().unwrap()).collect();
+        found_of_expected += answer.hits.iter().filter(|hit| ids.contains(&hit.chunk.id.as_str())).count();
+        expected_all += ids.len();
+        cases += 1;
+    }
+    (
+        cases,
+        f64::from(u32::try_from(found_of_expected).unwrap()) / f64::from(u32::try_from(expected_all).unwrap()),
+        walked,
+    )
+}
+
+#[test]
+fn the_nearest_of_what_people_may_see_in_real_documents() {
+    let Some(data) = shared("data") else { return };
+    let folder = data.join("k8s-docs");
+    let directory = tempfile::tempdir().unwrap();
+    let settings = || Settings { sync: false, ..Settings::default() };
+    let database = Bailiwick::open_with(directory.path(), settings()).unwrap();
+    let chunks = k8s_docs(&database, &folder);
+    let exact = ask_all(&database, &folder, Effort::Exact);
+    assert_eq!((exact.0, exact.1), (225, 1.0));
+    assert!(database.settle(Duration::from_secs(300)), "the graph is not built");
+    let info = database.collection(store(), COLLECTION).unwrap().value;
+    assert_eq!((info.chunks, info.graph_rows), (chunks as u64, chunks));
+    let again = ask_all(&database, &folder, Effort::Exact);
+    assert_eq!(again.1, 1.0, "rows that were laid out anew");
+    let (_, recall, walked) = ask_all(&database, &folder, Effort::Balanced);
+    eprintln!("k8s-docs: recall {recall:.4} of 225 cases, {walked} by graph");
+    assert!(recall >= 0.99, "recall {recall}");
+    drop(database);
+    // What is read back is the same, its graph included.
+    let database = Bailiwick::open_with(directory.path(), settings()).unwrap();
+    assert_eq!(ask_all(&database, &folder, Effort::Exact).1, 1.0);
+    assert!(database.settle(Duration::from_secs(300)), "the graph is not read");
+    assert_eq!(database.collection(store(), COLLECTION).unwrap().value.graph_rows, chunks);
+    assert_eq!(database.verify().unwrap().differences, Vec::<String>::new());
+}
