@@ -3,16 +3,19 @@
 //! `Vectors` holds the chunks of one collection: a persistent value, so that a clone is a snapshot that costs a few
 //! pointers, and readers never wait for the one who writes. `RowSet` is what a subject may see, made from the engine's
 //! `ObjectSet` of owners. `Vectors::scan` is exact always; `search` chooses between it and a `Graph`.
+//! `Payloads` holds the JSON of each chunk; the `Matching` of a `Filter` narrows a `RowSet` before a search.
 //! Scores: cosine and dot as they are, Euclidean as minus the distance, so that larger is nearer in every metric.
 //! Equal scores stand in the order of chunk numbers. `docs/search.md` has the reasons and the figures.
 
 mod block;
+mod filter;
 mod graph;
 mod ids;
 mod kept;
 mod kernel;
 mod owners;
 mod paged;
+mod payload;
 mod plan;
 mod rows;
 mod scan;
@@ -20,10 +23,15 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+pub use filter::{FILTER_DEPTH_MAX, FILTER_NODES_MAX, FILTER_RANGES_MAX, Filter, FilterError, ScalarRange};
 pub use graph::{Graph, GraphBytesError};
 pub use ids::ChunkIds;
 pub use kept::{Kept, half_to_f32};
 pub(crate) use paged::Paged;
+pub use payload::{
+    FIELD_BYTES_MAX, FILTER_TEXT_BYTES_MAX, Matching, PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX, PAYLOAD_FIELDS_MAX,
+    Payload, PayloadError, Payloads, Scalar,
+};
 pub use plan::{Answer, Effort, PlanKind, search};
 pub use rows::{Memory, Renumbering, Vectors};
 pub use scan::Query;

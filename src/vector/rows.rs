@@ -210,7 +210,7 @@ impl Vectors {
         self.finish(rows)
     }
 
-    fn finish(&self, rows: RowSetBuilder) -> RowSet {
+    pub(super) fn finish(&self, rows: RowSetBuilder) -> RowSet {
         rows.finish(self.state, |word| self.live.get(word).copied().unwrap_or_default())
     }
 
