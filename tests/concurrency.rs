@@ -9,6 +9,7 @@ use bailiwick::Bailiwick;
 use bailiwick::engine::*;
 use bailiwick::model::Model;
 use bailiwick::tuple::*;
+use bailiwick::vector::{Effort, Element, Metric, Space};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,6 +18,8 @@ const ANSWERS_PER_ROUND: u64 = 100_000;
 const STORES: u64 = 3;
 const WRITERS: u64 = 3;
 const READERS: u64 = 3;
+/// Chunks of a store's collection; each belongs to one writer.
+const CHUNKS: u64 = 15;
 /// Snapshots kept, so that questions about an exact revision find some and miss some.
 const RETAINED: usize = 64;
 /// Writes that a round waits for, and views after which a reader waits no longer.
@@ -71,7 +74,12 @@ pub(crate) fn universe() -> Vec<Tuple> {
 #[derive(Clone)]
 enum Change {
     Model(usize),
-    Tuples { writes: Vec<usize>, deletes: Vec<usize> },
+    /// Tuples, and chunks that move to another folder in the same request.
+    Tuples {
+        writes: Vec<usize>,
+        deletes: Vec<usize>,
+        moves: Vec<(u64, u64)>,
+    },
 }
 
 struct Event {
@@ -81,9 +89,25 @@ struct Event {
 }
 
 enum Answer {
-    Check { object: Object, relation: &'static str, allowed: bool },
-    Objects { relation: &'static str, ids: BTreeSet<String> },
-    Users { object: Object, relation: &'static str, listed: BTreeSet<Subject> },
+    Check {
+        object: Object,
+        relation: &'static str,
+        allowed: bool,
+    },
+    Objects {
+        relation: &'static str,
+        ids: BTreeSet<String>,
+    },
+    /// The chunks that a search found, of all that are visible.
+    Search {
+        relation: &'static str,
+        chunks: BTreeSet<u64>,
+    },
+    Users {
+        object: Object,
+        relation: &'static str,
+        listed: BTreeSet<Subject>,
+    },
 }
 
 /// What one view answered about one subject.
@@ -171,12 +195,22 @@ impl Race<'_> {
         let (deletes, writes): (Vec<usize>, Vec<usize>) = chosen.iter().partition(|n| there.contains(n));
         let tuples = |of: &[usize]| of.iter().map(|n| self.universe[*n].clone()).collect();
         let query = WriteQuery { writes: tuples(&writes), deletes: tuples(&deletes), ..WriteQuery::default() };
-        let written = self.database.write(self.stores[store], None, query, Timestamp(1));
+        let mut moves = Vec::new();
+        let written = if random.below(3) == 0 {
+            let mine = u64::try_from(own[0]).unwrap() + WRITERS * random.below(CHUNKS / WRITERS);
+            moves.push((mine, random.below(4)));
+            let upserts = moves.iter().map(|(chunk, folder)| new_chunk(*chunk, *folder)).collect();
+            let query = ChunksQuery { upserts, tuples: query, ..ChunksQuery::default() };
+            let written = self.database.write_chunks(self.stores[store], COLLECTION, query, Timestamp(1));
+            written.map(|at| At { revision: at.revision, value: () })
+        } else {
+            self.database.write(self.stores[store], None, query, Timestamp(1))
+        };
         if written.is_ok() {
             there.retain(|n| !deletes.contains(n));
             there.extend(&writes);
         }
-        (Change::Tuples { writes, deletes }, written)
+        (Change::Tuples { writes, deletes, moves }, written)
     }
 
     fn reader(&self, seed: u64) -> Vec<Seen> {
@@ -254,6 +288,7 @@ fn ask(view: &View, random: &mut Random) -> (Subject, Vec<Answer>) {
         answers.push(Answer::Check { object, relation, allowed });
     }
     let relation = random.pick(&["viewer", "blocked"]);
+    answers.push(search(view, subject.as_ref(), relation));
     let query = ListObjectsQuery { object_type: "folder", relation, subject: subject.as_ref(), given };
     let ids = view.list_objects(&query, &limits).unwrap().iter().map(str::to_owned).collect();
     answers.push(Answer::Objects { relation, ids });
@@ -272,12 +307,40 @@ fn ask(view: &View, random: &mut Random) -> (Subject, Vec<Answer>) {
     (subject, answers)
 }
 
+const COLLECTION: &str = "chunks";
+
+fn new_chunk(chunk: u64, folder: u64) -> NewChunk {
+    let object = Object { object_type: "folder".into(), id: folder.to_string() };
+    let vector = vec![f32::from(u8::try_from(chunk).unwrap()), 1.0];
+    NewChunk { id: chunk.to_string(), object, vector, text: None, payload: None }
+}
+
+fn search(view: &View, subject: SubjectRef<'_>, relation: &'static str) -> Answer {
+    let query = SearchQuery {
+        collection: COLLECTION,
+        subject,
+        agent: None,
+        vectors: &[vec![1.0, 1.0]],
+        k: 100,
+        relation: Some(relation),
+        filter: None,
+        effort: Effort::Balanced,
+        given: Given::default(),
+        with: With::default(),
+    };
+    let found = view.search(&query, &Limits::default()).unwrap().remove(0);
+    assert_eq!(found.hits.len(), found.visible);
+    let chunks = found.hits.iter().map(|hit| hit.chunk.id.parse().unwrap()).collect();
+    Answer::Search { relation, chunks }
+}
+
 /// Replays the log and compares every answer with the oracle's at its revision.
 fn judge(race: &Race<'_>, mut events: Vec<Event>, mut seen: Vec<Seen>) -> usize {
     events.sort_by_key(|event| event.revision); // stable: one writer's events keep their order
     seen.sort_by_key(|s| s.revision);
     let mut models = vec![0; race.stores.len()];
     let mut there = vec![BTreeSet::new(); race.stores.len()];
+    let mut folders: Vec<BTreeMap<u64, u64>> = vec![(0..CHUNKS).map(|n| (n, n % 4)).collect(); race.stores.len()];
     let mut events = events.into_iter().peekable();
     let mut known: BTreeMap<(usize, String), crate::oracle::Answers> = BTreeMap::new();
     let mut judged = 0;
@@ -287,7 +350,8 @@ fn judge(race: &Race<'_>, mut events: Vec<Event>, mut seen: Vec<Seen>) -> usize 
             known.retain(|(store, _), _| *store != event.store);
             match event.change {
                 Change::Model(n) => models[event.store] = n,
-                Change::Tuples { writes, deletes } => {
+                Change::Tuples { writes, deletes, moves } => {
+                    folders[event.store].extend(moves);
                     for n in deletes {
                         assert!(there[event.store].remove(&n), "deleted, but never written");
                     }
@@ -312,6 +376,12 @@ fn judge(race: &Race<'_>, mut events: Vec<Event>, mut seen: Vec<Seen>) -> usize 
                 Answer::Objects { relation, ids } => {
                     let [expected, _] = oracle.list_objects(&own, "folder", relation);
                     assert_eq!(*ids, expected, "list objects {relation} {what}");
+                }
+                Answer::Search { relation, chunks } => {
+                    let [visible, _] = oracle.list_objects(&own, "folder", relation);
+                    let expected = folders[s.store].iter().filter(|(_, folder)| visible.contains(&folder.to_string()));
+                    let expected: BTreeSet<u64> = expected.map(|(chunk, _)| *chunk).collect();
+                    assert_eq!(*chunks, expected, "search {relation} {what}");
                 }
                 Answer::Users { object, relation, listed } => {
                     let everybody = Subject::Wildcard { object_type: "user".into() };
@@ -345,6 +415,13 @@ fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> (usiz
             database.create_store(store, "race", Timestamp(1)).unwrap();
             let id = ModelId(ulid::Ulid::from_parts(ids.fetch_add(1, Ordering::Relaxed), 2));
             database.write_model(store, id, models[0].clone()).unwrap();
+            let guard = Guard { object_type: "folder".into(), relation: "viewer".into() };
+            let space = Space::new(2, Metric::Dot, Element::F32).unwrap();
+            let spec = CollectionSpec { name: COLLECTION.into(), space, guard };
+            database.create_collection(store, spec, Timestamp(1)).unwrap();
+            let upserts = (0..CHUNKS).map(|n| new_chunk(n, n % 4)).collect();
+            let query = ChunksQuery { upserts, ..ChunksQuery::default() };
+            database.write_chunks(store, COLLECTION, query, Timestamp(1)).unwrap();
             store
         })
         .collect();
@@ -385,7 +462,8 @@ fn every_answer_is_the_oracles_at_its_revision() {
     let (races, seed) = (number("BAILIWICK_RACES", ANSWERS_PER_ROUND), number("BAILIWICK_SEED", 1));
     eprintln!("concurrency: {races} answers, BAILIWICK_SEED={seed}");
     let directory = tempfile::tempdir().unwrap();
-    let settings = Settings { sync: false, snapshots_retained: RETAINED, ..Settings::default() };
+    // Few chunks, so that rows are laid out anew all the time.
+    let settings = Settings { sync: false, snapshots_retained: RETAINED, arrange_chunks_min: 8, ..Settings::default() };
     let database = Bailiwick::open_with(directory.path(), settings).unwrap();
     let ids = AtomicU64::new(1);
     let (mut judged, mut writes) = (0, 0);

@@ -27,6 +27,8 @@ mod fuzz;
 mod language;
 mod oracle;
 mod search;
+mod search_crash;
+mod search_worlds;
 mod semantics;
 mod served;
 mod storage;

@@ -2,7 +2,8 @@
 //!
 //! The meaning is the least fixpoint in the order of knowledge (Kripke-Kleene): every `object#relation` starts as
 //! [`Value::Unknown`] and is evaluated again until nothing changes. What only a cycle supports stays unknown, and unknown
-//! is denied, also when it is what an exclusion takes away.
+//! is denied, also when it is what an exclusion takes away. A condition that cannot be evaluated is unknown too; afterwards
+//! what it hides is told apart, as [`Value::Fault`].
 
 use bailiwick::model::{Model, RelationDefinition, Rewrite, SubjectKind, TypeDefinition};
 use bailiwick::tuple::{Object, Subject, Tuple, TupleCondition};
@@ -85,16 +86,36 @@ impl<'a> Oracle<'a> {
                 answers.insert((object.clone(), relation.name.clone()), Unknown);
             }
         }
+        // What cannot be evaluated is not known: so nothing that is known is ever taken back, and the loop ends.
         loop {
             let mut next = answers.clone();
             for ((object, relation), value) in &mut next {
                 let leads = paths.contains(&(object.object_type.clone(), relation.clone()));
                 *value = if leads { self.relation(&answers, subject, object, relation) } else { False };
+                if *value == Fault {
+                    *value = Unknown;
+                }
             }
             if next == answers {
-                return answers;
+                break;
             }
             answers = next;
+        }
+        self.blame(&mut answers, subject);
+        answers
+    }
+
+    /// Tells what a fault hides from what only a cycle supports: what is not known is a fault's if one decides it with what
+    /// is known, or with what is a fault's already.
+    fn blame(&self, answers: &mut Answers, subject: &Subject) {
+        loop {
+            let faulty = |key: &&(Object, String)| self.relation(answers, subject, &key.0, &key.1) == Fault;
+            let unknown = answers.iter().filter(|(_, value)| **value == Unknown).map(|(key, _)| key);
+            let blamed: Vec<_> = unknown.filter(faulty).cloned().collect();
+            if blamed.is_empty() {
+                return;
+            }
+            answers.extend(blamed.into_iter().map(|key| (key, Fault)));
         }
     }
 

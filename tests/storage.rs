@@ -144,8 +144,8 @@ fn what_is_not_ours_is_not_touched() {
 
     let filled = filled();
     let newer = copy(filled.path());
-    std::fs::write(newer.path().join("BAILIWICK"), "bailiwick database, format 2\n").unwrap();
-    refused(newer.path(), "has format 2");
+    std::fs::write(newer.path().join("BAILIWICK"), "bailiwick database, format 99\n").unwrap();
+    refused(newer.path(), "has format 99");
     std::fs::write(newer.path().join("BAILIWICK"), "bailiwick database, format x\n").unwrap();
     refused(newer.path(), "marker file");
     std::fs::remove_file(newer.path().join("BAILIWICK")).unwrap();
@@ -402,6 +402,11 @@ fn old_versions_are_read() {
     let all = ReadChangesQuery { page_size: 1_000, ..ReadChangesQuery::default() };
     assert_eq!(changes(&database, &all).unwrap().len(), 201);
     clean(&database);
+    drop(database);
+    // An older program would misread what this one may write from now on.
+    let marker = std::fs::read_to_string(directory.path().join("BAILIWICK")).unwrap();
+    assert_eq!(marker, format!("bailiwick database, format {}\n", bailiwick::storage::FORMAT_VERSION));
+    clean(&open(directory.path()));
 }
 
 /// Not a test of its own: makes `tests/data/v1` when told where, once for each version.

@@ -88,6 +88,8 @@ pub struct Settings {
     /// Threads that build graphs and lay rows out beside the writer; with 0 searches always scan, and rows stay as they
     /// came.
     pub arrange_threads: usize,
+    /// Chunks from which a collection has a graph, and twice as many changes as lead to a new layout.
+    pub arrange_chunks_min: usize,
 }
 
 impl Default for Settings {
@@ -100,6 +102,7 @@ impl Default for Settings {
             plans_max: 10_000,
             search_sets_bytes_max: 256 << 20,
             arrange_threads: 1,
+            arrange_chunks_min: 2_000,
         }
     }
 }

@@ -10,7 +10,7 @@ pub use keys::{Fields, Key, Table};
 pub use rocks::{Batch, OpenError, Reading, Storage, StorageError, StorageMemory};
 
 /// The version of the layout that this program writes and reads.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// The oldest version of the layout that this program reads.
 pub const FORMAT_VERSION_OLDEST: u32 = 1;
 const _: () = assert!(FORMAT_VERSION_OLDEST <= FORMAT_VERSION, "what is written can be read");

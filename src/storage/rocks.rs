@@ -167,7 +167,14 @@ impl Storage {
             }
             Some(bytes) => match super::Fields(&bytes).u32() {
                 Some(found) if found > FORMAT_VERSION => Err(OpenError::Newer { path: path.to_owned(), found }),
-                Some(FORMAT_VERSION_OLDEST..=FORMAT_VERSION) => Ok(()),
+                Some(FORMAT_VERSION) => Ok(()),
+                // What an older program wrote is read as it is; what this one adds, that one must not misread.
+                Some(FORMAT_VERSION_OLDEST..FORMAT_VERSION) => {
+                    marker::write(path)?;
+                    let mut batch = Batch::default();
+                    batch.put(&key, &FORMAT_VERSION.to_be_bytes());
+                    self.commit(batch).map_err(|_| damaged("cannot write"))
+                }
                 Some(_) | None => Err(damaged("format version")),
             },
         }

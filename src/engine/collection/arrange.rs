@@ -21,12 +21,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Chunks from which a collection has a graph: fewer are always scanned.
-const GRAPH_ROWS_MIN: usize = 2_000;
 /// Rows that are inserted between two looks at whether to stop.
 const STEP_ROWS: usize = 1_024;
-/// Changes of chunks, and of tuples, from which rows are laid out anew; and the part of all that they must be.
-const CHANGES_MIN: u64 = 1_000;
+/// The part of all chunks, or tuples, that changes must be before rows are laid out anew.
 const CHANGES_PART: u64 = 4;
 /// How much a graph must have grown before it is kept again: a tenth.
 const GROWN_PART: usize = 10;
@@ -141,7 +138,7 @@ impl Engine {
 struct Arranging<'a> {
     inner: &'a Inner,
     jobs: &'a Queue,
-    saved: HashMap<*const CollectionSpec, usize>,
+    saved: HashMap<(u32, u32), (Arc<CollectionSpec>, usize)>,
 }
 
 /// Runs until it is stopped.
@@ -176,11 +173,11 @@ impl Arranging<'_> {
             let (rows, covered) = (of.vectors.len() + of.vectors.dead(), of.graph.covered());
             let late = rows.saturating_sub(covered);
             // A graph that covers less than half is not worth carrying through a new layout.
-            if wants_layout(store, of) && (late == 0 || covered * 2 < rows) {
+            if self.wants_layout(store, of) && (late == 0 || covered * 2 < rows) {
                 if !self.lay_out(&snapshot, store, of) {
                     return;
                 }
-            } else if rows >= GRAPH_ROWS_MIN && late > 0 {
+            } else if rows >= self.chunks_min() && late > 0 {
                 let threads = self.inner.settings.arrange_threads;
                 if of.graph.extend_some(&of.vectors, STEP_ROWS * threads, threads).is_err() {
                     return;
@@ -192,11 +189,20 @@ impl Arranging<'_> {
     }
 
     fn save(&mut self, store: u32, of: &Collection) {
-        let (covered, saved) = (of.graph.covered(), self.saved.entry(Arc::as_ptr(&of.spec)).or_default());
-        if covered >= GRAPH_ROWS_MIN && covered > *saved + *saved / GROWN_PART {
-            *saved = covered;
+        let (covered, saved) = (of.graph.covered(), self.saved_rows(store, of));
+        if covered >= self.chunks_min() && covered > saved + saved / GROWN_PART {
+            self.note_saved(store, of, covered);
             graphs::save(self.inner, store, of);
         }
+    }
+
+    fn saved_rows(&self, store: u32, of: &Collection) -> usize {
+        let saved = self.saved.get(&(store, of.number)).filter(|(spec, _)| Arc::ptr_eq(spec, &of.spec));
+        saved.map_or(0, |(_, rows)| *rows)
+    }
+
+    fn note_saved(&mut self, store: u32, of: &Collection, rows: usize) {
+        self.saved.insert((store, of.number), (Arc::clone(&of.spec), rows));
     }
 
     /// Lays the rows of a collection out; false when the writer did not take them.
@@ -205,12 +211,12 @@ impl Arranging<'_> {
         let owners = of.vectors.owners();
         let keys = self.keys(store, of, &owners);
         let (new, numbers) = of.vectors.rewrite(|owner| keys.get(&owner).copied().unwrap_or(u64::MAX));
-        let carried = if of.graph.covered() >= GRAPH_ROWS_MIN {
+        let carried = if of.graph.covered() >= self.chunks_min() {
             of.graph.renumber(&of.vectors, &new, &numbers).ok()
         } else if first {
             let found = graphs::load(self.inner, store.number, of, &new);
             let covered = found.as_ref().map_or(0, Graph::covered);
-            self.saved.insert(Arc::as_ptr(&of.spec), covered);
+            self.note_saved(store.number, of, covered);
             found
         } else {
             None
@@ -238,13 +244,18 @@ impl Arranging<'_> {
         };
         layout::keys(&store.index, &plan, node, of.object_type, owners)
     }
-}
 
-/// Whether enough has changed since rows were laid out.
-fn wants_layout(store: &StoreEntry, of: &Collection) -> bool {
-    let rows = of.vectors.len() as u64;
-    let tuples = store.index.tuple_count();
-    let much = |changes: u64, all: u64| changes >= CHANGES_MIN && changes * CHANGES_PART >= all;
-    // Dead rows are changes too, so that they are at most a quarter.
-    much(of.changed - of.laid_out.changed, rows) || (rows > 0 && much(tuples.abs_diff(of.laid_out.tuples), tuples))
+    fn chunks_min(&self) -> usize {
+        self.inner.settings.arrange_chunks_min
+    }
+
+    /// Whether enough has changed since rows were laid out.
+    fn wants_layout(&self, store: &StoreEntry, of: &Collection) -> bool {
+        let rows = of.vectors.len() as u64;
+        let tuples = store.index.tuple_count();
+        let least = (self.chunks_min() as u64).div_ceil(2);
+        let much = |changes: u64, all: u64| changes >= least && changes * CHANGES_PART >= all;
+        // Dead rows are changes too, so that they are at most a quarter.
+        much(of.changed - of.laid_out.changed, rows) || (rows > 0 && much(tuples.abs_diff(of.laid_out.tuples), tuples))
+    }
 }

@@ -1,1 +1,1 @@
-//! x
+//! What cannot be seen from outside: which writes a kept set survives.
