@@ -145,6 +145,8 @@ struct Race<'a> {
     done: AtomicBool,
     wanted: u64,
     ids: &'a AtomicU64,
+    /// The revision at which all stores were whole.
+    started: Revision,
 }
 
 impl Race<'_> {
@@ -239,6 +241,9 @@ impl Race<'_> {
                 _ => newest(view(Consistency::Latest).unwrap(), acknowledged),
             };
             let revision = view.revision();
+            if revision < self.started {
+                continue; // from before the stores were whole
+            }
             let (subject, answers) = ask(&view, &mut random);
             self.answered.fetch_add(answers.len() as u64, Ordering::Relaxed);
             seen.push(Seen { revision, store, subject, answers });
@@ -436,9 +441,9 @@ fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> (usiz
         done: AtomicBool::new(false),
         wanted,
         ids,
+        started: database.revision(),
     };
-    let started = database.revision();
-    let (events, mut seen) = std::thread::scope(|scope| {
+    let (events, seen) = std::thread::scope(|scope| {
         let race = &race;
         let writers: Vec<_> = (0..WRITERS).map(|w| scope.spawn(move || race.writer(w, seed ^ (w << 40)))).collect();
         let readers: Vec<_> = (0..READERS).map(|r| scope.spawn(move || race.reader(seed ^ ((r + 7) << 44)))).collect();
@@ -448,7 +453,6 @@ fn round(database: &Bailiwick, ids: &AtomicU64, seed: u64, wanted: u64) -> (usiz
         seen.extend(client.join().unwrap());
         (events, seen)
     });
-    seen.retain(|s| s.revision >= started); // an exact question may reach back to before the stores were whole
     let writes = events.len();
     let judged = judge(&race, events, seen);
     for store in stores {
