@@ -14,7 +14,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// A request that can be read from JSON.
-pub(super) trait FromJson: Wire {
+pub(super) trait FromJson: Wire + prost::Message + Default {
     /// Reads the plain form; `None` when it is not that.
     fn plain(_: &[u8]) -> Option<Self> {
         None
@@ -48,7 +48,7 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(input: D
 }
 
 /// What must be a JSON object. A derived reader alone would take the values in a list as well.
-struct Object<T>(T);
+pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {

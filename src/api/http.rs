@@ -42,7 +42,12 @@ impl IntoResponse for &Problem {
     }
 }
 
-fn finish(api: &Api, status: StatusCode, reply: &Reply<Vec<u8>>, body: impl FnOnce() -> Vec<u8>) -> Response {
+pub(super) fn finish(
+    api: &Api,
+    status: StatusCode,
+    reply: &Reply<Vec<u8>>,
+    body: impl FnOnce() -> Vec<u8>,
+) -> Response {
     let mut response = match &reply.result {
         Ok(_) if status == StatusCode::NO_CONTENT => status.into_response(),
         Ok(_) => respond(status, body()),
@@ -53,7 +58,7 @@ fn finish(api: &Api, status: StatusCode, reply: &Reply<Vec<u8>>, body: impl FnOn
 }
 
 /// Runs a request whose answer is a body.
-async fn answer<Q: Wire>(
+async fn answer<Q: Wire + prost::Message>(
     api: &Api,
     headers: &HeaderMap,
     status: StatusCode,
@@ -83,7 +88,13 @@ impl IntoResponse for Problem {
 
 /// Reads a request from its body, within the bound.
 async fn read<Q: FromJson>(body: Body, bounds: &Bounds, store: String) -> Result<Q, Problem> {
-    let max = bounds.body_bytes_max;
+    let mut request = Q::from_json(&collected(body, bounds.body_bytes_max).await?)?;
+    request.set_store(store);
+    Ok(request)
+}
+
+/// A body that has at most `max` bytes.
+pub(super) async fn collected(body: Body, max: usize) -> Result<Bytes, Problem> {
     let collected = Limited::new(body, max).collect().await.map_err(|error| {
         if error.downcast_ref::<http_body_util::LengthLimitError>().is_some() {
             Problem::new(Code::ResourceExhausted, format!("the body is larger than {max} bytes; send less at a time"))
@@ -91,9 +102,7 @@ async fn read<Q: FromJson>(body: Body, bounds: &Bounds, store: String) -> Result
             Problem::new(Code::InvalidArgument, "malformed JSON") // the client stopped in the middle
         }
     })?;
-    let mut request = Q::from_json(&collected.to_bytes())?;
-    request.set_store(store);
-    Ok(request)
+    Ok(collected.to_bytes())
 }
 
 /// An answer as JSON, by the general way.
@@ -436,6 +445,7 @@ pub fn routes(api: Api, cors: Cors) -> Router {
         .route("/stores/{store}", any(store))
         .route("/stores/{store}/{*rest}", any(in_store))
         .merge(super::bulk_http::routes())
+        .merge(super::collections::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(axum::middleware::map_response(refused))

@@ -4,6 +4,7 @@ mod bulk;
 mod bulk_grpc;
 mod bulk_http;
 mod calls;
+mod collections;
 mod convert;
 mod cors;
 mod fast;

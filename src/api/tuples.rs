@@ -62,7 +62,7 @@ impl Api {
         Ok(Answer { message: pb::WriteResponse {}, revision: at.revision, model: Some(model), truncated: false })
     }
 
-    fn write_query(&self, r: &pb::WriteRequest) -> Result<WriteQuery, Problem> {
+    pub(super) fn write_query(&self, r: &pb::WriteRequest) -> Result<WriteQuery, Problem> {
         let (writes, deletes) = (r.writes.as_ref(), r.deletes.as_ref());
         if writes.is_none() && deletes.is_none() {
             let text = "Invalid input. Make sure you provide at least one write, or at least one delete";
@@ -205,7 +205,7 @@ fn deleted(k: &pb::TupleKeyWithoutCondition, on_missing: OnMissing) -> Result<Op
 }
 
 /// A refused write; a fault in a condition's context names the condition.
-fn refusal(r: &pb::WriteRequest, error: WriteError) -> Problem {
+pub(super) fn refusal(r: &pb::WriteRequest, error: WriteError) -> Problem {
     if let WriteError::Tuple { tuple, fault: TupleFault::ConditionContext { reason } } = &error {
         let same = |k: &&pb::TupleKey| format!("{}#{}@{}", k.object, k.relation, k.user) == *tuple;
         let key = r.writes.iter().flat_map(|w| &w.tuple_keys).find(same);

@@ -14,8 +14,8 @@ const PARAMETERS_MAX: usize = 25;
 const GENERIC_TYPES_MAX: usize = 5;
 
 /// A request of the service.
-pub(super) trait Wire: prost::Message + Default + 'static {
-    /// Its name in `openfga.v1`, which error texts and the JSON mapping use.
+pub(super) trait Wire: Send + 'static {
+    /// Its name, which error texts and the JSON mapping use.
     const NAME: &'static str;
 
     /// Checks every field's rule.
@@ -186,6 +186,11 @@ impl Wire for pb::ListStoresRequest {
         ""
     }
     fn set_store(&mut self, _: String) {}
+}
+
+/// The tuples that a request of our own adds for itself.
+pub(super) fn given(m: &'static str, given: Option<&pb::ContextualTupleKeys>) -> Checked {
+    part(m, "ContextualTuples", given)
 }
 
 /// Both forms of the question.

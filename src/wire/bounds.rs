@@ -20,6 +20,8 @@ pub struct Bounds {
     pub message_bytes_max: usize,
     /// The largest HTTP body taken; JSON is wordier than the gRPC message of the same content.
     pub body_bytes_max: usize,
+    /// The largest HTTP body or gRPC message of a call about a collection: vectors are large.
+    pub chunks_bytes_max: usize,
     /// Most tuples in a Write, deletes included.
     pub tuples_per_write_max: usize,
     /// Most types in a model.
@@ -60,6 +62,7 @@ impl Default for Bounds {
             list_users_results_max: 0,
             message_bytes_max: 616_448,
             body_bytes_max: 2 << 20,
+            chunks_bytes_max: 64 << 20,
             tuples_per_write_max: 100,
             types_per_model_max: 100,
             model_bytes_max: 256 * 1024,

@@ -49,6 +49,7 @@ codes! {
     StoreNotFound = 5002, "store_id_not_found";
     // Ours: OpenFGA has no collections.
     CollectionNotFound = 5100, "collection_not_found";
+    CollectionExists = 5101, "collection_exists";
 }
 
 /// The codes of broken rules: field, start of the reason, code. All others are `validation_error`.
@@ -140,7 +141,7 @@ impl Problem {
     pub fn status(&self) -> u16 {
         match self.code as i32 {
             3 | 2000..3500 => 400,
-            10 => 409,
+            10 | 5101 => 409,
             12 | 5000.. => 404,
             _ => 500,
         }
