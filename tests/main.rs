@@ -17,6 +17,7 @@ mod bulk_cli;
 mod bulk_wire;
 mod cases;
 mod cli;
+mod collections_wire;
 mod concurrency;
 mod conditions;
 mod conformance;

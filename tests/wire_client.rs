@@ -168,11 +168,11 @@ impl Server {
         ]);
     }
 
-    /// The request and the response of a call.
-    fn messages(&self, call: &str) -> (MessageDescriptor, MessageDescriptor) {
-        let service = self.pool.get_service_by_name("openfga.v1.OpenFGAService").unwrap();
-        let method = service.methods().find(|m| m.name() == call).unwrap();
-        (method.input(), method.output())
+    /// The path of a call, its request and its response. A call of another service than OpenFGA's is `service/call`.
+    fn messages(&self, call: &str) -> (String, MessageDescriptor, MessageDescriptor) {
+        let (service, name) = call.split_once('/').unwrap_or(("openfga.v1.OpenFGAService", call));
+        let method = self.pool.get_service_by_name(service).unwrap().methods().find(|m| m.name() == name).unwrap();
+        (format!("{service}/{name}"), method.input(), method.output())
     }
 
     /// Calls over gRPC.
@@ -181,16 +181,16 @@ impl Server {
     }
 
     pub(crate) fn grpc_with(&self, call: &str, request: &Value, headers: &[(&str, &str)]) -> Grpc {
-        let message = DynamicMessage::deserialize(self.messages(call).0, request).unwrap();
+        let message = DynamicMessage::deserialize(self.messages(call).1, request).unwrap();
         self.grpc_bytes(call, &message.encode_to_vec(), headers)
     }
 
     pub(crate) fn grpc_bytes(&self, call: &str, message: &[u8], headers: &[(&str, &str)]) -> Grpc {
         use http_body_util::BodyExt as _;
-        let output = self.messages(call).1;
+        let (path, _, output) = self.messages(call);
         let mut request = http::Request::builder()
             .method("POST")
-            .uri(format!("http://{}/openfga.v1.OpenFGAService/{call}", self.grpc))
+            .uri(format!("http://{}/{path}", self.grpc))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
         for (name, value) in headers {
@@ -213,7 +213,9 @@ impl Server {
         while bytes.len() >= 5 {
             let length = u32::from_be_bytes(bytes[1..5].try_into().unwrap()) as usize;
             let message = DynamicMessage::decode(output.clone(), &bytes[5..5 + length]).unwrap();
-            let options = SerializeOptions::new();
+            let own = call.contains('/');
+            let options = SerializeOptions::new().use_proto_field_name(own).stringify_64_bit_integers(!own);
+            let options = options.skip_default_fields(!own);
             messages.push(message.serialize_with_options(serde_json::value::Serializer, &options).unwrap());
             bytes = &bytes[5 + length..];
         }

@@ -50,7 +50,7 @@ fn respond<T>(api: &Api, reply: Reply<T>) -> Result<Response<T>, Status> {
     }
 }
 
-async fn unary<Q: Wire, A: Send + 'static>(
+pub(super) async fn unary<Q: Wire, A: Send + 'static>(
     api: Api,
     request: Request<Q>,
     place: Place,
@@ -62,7 +62,7 @@ async fn unary<Q: Wire, A: Send + 'static>(
 }
 
 /// What `async_trait` makes of a method; it does not look into macros, so these are written out.
-type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
+pub(super) type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send + 'a>>;
 
 macro_rules! calls {
     ($($rpc:ident($request:ident) -> $response:ident, $place:expr, $call:expr;)*) => {
@@ -186,6 +186,7 @@ pub struct Grpc {
     fga: OpenFgaServiceServer<Api>,
     others: tonic::service::Routes,
     message_bytes_max: usize,
+    chunks_bytes_max: usize,
 }
 
 /// The service and what goes with it (health, reflection), ready to be bound.
@@ -199,10 +200,13 @@ pub async fn service(api: Api) -> Result<(Grpc, Health), tonic_reflection::serve
         .register_encoded_file_descriptor_set(super::DESCRIPTORS)
         .build_v1()?;
     let message_bytes_max = api.bounds().message_bytes_max;
+    let chunks_bytes_max = api.bounds().chunks_bytes_max;
     let own = super::bulk_grpc::service(api.clone());
+    let collections = super::collections::service(api.clone());
     let fga = OpenFgaServiceServer::new(api).max_decoding_message_size(message_bytes_max);
-    let others = tonic::service::Routes::new(own).add_service(health_service).add_service(reflection).prepare();
-    Ok((Grpc { fga, others, message_bytes_max }, Health(health)))
+    let others = tonic::service::Routes::new(own).add_service(collections).add_service(health_service);
+    let others = others.add_service(reflection).prepare();
+    Ok((Grpc { fga, others, message_bytes_max, chunks_bytes_max }, Health(health)))
 }
 
 type HttpRequest = http::Request<tonic::body::Body>;
@@ -218,7 +222,8 @@ impl Service<HttpRequest> for Grpc {
     }
 
     fn call(&mut self, request: HttpRequest) -> Answered {
-        let message_bytes_max = self.message_bytes_max;
+        let about_chunks = request.uri().path().starts_with(super::collections::PATH);
+        let message_bytes_max = if about_chunks { self.chunks_bytes_max } else { self.message_bytes_max };
         if request.uri().path().starts_with("/openfga.v1.") {
             return Answered { future: self.fga.call(request), message_bytes_max };
         }

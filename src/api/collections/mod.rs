@@ -2,9 +2,11 @@
 //!
 //! A request is read, checked and answered on the threads of a pool, because a body of vectors takes long to read.
 
+mod grpc;
 mod http;
 mod json;
 
+pub(super) use grpc::{PATH, service};
 pub(super) use http::routes;
 
 use super::calls::{Answer, Asked, Called};
@@ -212,13 +214,18 @@ impl Asks for CreateCollection {
 #[serde(deny_unknown_fields)]
 pub(super) struct ListCollections {}
 
+#[derive(serde::Serialize)]
+pub(super) struct Listed {
+    collections: Vec<Described>,
+}
+
 impl Asks for ListCollections {
     const NAME: &'static str = "ListCollectionsRequest";
-    type Answer = Vec<Described>;
+    type Answer = Listed;
 
-    fn answer(self, api: &Api, of: &In, asked: &Asked<'_>) -> Called<Self::Answer> {
+    fn answer(self, api: &Api, of: &In, asked: &Asked<'_>) -> Called<Listed> {
         let found = api.engine().collections(of.store()?)?;
-        of_latest(api, asked, found, |list| list.into_iter().map(Described).collect())
+        of_latest(api, asked, found, |list| Listed { collections: list.into_iter().map(Described).collect() })
     }
 }
 
