@@ -3,6 +3,8 @@
 mod bulk;
 mod bulk_remote;
 mod care;
+#[cfg_attr(not(test), expect(dead_code, reason = "`bailiwick chunk import` comes with the collections it writes to"))]
+mod chunk_files;
 mod demo;
 mod failure;
 mod given;

@@ -33,7 +33,7 @@ pub use crate::storage::{OpenError, StorageMemory};
 pub use bulk::{
     BAD_LINES_TOLD_MAX, BadLine, BulkFormat, CHUNK_BYTES_MAX, CHUNK_LINES_DEFAULT, CHUNK_LINES_MAX, CONTEXT_BYTES_MAX,
     Compression, ExportError, ExportQuery, IMPORT_ID_BYTES_MAX, ImportError, ImportProgress, ImportQuery, ImportReport,
-    ImportStop, LINE_BYTES_MAX, LineFault, OnBadLine, SourceFault,
+    ImportStop, LINE_BYTES_MAX, LineFault, OnBadLine, SourceFault, decompressed,
 };
 pub use collection::{
     CHUNK_ID_BYTES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNKS_PER_PAGE_MAX, CHUNKS_PER_WRITE_MAX, COLLECTION_NAME_BYTES_MAX,

@@ -15,7 +15,7 @@ mod tests;
 pub use export::{Compression, ExportError, ExportQuery};
 pub(crate) use import::Stored;
 pub use parse::{CONTEXT_BYTES_MAX, LineFault};
-pub use source::{LINE_BYTES_MAX, SourceFault};
+pub use source::{LINE_BYTES_MAX, SourceFault, decompressed};
 
 use super::types::{QuestionError, WriteError};
 use crate::tuple::{ModelId, Revision, StoreId};

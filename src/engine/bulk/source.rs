@@ -126,7 +126,7 @@ impl Read for Allowance {
 }
 
 /// The content, decompressed when its first bytes are those of zstd or gzip.
-fn plain(source: Box<dyn Read + Send>) -> Result<Plain, SourceFault> {
+pub fn decompressed(source: Box<dyn Read + Send>) -> std::io::Result<Box<dyn BufRead + Send>> {
     let mut raw = BufReader::with_capacity(BUFFER_BYTES, source);
     let head = raw.fill_buf()?;
     let skippable = matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
@@ -165,7 +165,7 @@ fn seen(reader: &mut Plain) -> Result<BulkFormat, SourceFault> {
 
 impl Source {
     pub(super) fn open(source: Box<dyn Read + Send>, format: Option<BulkFormat>) -> Result<Source, SourceFault> {
-        let mut reader = plain(source)?;
+        let mut reader = decompressed(source)?;
         if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
             reader.consume(BYTE_ORDER_MARK.len());
         }
