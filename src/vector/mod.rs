@@ -215,12 +215,6 @@ fn narrow(value: f64) -> f32 {
     value as f32
 }
 
-/// The number that a half-precision float's bits mean; every one has its like in `f32`.
-#[must_use]
-pub fn half_to_f32(bits: u16) -> f32 {
-    half::f16::from_bits(bits).to_f32()
-}
-
 /// A count as a row number.
 // Counts of rows are at most ROWS_MAX, which Vectors::upsert holds, so that the saturation never happens.
 fn row_number(count: usize) -> u32 {
