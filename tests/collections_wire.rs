@@ -57,10 +57,13 @@ impl World {
         answer.body
     }
 
-    /// Makes a collection of two dimensions and puts chunks of these ids, objects and vectors into it.
+    /// Makes a collection of two dimensions and puts chunks of these ids, objects and vectors into it, if there are any.
     fn fill(&self, chunks: &[(&str, &str, [f32; 2])]) {
         let guard = json!({"type": "document", "relation": "viewer"});
         self.done("CreateCollection", "", json!({"name": "c", "dimension": 2, "metric": "dot", "guard": guard}));
+        if chunks.is_empty() {
+            return;
+        }
         let chunk = |(id, object, vector): &(&str, &str, [f32; 2])| {
             let payload = json!({"lang": if id.len() > 1 { "de" } else { "en" }, "big": 9_007_199_254_740_993_u64});
             json!({"id": id, "object": object, "vector": vector, "text": format!("text of {id}"), "payload": payload})
