@@ -464,24 +464,16 @@ fn faults_of_chunks() -> Vec<Row> {
     let long = "x".repeat(65_536);
     let twice = json!({"chunks": [chunk(json!({}))["chunks"][0], chunk(json!({}))["chunks"][0]]});
     let at = "chunk 'a' (number 0 of the request): element 1 is not a finite number";
-    let fault = |of: &'static str| of;
     vec![
         (call, "c", chunk(json!({"vector": [1, 1e39]})), 2000, rule, at),
-        (
-            call,
-            "c",
-            chunk(json!({"vector": [1]})),
-            2000,
-            rule,
-            fault("*the vector has 1 elements where the collection has 2"),
-        ),
-        (call, "c", chunk(json!({"vector": []})), 2000, rule, fault("*the vector has 0 elements")),
-        (call, "cosine", chunk(json!({"vector": [0, 0]})), 2000, rule, fault("*a zero vector has no direction")),
-        (call, "c", chunk(json!({"object": "folder:1"})), 2000, rule, fault("*the object is of type 'folder'")),
-        (call, "c", chunk(json!({"object": "document:*"})), 2000, rule, fault("*the object 'document:*' is not valid")),
-        (call, "c", chunk(json!({"id": ""})), 2000, rule, fault("*the id has 0 bytes; it may have 1 to 512")),
-        (call, "c", chunk(json!({"payload": {"x": long}})), 2000, rule, fault("*the payload has 65544 bytes")),
-        (call, "c", chunk(json!({"payload": 1})), 2000, rule, fault("*the payload is not a JSON object")),
+        (call, "c", chunk(json!({"vector": [1]})), 2000, rule, "*the vector has 1 elements where the collection has 2"),
+        (call, "c", chunk(json!({"vector": []})), 2000, rule, "*the vector has 0 elements"),
+        (call, "cosine", chunk(json!({"vector": [0, 0]})), 2000, rule, "*a zero vector has no direction"),
+        (call, "c", chunk(json!({"object": "folder:1"})), 2000, rule, "*the object is of type 'folder'"),
+        (call, "c", chunk(json!({"object": "document:*"})), 2000, rule, "*the object 'document:*' is not valid"),
+        (call, "c", chunk(json!({"id": ""})), 2000, rule, "*the id has 0 bytes; it may have 1 to 512"),
+        (call, "c", chunk(json!({"payload": {"x": long}})), 2000, rule, "*the payload has 65544 bytes"),
+        (call, "c", chunk(json!({"payload": 1})), 2000, rule, "*the payload is not a JSON object"),
         (call, "c", twice, 2000, rule, "chunk 'a' (number 1 of the request): the id occurs twice"),
         (call, "c", json!({}), 2003, "invalid_write_input", "there is nothing to write; give `chunks`"),
         (call, "c", with(chunk(json!({})), json!({"on_refused": "no"})), 2000, rule, "on_refused is 'no'; say one of"),
@@ -493,7 +485,7 @@ fn faults_of_chunks() -> Vec<Row> {
             rule,
             "delete_objects[0]: `document` is not an object",
         ),
-        (call, "c", json!({"delete_objects": ["user:a"]}), 2000, rule, fault("*the object is of type 'user'")),
+        (call, "c", json!({"delete_objects": ["user:a"]}), 2000, rule, "*the object is of type 'user'"),
         (call, "none", chunk(json!({})), 5100, "collection_not_found", "collection 'none' not found"),
         (
             call,
@@ -511,6 +503,12 @@ fn faults_of_chunks() -> Vec<Row> {
             "write_failed_due_to_invalid_input",
             "cannot delete a tuple which does not exist",
         ),
+    ]
+}
+
+fn faults_of_reads() -> Vec<Row> {
+    let rule = "validation_error";
+    vec![
         ("GetChunks", "c", json!({}), 2000, rule, "`ids` has 0 items; it may have 1 to 1000"),
         (
             "GetChunks",
@@ -542,7 +540,6 @@ fn faults_of_searches() -> Vec<Row> {
     let search = |more: Value| with(json!({"user": "user:a", "vector": [1, 0]}), more);
     let (call, rule) = ("Search", "validation_error");
     let many: Vec<_> = (0..101).map(|_| [1, 0]).collect();
-    let tuple = json!({"tuple_keys": [{"user": "user:a", "relation": "parent", "object": "document:1"}]});
     vec![
         (call, "c", search(json!({"k": 0})), 2000, rule, "k is 0; it may be 1 to 1000"),
         (call, "c", search(json!({"k": 1001})), 2000, rule, "k is 1001; it may be 1 to 1000"),
@@ -590,6 +587,14 @@ fn faults_of_searches() -> Vec<Row> {
             "relation_not_found",
             "relation 'document#reader' not found",
         ),
+    ]
+}
+
+fn faults_of_subjects() -> Vec<Row> {
+    let search = |more: Value| with(json!({"user": "user:a", "vector": [1, 0]}), more);
+    let (call, rule) = ("Search", "validation_error");
+    let tuple = json!({"tuple_keys": [{"user": "user:a", "relation": "parent", "object": "document:1"}]});
+    vec![
         (
             call,
             "c",
@@ -639,9 +644,10 @@ fn wrong_inputs_are_told_alike_on_both_surfaces() {
         let guard = json!({"type": "document", "relation": "viewer"});
         let cosine = json!({"name": "cosine", "dimension": 2, "metric": "cosine", "element": "f16", "guard": guard});
         world.done("CreateCollection", "", cosine);
-        for (call, collection, body, number, code, text) in
-            [faults_of_collections(), faults_of_chunks(), faults_of_searches()].concat()
-        {
+        let chunks = [faults_of_chunks(), faults_of_reads()].concat();
+        let rows = [faults_of_collections(), chunks, faults_of_searches(), faults_of_subjects()].concat();
+        assert!(rows.len() >= 55, "{} rows", rows.len());
+        for (call, collection, body, number, code, text) in rows {
             let brief: String = body.to_string().chars().take(200).collect();
             let found = world.ask(call, collection, body);
             let status = match number {

@@ -199,12 +199,11 @@ impl Asks for CreateCollection {
         let space = Space::new(dimension, metric, element).map_err(|fault| wrong(fault.to_string()))?;
         let guard = Guard { object_type: self.guard.r#type, relation: self.guard.relation };
         let spec = CollectionSpec { name: self.name, space, guard };
-        let made = api.engine().create_collection(of.store()?, spec, now()).map_err(|error| match error {
-            WriteError::IdTaken { id } => {
-                let text = format!("collection '{id}' exists already; delete it first, or choose another name");
-                Problem::new(Code::CollectionExists, text)
-            }
-            error => error.into(),
+        let made = api.engine().create_collection(of.store()?, spec, now()).map_err(|error| {
+            // Stores and models have ids that are taken as well; here it is the name.
+            let WriteError::IdTaken { id } = error else { return error.into() };
+            let text = format!("collection '{id}' exists already; delete it first, or choose another name");
+            Problem::new(Code::CollectionExists, text)
         })?;
         Ok(written(made, Described))
     }
