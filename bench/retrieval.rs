@@ -1,0 +1,433 @@
+//! Search through the engine, with permissions from tuples: cold subjects and known ones, and what else people do instead.
+//!
+//! `cargo bench --bench retrieval` takes `../shared/data/debian` (63,666 packages: whole teams, and packages one by one) and
+//! `../shared/data/k8s-docs` (its own tuples and questions); `-- small` the first 6,000 packages, `-- 1e6` a million made
+//! from them. A cold search is the first of a subject: the engine evaluates who may see what. Speeds are wall time of one
+//! thread. Every answer of the graph is compared with the exact one, and every hit with Check.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a bench fails loudly and talks to a person"
+)]
+
+use bailiwick::Bailiwick;
+use bailiwick::engine::*;
+use bailiwick::model::Model;
+use bailiwick::tuple::*;
+use bailiwick::vector::{Effort, Element, Metric, Space, half_to_f32};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SHARES: [f64; 9] = [0.01, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 90.0, 100.0];
+const K: usize = 10;
+const USERS: usize = 8;
+const QUERIES: usize = 25;
+const NOW: Timestamp = Timestamp(1);
+const COLLECTION: &str = "chunks";
+const PACKAGES: &str = "model
+  schema 1.1
+type user
+type team
+  relations
+    define member: [user]
+type package
+  relations
+    define owner: [team]
+    define viewer: [user] or member from owner
+";
+
+const OPEN: &str = "model
+  schema 1.1
+type user
+type document
+  relations
+    define can_view: [user:*]
+";
+
+/// Splitmix64, so that every run asks the same.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % bound as u64) as usize
+    }
+}
+
+/// The rows of a `.npy` of half floats.
+fn halves(path: &Path) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(path).unwrap();
+    let from = 10 + usize::from(bytes[8]) + 256 * usize::from(bytes[9]);
+    let header = std::str::from_utf8(&bytes[10..from]).unwrap();
+    let shape = header.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0;
+    let width: usize = shape.split(',').nth(1).unwrap().trim().parse().unwrap();
+    let float = |pair: &[u8]| half_to_f32(u16::from(pair[0]) | u16::from(pair[1]) << 8);
+    bytes[from..].chunks_exact(2 * width).map(|row| row.chunks_exact(2).map(float).collect()).collect()
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let reader = BufReader::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
+    reader.lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
+}
+
+fn store(name: &str, database: &Bailiwick, model: &str) -> StoreId {
+    let id = ulid::Ulid::from_parts(1, name.bytes().map(u128::from).sum());
+    database.create_store(StoreId(id), name, NOW).unwrap();
+    database.write_model(StoreId(id), ModelId(id), Model::parse_dsl(model).unwrap()).unwrap();
+    StoreId(id)
+}
+
+fn write(database: &Bailiwick, store: StoreId, tuples: Vec<Tuple>) {
+    let count = tuples.len();
+    let start = Instant::now();
+    let mut tuples = tuples.into_iter();
+    loop {
+        let part: Vec<Tuple> = tuples.by_ref().take(10_000).collect();
+        if part.is_empty() {
+            break;
+        }
+        database.import_chunk(store, None, part, NOW).unwrap();
+    }
+    println!("{count} tuples in {:.2?}", start.elapsed());
+}
+
+fn collect(
+    database: &Bailiwick,
+    store: StoreId,
+    guard: (&str, &str),
+    element: Element,
+    chunks: impl Iterator<Item = (String, Object, Vec<f32>)>,
+    dimension: usize,
+) {
+    let guard = Guard { object_type: guard.0.into(), relation: guard.1.into() };
+    let space = Space::new(dimension, Metric::Cosine, element).unwrap();
+    database.create_collection(store, CollectionSpec { name: COLLECTION.into(), space, guard }, NOW).unwrap();
+    let start = Instant::now();
+    let mut chunks = chunks.map(|(id, object, vector)| NewChunk { id, object, vector, text: None, payload: None });
+    loop {
+        let upserts: Vec<NewChunk> = chunks.by_ref().take(2_000).collect();
+        if upserts.is_empty() {
+            break;
+        }
+        database.write_chunks(store, COLLECTION, ChunksQuery { upserts, ..ChunksQuery::default() }, NOW).unwrap();
+    }
+    let written = start.elapsed();
+    assert!(database.settle(Duration::from_secs(3_600)));
+    let info = database.collection(store, COLLECTION).unwrap().value;
+    let each = |bytes: usize| bytes / info.chunks as usize;
+    println!(
+        "{} chunks of {} objects written in {written:.2?}, laid out and in the graph after {:.2?}; bytes a chunk: exact {}, \
+         codes {}, maps {}, ids and payloads {}, graph {}; kernel {}",
+        info.chunks,
+        info.objects,
+        start.elapsed(),
+        each(info.memory.exact),
+        each(info.memory.codes),
+        each(info.memory.maps),
+        each(info.payload_bytes),
+        each(info.graph_bytes),
+        info.kernel
+    );
+}
+
+struct Asking<'a> {
+    view: View,
+    relation: &'a str,
+}
+
+impl Asking<'_> {
+    fn search(&self, user: &str, vector: &[f32], k: usize, effort: Effort) -> SearchAnswer {
+        let vectors = [vector.to_vec()];
+        let query = SearchQuery {
+            collection: COLLECTION,
+            subject: SubjectRef::parse(user).unwrap(),
+            agent: None,
+            vectors: &vectors,
+            k,
+            relation: Some(self.relation),
+            filter: None,
+            effort,
+            given: Given::default(),
+            with: With::default(),
+        };
+        self.view.search(&query, &Limits::default()).unwrap().remove(0)
+    }
+
+    fn allowed(&self, user: &str, object: &Object) -> bool {
+        let subject = SubjectRef::parse(user).unwrap();
+        let key = TupleKeyRef { object: object.as_ref(), relation: self.relation, subject };
+        let query = CheckQuery { key, given: Given::default() };
+        self.view.check(&query, &Limits::default()).unwrap() == Decision::Allow
+    }
+
+    fn listed(&self, user: &str, object_type: &str) -> HashSet<String> {
+        let subject = SubjectRef::parse(user).unwrap();
+        let query = ListObjectsQuery { object_type, relation: self.relation, subject, given: Given::default() };
+        self.view.list_objects(&query, &Limits::default()).unwrap().iter().map(str::to_owned).collect()
+    }
+}
+
+fn percentile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share) as usize]
+}
+
+/// How many of the expected hits were found.
+fn recall(found: &[SearchHit], expected: &[SearchHit]) -> (usize, usize) {
+    let ids: HashSet<&str> = found.iter().map(|hit| hit.chunk.id.as_str()).collect();
+    (expected.iter().filter(|hit| ids.contains(hit.chunk.id.as_str())).count(), expected.len())
+}
+
+/// Cold and warm searches of some users.
+fn cell(asking: &Asking<'_>, users: &[String], queries: &[Vec<f32>], effort: Effort) -> Value {
+    let (mut cold, mut warm, mut visible, mut walked) = (Vec::new(), Vec::new(), 0, 0);
+    let (mut found, mut due) = (0, 0);
+    for (n, user) in users.iter().enumerate() {
+        let start = Instant::now();
+        visible += asking.search(user, &queries[n % queries.len()], K, effort).visible;
+        cold.push(start.elapsed().as_secs_f64() * 1e6);
+        for at in 0..QUERIES {
+            let vector = &queries[(n * QUERIES + at) % queries.len()];
+            let mut best = f64::INFINITY;
+            let mut answer = asking.search(user, vector, K, effort);
+            for _ in 0..3 {
+                let start = Instant::now();
+                answer = asking.search(user, vector, K, effort);
+                best = best.min(start.elapsed().as_secs_f64() * 1e6);
+            }
+            warm.push(best);
+            walked += usize::from(answer.plan != bailiwick::vector::PlanKind::Scan);
+            assert!(answer.hits.iter().all(|hit| asking.allowed(user, &hit.chunk.object)), "a forbidden chunk");
+            assert_eq!(answer.hits.len(), K.min(answer.visible), "fewer than there are");
+            let (of, all) = recall(&answer.hits, &asking.search(user, vector, K, Effort::Exact).hits);
+            found += of;
+            due += all;
+        }
+    }
+    let mean = warm.iter().sum::<f64>() / warm.len() as f64;
+    json!({
+        "visible": visible / users.len(), "recall": found as f64 / due.max(1) as f64, "by_graph": walked,
+        "cold_us_p50": percentile(&mut cold, 0.5), "warm_us_p50": percentile(&mut warm, 0.5),
+        "warm_us_p99": percentile(&mut warm, 0.99), "searches_per_second": 1e6 / mean,
+    })
+}
+
+fn packages(data: &Path, size: usize, results: &mut Vec<Value>) {
+    let base = halves(&data.join("packages.f16.npy"));
+    let queries = halves(&data.join("queries.f16.npy"));
+    let teams: Vec<String> = lines(&data.join("packages.jsonl.zst"))
+        .iter()
+        .map(|line| line["team"].as_str().map_or_else(|| line["team"].to_string(), str::to_owned))
+        .collect();
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { sync: false, ..Settings::default() };
+    let database = Bailiwick::open_with(directory.path(), settings).unwrap();
+    let store = store("packages", &database, PACKAGES);
+    let tuple = |object: &str, relation, user: &str| TupleKeyRef::parse(object, relation, user).unwrap().to_tuple();
+    let mut dice = Dice(3);
+    let team_of: Vec<&str> = (0..size)
+        .map(|row| if row >= base.len() && dice.below(10) < 3 { dice.below(base.len()) } else { row % base.len() })
+        .map(|row| teams[row].as_str())
+        .collect();
+    let mut tuples: Vec<Tuple> =
+        (0..size).map(|row| tuple(&format!("package:{row}"), "owner", &format!("team:{}", team_of[row]))).collect();
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    team_of.iter().for_each(|team| *sizes.entry(team).or_default() += 1);
+    let sizes: Vec<(&str, usize)> = sizes.into_iter().collect();
+    let mut users: BTreeMap<(&str, usize), Vec<String>> = BTreeMap::new();
+    // Packages granted one by one: as many tuples as a user sees packages, so that a million has fewer users.
+    let one_by_one = if size > 100_000 { 2 } else { USERS };
+    for (at, share) in SHARES.into_iter().enumerate() {
+        let count = ((size as f64 * share / 100.0) as usize).max(1);
+        for n in 0..USERS {
+            let user = format!("user:team-{at}-{n}");
+            let (mut seen, mut tried) = (0, HashSet::new());
+            while seen < count && tried.len() < sizes.len() {
+                let (team, of) = sizes[dice.below(sizes.len())];
+                if tried.insert(team) && (share > 50.0 || seen + of <= count + count / 5 + 2) {
+                    tuples.push(tuple(&format!("team:{team}"), "member", &user));
+                    seen += of;
+                }
+            }
+            users.entry(("team", at)).or_default().push(user);
+        }
+        for n in 0..one_by_one {
+            let user = format!("user:uniform-{at}-{n}");
+            let (step, first) = (size as f64 / count as f64, dice.below(size));
+            let rows = (0..count).map(|n| (first + (n as f64 * step) as usize) % size);
+            tuples.extend(rows.map(|row| tuple(&format!("package:{row}"), "viewer", &user)));
+            users.entry(("uniform", at)).or_default().push(user);
+        }
+    }
+    write(&database, store, tuples);
+    let mut noise = Dice(9);
+    let vector = |row: usize| -> Vec<f32> {
+        let own = &base[row % base.len()];
+        if row < base.len() {
+            return own.clone();
+        }
+        let mate = &base[noise.below(base.len())];
+        let jitter = 0.25 / (own.len() as f32).sqrt();
+        let share = 0.1 + 0.3 * (noise.below(1_000) as f32 / 1_000.0);
+        let mut element =
+            |a: f32, b: f32| (1.0 - share) * a + share * b + jitter * (noise.below(2_001) as f32 / 1_000.0 - 1.0) * 1.7;
+        own.iter().zip(mate).map(|(a, b)| element(*a, *b)).collect()
+    };
+    // Rows come in no order that permissions know.
+    let mut order: Vec<usize> = (0..size).collect();
+    (1..size).for_each(|at| order.swap(at, dice.below(at + 1)));
+    let mut vector = vector;
+    let chunks = order.into_iter().map(|row| {
+        let object = Object { object_type: "package".into(), id: row.to_string() };
+        (row.to_string(), object, vector(row))
+    });
+    collect(&database, store, ("package", "viewer"), Element::F32, chunks, queries[0].len());
+    let view = database.view(store, None, Consistency::Latest).unwrap();
+    let asking = Asking { view, relation: "viewer" };
+    println!(
+        "\n{:>8} {:>7} {:>8} {:>7} {:>10} {:>10} {:>10} {:>11}",
+        "sets", "share", "visible", "recall", "cold us", "warm us", "p99 us", "searches/s"
+    );
+    for ((kind, at), users) in &users {
+        let mut line = cell(&asking, users, &queries, Effort::Balanced);
+        print_line(kind, SHARES[*at], &line);
+        line["sets"] = json!(kind);
+        line["share"] = json!(SHARES[*at]);
+        line["size"] = json!(size);
+        results.push(line);
+    }
+    let (sets, bytes) = (database.stats().search_sets, database.stats().search_set_bytes);
+    println!("{sets} sets kept in {} KiB", bytes / 1024);
+}
+
+fn print_line(kind: &str, share: f64, line: &Value) {
+    let number = |name: &str| line[name].as_f64().unwrap();
+    println!(
+        "{kind:>8} {share:>7} {:>8} {:>7.4} {:>10.1} {:>10.1} {:>10.1} {:>11.0}",
+        line["visible"],
+        number("recall"),
+        number("cold_us_p50"),
+        number("warm_us_p50"),
+        number("warm_us_p99"),
+        number("searches_per_second")
+    );
+}
+
+/// Real documents: cold subjects, and what pipelines do today, with our own fast calls.
+fn documents(data: &Path, results: &mut Vec<Value>) {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Bailiwick::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
+    let store = store("k8s-docs", &database, &std::fs::read_to_string(data.join("model.fga")).unwrap());
+    let text = |value: &Value, key: &str| value[key].as_str().unwrap().to_owned();
+    let tuple =
+        |t: &Value| TupleKeyRef::parse(&text(t, "object"), &text(t, "relation"), &text(t, "user")).unwrap().to_tuple();
+    write(&database, store, lines(&data.join("tuples.jsonl.zst")).iter().map(tuple).collect());
+    let vectors = halves(&data.join("chunks.f16.npy"));
+    let dimension = vectors[0].len();
+    let chunk = |(line, vector): (Value, &Vec<f32>)| {
+        (text(&line, "id"), ObjectRef::parse(&text(&line, "document")).unwrap().to_owned(), vector.clone())
+    };
+    let chunks: Vec<_> = lines(&data.join("chunks.jsonl.zst")).into_iter().zip(&vectors).map(chunk).collect();
+    collect(&database, store, ("document", "can_view"), Element::F16, chunks.iter().cloned(), dimension);
+    // The same chunks, open to everybody: the ranking that a database without permissions gives.
+    let all = self::store("open", &database, OPEN);
+    let objects: HashSet<&Object> = chunks.iter().map(|(_, object, _)| object).collect();
+    let public = |object: &&Object| TupleKeyRef::parse(&object.to_string(), "can_view", "user:*").unwrap().to_tuple();
+    write(&database, all, objects.iter().map(public).collect());
+    collect(&database, all, ("document", "can_view"), Element::F16, chunks.iter().cloned(), dimension);
+    let open_view = database.view(all, None, Consistency::Latest).unwrap();
+    let open = Asking { view: open_view, relation: "can_view" };
+    let queries = halves(&data.join("queries.f16.npy"));
+    let names: HashMap<String, usize> =
+        lines(&data.join("queries.jsonl.zst")).iter().enumerate().map(|(row, q)| (text(q, "id"), row)).collect();
+    let (mut cold, mut warm, mut permission, mut checked) = (Vec::new(), Vec::new(), Vec::new(), HashSet::new());
+    let mut others: BTreeMap<&str, (Vec<f64>, usize, usize)> = BTreeMap::new();
+    for case in lines(&data.join("rag_top10.jsonl.zst")) {
+        let (user, relation) = (text(&case, "user"), text(&case, "relation"));
+        let view = database.view(store, None, Consistency::Latest).unwrap();
+        let asking = Asking { view, relation: &relation };
+        let vector = &queries[names[&text(&case, "query")]];
+        let timed = |work: &mut dyn FnMut() -> SearchAnswer| {
+            let start = Instant::now();
+            let answer = work();
+            (start.elapsed().as_secs_f64() * 1e6, answer)
+        };
+        let (first, answer) = timed(&mut || asking.search(&user, vector, K, Effort::Balanced));
+        let (again, _) = timed(&mut || asking.search(&user, vector, K, Effort::Balanced));
+        if checked.insert((user.clone(), relation.clone())) {
+            cold.push(first);
+            permission.push(first - again);
+        }
+        warm.push(again);
+        let exact = asking.search(&user, vector, K, Effort::Exact).hits;
+        let mut note = |name, us, hits: &[SearchHit]| {
+            let (found, due) = recall(hits, &exact);
+            let of: &mut (Vec<f64>, usize, usize) = others.entry(name).or_default();
+            of.0.push(us);
+            of.1 += found;
+            of.2 += due;
+        };
+        note("search with permissions", again, &answer.hits);
+        note("search with permissions, first of a user", first, &answer.hits);
+        // Whoever sees all: the ranking without permissions, as another database would give it.
+        let everybody = open.search("user:anybody", vector, 1_000, Effort::Exact).hits;
+        let start = Instant::now();
+        let listed = asking.listed(&user, "document");
+        let hits: Vec<SearchHit> =
+            everybody.iter().filter(|hit| listed.contains(&hit.chunk.object.id)).take(K).cloned().collect();
+        note("ListObjects, then filter 1,000 nearest", start.elapsed().as_secs_f64() * 1e6, &hits);
+        for (name, over) in [("over-fetch 100, then Check each", 100), ("over-fetch 1,000, then Check each", 1_000)] {
+            let start = Instant::now();
+            let near = everybody.iter().take(over);
+            let hits: Vec<SearchHit> =
+                near.filter(|hit| asking.allowed(&user, &hit.chunk.object)).take(K).cloned().collect();
+            note(name, start.elapsed().as_secs_f64() * 1e6, &hits);
+        }
+    }
+    println!("\n{:<44} {:>10} {:>10} {:>8}", "k8s-docs, 225 questions", "p50 us", "p99 us", "recall");
+    for (name, (mut us, found, due)) in others {
+        let (p50, p99, recall) = (percentile(&mut us, 0.5), percentile(&mut us, 0.99), found as f64 / due as f64);
+        println!("{name:<44} {p50:>10.1} {p99:>10.1} {recall:>8.4}");
+        results.push(json!({"what": name, "us_p50": p50, "us_p99": p99, "recall": recall}));
+    }
+    println!(
+        "permission part of a user's first search: p50 {:.1} us, p99 {:.1} us of {} users",
+        percentile(&mut permission, 0.5),
+        percentile(&mut permission, 0.99),
+        cold.len()
+    );
+    println!("(the time to fetch the nearest without permissions is not counted for the others)");
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let name = arguments.first().map_or("debian", String::as_str);
+    let size = match name {
+        "small" => 6_000,
+        "debian" => 63_666,
+        "1e6" => 1_000_000,
+        other => other.parse().unwrap(),
+    };
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let data = arguments.get(1).map_or(data, PathBuf::from);
+    assert!(data.is_dir(), "no data at {}: give its folder as second argument", data.display());
+    let mut results = Vec::new();
+    packages(&data.join("debian"), size, &mut results);
+    if size <= 100_000 {
+        documents(&data.join("k8s-docs"), &mut results);
+    }
+    let file = std::env::temp_dir().join(format!("bailiwick-retrieval-{name}.json"));
+    std::fs::write(&file, serde_json::to_string_pretty(&results).unwrap()).unwrap();
+    println!("written to {}", file.display());
+}
