@@ -5,12 +5,14 @@
     python3 bench/peers/run.py FOLDER [SHARES]      # writes peers.json beside them, prints both
 
 Recall is against an exact product in f32. Speed is searches per CPU second of the process, so that waiting for a core is
-left out. Filters are built outside of the timing, as ours are. hnswlib's Python filter is a call a node, which would
+left out. Filters are built outside of the timing, as ours are: a bitmap for faiss, an indexed keyword of who may see a row
+for qdrant-edge (its engine in this process, with its filter-aware graph and its own choice of plan). hnswlib's Python filter is a call a node, which would
 measure Python: it and usearch are asked without a filter only.
 """
 import json
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,8 +47,43 @@ def timed(name, build, into):
     return index
 
 
-def engines(rows, builds):
-    """name -> (needs a filter?, ask(query, filter))"""
+def qdrant(rows, seen_by, builds):
+    """ask(width) -> ask(query, name of the set)"""
+    import qdrant_edge as q
+
+    hnsw = q.HnswIndexConfig(m=LINKS, ef_construct=BUILD, full_scan_threshold=10_000, max_indexing_threads=1)
+    vectors = q.EdgeVectorParams(size=rows.shape[1], distance=q.Distance.Dot)
+    optimizers = q.EdgeOptimizersConfig(default_segment_number=1, indexing_threshold=1_000)
+    config = q.EdgeConfig(
+        vectors=vectors, hnsw_config=hnsw, optimizers=optimizers, max_search_threads=1, wal_enabled=False
+    )
+    shard = q.EdgeShard.create(tempfile.mkdtemp(prefix="qdrant-edge-"), config)
+
+    def build():
+        shard.update(q.UpdateOperation.create_field_index("seen_by", q.PayloadSchemaType.Keyword))
+        for start in range(0, len(rows), 2_000):
+            part = range(start, min(start + 2_000, len(rows)))
+            points = [q.Point(i, rows[i].tolist(), {"seen_by": seen_by[i]}) for i in part]
+            shard.update(q.UpdateOperation.upsert_points(points))
+        while shard.optimize():
+            pass
+
+    timed("qdrant-edge", build, builds)
+
+    def ask(width):
+        def search(query, name):
+            only = q.Filter(must=[q.FieldCondition("seen_by", match=q.MatchValue(name))])
+            params = q.SearchParams(hnsw_ef=width)
+            found = shard.search(q.SearchRequest(q.Query.Nearest(query[0].tolist()), K, filter=only, params=params))
+            return [point.id for point in found]
+
+        return search
+
+    return ask
+
+
+def engines(rows, seen_by, builds):
+    """name -> (needs a filter?, ask(query, (bitmap, name of the set)))"""
     import faiss
     import hnswlib
     from usearch.index import Index
@@ -67,12 +104,13 @@ def engines(rows, builds):
     def ids(result):
         return [int(i) for i in result[1][0] if i >= 0]
 
-    def ask_flat(query, selector):
+    def ask_flat(query, only):
+        selector = only[0]
         return ids(flat.search(query, K, params=faiss.SearchParameters(sel=selector)))
 
     def ask_graph(width):
-        return lambda query, selector: ids(
-            graph.search(query, K, params=faiss.SearchParametersHNSW(sel=selector, efSearch=width))
+        return lambda query, only: ids(
+            graph.search(query, K, params=faiss.SearchParametersHNSW(sel=only[0], efSearch=width))
         )
 
     def ask_lib(width):
@@ -89,8 +127,10 @@ def engines(rows, builds):
 
         return ask
 
+    ask_qdrant = qdrant(rows, seen_by, builds)
     found = {"faiss Flat": (True, ask_flat)}
     for width in (64, 128, 256):
+        found[f"qdrant-edge ef{width}"] = (True, lambda query, only, ask=ask_qdrant(width): ask(query, only[1]))
         found[f"faiss HNSW ef{width}"] = (True, ask_graph(width))
         found[f"hnswlib ef{width}"] = (False, ask_lib(width))
         found[f"usearch ef{width}"] = (False, ask_use(width))
@@ -111,11 +151,22 @@ def main():
     import faiss
 
     builds, results = {}, []
-    asks = engines(np.ascontiguousarray(rows), builds)
+    kinds = ("uniform", "team")
+    masks_of = {
+        (kind, share): np.fromfile(folder / f"{kind}-{share}.u8", dtype=np.uint8).reshape(-1, count)
+        for kind in kinds
+        for share in shares
+    }
+    seen_by = [[] for _ in range(count)]
+    for (kind, share), masks in masks_of.items():
+        for user, mask in enumerate(masks):
+            for row in np.flatnonzero(mask):
+                seen_by[row].append(f"{kind}-{share}-{user}")
+    asks = engines(np.ascontiguousarray(rows), seen_by, builds)
     ours = json.loads((folder / "ours.json").read_text())
-    for kind in ("uniform", "team"):
+    for kind in kinds:
         for share in shares:
-            masks = np.fromfile(folder / f"{kind}-{share}.u8", dtype=np.uint8).reshape(-1, count)
+            masks = masks_of[kind, share]
             pairs, truth = [], []
             for user, mask in enumerate(masks):
                 allowed = np.flatnonzero(mask)
@@ -126,7 +177,7 @@ def main():
                     scores = rows[allowed] @ query[0] if share != "100" else rows @ query[0]
                     best = np.argsort(-scores, kind="stable")[:K]
                     truth.append([int(allowed[i]) for i in best])
-                    pairs.append((query, selector))
+                    pairs.append((query, (selector, f"{kind}-{share}-{user}")))
             for name, (filtered, ask) in asks.items():
                 if not filtered and share != "100":
                     continue

@@ -444,8 +444,8 @@ mod tests {
                 id: format!("chunk-{n}"),
                 object: format!("{}", n / 2),
                 vector: space.keep(&[f32::from(n), 1.0, -2.5]).unwrap(),
-                text: (n % 2 == 0).then(|| "täxt".to_owned()),
-                payload: (n % 3 == 0).then(|| Payload::parse("{\"n\":[1,null]}").unwrap()),
+                text: n.is_multiple_of(2).then(|| "täxt".to_owned()),
+                payload: n.is_multiple_of(3).then(|| Payload::parse("{\"n\":[1,null]}").unwrap()),
             };
             let chunks = (0..12).map(chunk).collect();
             let entries = vec![

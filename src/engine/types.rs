@@ -413,13 +413,23 @@ pub enum QuestionError {
     /// A search cannot be answered as it was asked.
     #[error(transparent)]
     Vector(#[from] crate::vector::VectorError),
-    /// More vectors in one search than are answered together.
-    #[error("the search has {given} vectors; it may have 1 to {max}: split it")]
-    QueryCount {
+    /// More of something than one request may have.
+    #[error("the request has {given} {what}; it may have {max}: split it")]
+    Count {
+        /// Of what.
+        what: &'static str,
         /// How many.
         given: usize,
         /// The bound.
         max: usize,
+    },
+    /// Chunks of an object that cannot have any in the collection.
+    #[error("the object is of type '{given}' where the collection's chunks belong to objects of type '{wanted}'")]
+    NotGuarded {
+        /// The type given.
+        given: String,
+        /// The guard's.
+        wanted: String,
     },
     /// The text of a hit was replaced since the revision asked for.
     #[error(

@@ -170,7 +170,9 @@ impl From<QuestionError> for Problem {
             E::Stopped => Problem::new(Code::Deadline, "Request Deadline Exceeded"),
             E::RevisionAhead { .. } | E::RevisionGone { .. } => Problem::new(Code::Validation, text),
             E::CollectionNotFound { .. } => Problem::new(Code::CollectionNotFound, text),
-            E::Vector(_) | E::QueryCount { .. } | E::TextGone { .. } => Problem::new(Code::Validation, text),
+            E::Vector(_) | E::Count { .. } | E::NotGuarded { .. } | E::TextGone { .. } => {
+                Problem::new(Code::Validation, text)
+            }
             E::PositionGone => Problem::new(Code::InvalidToken, text),
             E::Storage => Problem::new(Code::Internal, "Internal Server Error"),
         }

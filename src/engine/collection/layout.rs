@@ -30,7 +30,7 @@ enum Kind {
 /// The columns that lead from a type to its parents.
 type Ways = HashMap<TypeIx, BTreeSet<(Kind, ColumnIx)>>;
 
-fn collect(plan: &Plan, object_type: TypeIx, expr: &Expr, ways: &mut Ways) {
+fn collect(object_type: TypeIx, expr: &Expr, ways: &mut Ways) {
     match expr {
         Expr::Direct(directs) => {
             for direct in directs {
@@ -48,10 +48,10 @@ fn collect(plan: &Plan, object_type: TypeIx, expr: &Expr, ways: &mut Ways) {
         }
         Expr::Computed(_) => {}
         Expr::Union(children) | Expr::Intersection(children) => {
-            children.iter().for_each(|child| collect(plan, object_type, child, ways));
+            children.iter().for_each(|child| collect(object_type, child, ways));
         }
         // What is taken away does not bring objects together.
-        Expr::Exclusion(base, _) => collect(plan, object_type, base, ways),
+        Expr::Exclusion(base, _) => collect(object_type, base, ways),
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn keys(
     let mut ways = Ways::new();
     for id in plan.components(node).iter().flatten() {
         let node = plan.node(*id);
-        collect(plan, node.object_type, &node.expr, &mut ways);
+        collect(node.object_type, &node.expr, &mut ways);
     }
     let mut parents: HashMap<Place, Option<Place>> = HashMap::new();
     let mut children: BTreeMap<Option<Place>, BTreeSet<Place>> = BTreeMap::new();

@@ -112,7 +112,7 @@ impl Engine {
     /// Chunks by their ids, in the order asked for; `None` for those that are not there.
     ///
     /// # Errors
-    /// There is no such collection, or the disk failed.
+    /// There is no such collection, more than [`CHUNKS_PER_PAGE_MAX`] ids are asked for, or the disk failed.
     pub fn chunks(
         &self,
         store: StoreId,
@@ -120,10 +120,13 @@ impl Engine {
         ids: &[String],
         with: With,
     ) -> Result<At<Vec<Option<StoredChunk>>>, QuestionError> {
+        if ids.len() > CHUNKS_PER_PAGE_MAX {
+            return Err(QuestionError::Count { what: "ids", given: ids.len(), max: CHUNKS_PER_PAGE_MAX });
+        }
         let (reading, snapshot) = self.reading()?;
         self.of_collection(&snapshot, store, name, |_, entry, of| {
             let number = |id: &String| of.ids.number(id).and_then(|chunk| stored_in(entry, of, chunk, with));
-            let mut found: Vec<Option<StoredChunk>> = ids.iter().take(CHUNKS_PER_PAGE_MAX).map(number).collect();
+            let mut found: Vec<Option<StoredChunk>> = ids.iter().map(number).collect();
             if with.text {
                 texts_in(entry, of, &reading, found.iter_mut().flatten())?;
             }
@@ -138,11 +141,11 @@ impl Engine {
     pub fn scroll(&self, store: StoreId, name: &str, query: &ScrollQuery<'_>) -> Result<At<ChunkPage>, QuestionError> {
         let (reading, snapshot) = self.reading()?;
         self.of_collection(&snapshot, store, name, |_, entry, of| {
-            let wanted = |object: crate::tuple::ObjectRef<'_>| {
-                let of_type = object.object_type == of.spec.guard.object_type;
-                of_type.then(|| entry.index.ordinal(of.object_type, object.id)).flatten()
-            };
-            let owner = query.object.map(wanted);
+            if let Some(object) = query.object.filter(|object| object.object_type != of.spec.guard.object_type) {
+                let (given, wanted) = (object.object_type.to_owned(), of.spec.guard.object_type.clone());
+                return Err(QuestionError::NotGuarded { given, wanted });
+            }
+            let owner = query.object.map(|object| entry.index.ordinal(of.object_type, object.id));
             let matching = query.filter.map(|filter| of.payloads.matching(filter));
             let page_size = query.page_size.clamp(1, CHUNKS_PER_PAGE_MAX);
             let mut page = ChunkPage { chunks: Vec::new(), next: None };

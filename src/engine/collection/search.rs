@@ -21,7 +21,7 @@ pub(crate) fn search(
 ) -> Result<Vec<SearchAnswer>, QuestionError> {
     let of = view.collection(query.collection)?;
     if query.vectors.len() > QUERIES_PER_SEARCH_MAX {
-        return Err(QuestionError::QueryCount { given: query.vectors.len(), max: QUERIES_PER_SEARCH_MAX });
+        return Err(QuestionError::Count { what: "vectors", given: query.vectors.len(), max: QUERIES_PER_SEARCH_MAX });
     }
     if query.k > crate::vector::HITS_MAX {
         return Err(VectorError::Hits { given: query.k }.into());

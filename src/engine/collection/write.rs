@@ -120,12 +120,15 @@ impl Engine {
     }
 }
 
+/// Places of chunks that were refused, and why.
+type Refused = Vec<(usize, ChunkFault)>;
+
 /// The chunks as the log takes them, and those that were refused.
 fn ready(
     spec: &CollectionSpec,
     chunks: Vec<NewChunk>,
     on_refused: OnRefused,
-) -> Result<(Vec<ChunkRow>, Vec<(usize, ChunkFault)>), WriteError> {
+) -> Result<(Vec<ChunkRow>, Refused), WriteError> {
     let (mut rows, mut refused) = (Vec::with_capacity(chunks.len()), Vec::new());
     let mut seen = HashSet::with_capacity(chunks.len());
     for (position, chunk) in chunks.into_iter().enumerate() {
@@ -198,7 +201,7 @@ pub(crate) fn judge(store: &StoreEntry, change: CollectionChange) -> Result<Opti
             let chunk_full = |fault| WriteError::Chunk { id: String::new(), position: 0, fault };
             room(collection, chunks.upserts.len()).map_err(|fault| chunk_full(fault.into()))?;
             store.index.names_room(chunks.upserts.len()).map_err(writer::full)?;
-            let deletes = deleted(store, collection, chunks.deletes, &chunks.delete_objects);
+            let deletes = deleted(store, collection, &chunks.deletes, &chunks.delete_objects);
             if deletes.is_empty() && chunks.upserts.is_empty() {
                 return Ok(None);
             }
@@ -210,7 +213,7 @@ pub(crate) fn judge(store: &StoreEntry, change: CollectionChange) -> Result<Opti
 }
 
 /// The ids that are there among those to delete, each once.
-fn deleted(store: &StoreEntry, collection: &Collection, ids: Vec<String>, objects: &[Object]) -> Vec<String> {
+fn deleted(store: &StoreEntry, collection: &Collection, ids: &[String], objects: &[Object]) -> Vec<String> {
     let mut chunks: HashSet<Chunk> = ids.iter().filter_map(|id| collection.ids.number(id)).collect();
     for object in objects {
         let owner = store.index.ordinal(collection.object_type, &object.id);
