@@ -35,6 +35,38 @@
 //! };
 //! let documents = view.list_objects(&query, &Limits::default())?;
 //! assert_eq!(documents.iter().collect::<Vec<_>>(), ["roadmap"]);
+//!
+//! // Chunks with vectors stand beside the tuples: a search finds the nearest among what the subject may see.
+//! use bailiwick::engine::{ChunksQuery, CollectionSpec, Guard, NewChunk, SearchQuery, With};
+//! use bailiwick::tuple::Object;
+//! use bailiwick::vector::{Effort, Element, Metric, Space};
+//! let guard = Guard { object_type: "document".into(), relation: "viewer".into() };
+//! let space = Space::new(3, Metric::Cosine, Element::F32)?;
+//! database.create_collection(store, CollectionSpec { name: "passages".into(), space, guard }, now)?;
+//! let chunk = |id: &str, document: &str, vector: [f32; 3]| NewChunk {
+//!     id: id.into(),
+//!     object: Object { object_type: "document".into(), id: document.into() },
+//!     vector: vector.into(),
+//!     text: Some(format!("the text of {id}")),
+//!     payload: None,
+//! };
+//! let upserts = vec![chunk("r1", "roadmap", [0.9, 0.1, 0.0]), chunk("s1", "salaries", [1.0, 0.0, 0.0])];
+//! database.write_chunks(store, "passages", ChunksQuery { upserts, ..ChunksQuery::default() }, now)?;
+//! let query = SearchQuery {
+//!     collection: "passages",
+//!     subject: SubjectRef::parse("user:anne")?,
+//!     agent: None,
+//!     vectors: &[vec![1.0, 0.0, 0.0]],
+//!     k: 10,
+//!     relation: None,
+//!     filter: None,
+//!     effort: Effort::Balanced,
+//!     given: Given::default(),
+//!     with: With { text: true, ..With::default() },
+//! };
+//! let found = database.search(store, None, Consistency::Latest, &query, &Limits::default())?.value;
+//! let ids: Vec<_> = found[0].hits.iter().map(|hit| hit.chunk.id.as_str()).collect();
+//! assert_eq!(ids, ["r1"], "the nearest of all is in a document that Anne may not see");
 //! # Ok(())
 //! # }
 //! ```
