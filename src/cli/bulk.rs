@@ -140,9 +140,9 @@ impl Read for Counted {
 
 /// A bar on a terminal, nothing elsewhere.
 pub(super) struct Bar {
-    bar: ProgressBar,
+    pub(super) bar: ProgressBar,
     bytes: Arc<AtomicU64>,
-    begun: Instant,
+    pub(super) begun: Instant,
 }
 
 impl Bar {
@@ -161,14 +161,19 @@ impl Bar {
 
     /// Says how far it is.
     pub(super) fn at(&self, lines: u64, from: u64) {
+        self.at_of(lines, from, "lines");
+    }
+
+    /// Says how many of something are done.
+    pub(super) fn at_of(&self, lines: u64, from: u64, what: &str) {
         self.bar.set_position(self.bytes.load(Ordering::Relaxed));
         let rate = lines.saturating_sub(from) as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
-        self.bar.set_message(format!("{} lines, {rate:.0} a second", HumanCount(lines)));
+        self.bar.set_message(format!("{} {what}, {rate:.0} a second", HumanCount(lines)));
     }
 }
 
 /// A file, or standard input.
-fn source(path: &Path) -> Result<(Counted, Bar), Failure> {
+pub(super) fn source(path: &Path) -> Result<(Counted, Bar), Failure> {
     let fault = |reason| Failure::File { path: path.to_owned(), reason };
     let (inner, len): (Box<dyn Read + Send>, _) = if path == Path::new("-") {
         (Box::new(std::io::stdin()), None)

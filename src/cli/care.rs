@@ -36,7 +36,7 @@ pub(super) struct Stats {
 }
 
 /// Shows that work goes on, on standard error and only at a terminal.
-fn spinner(what: &'static str) -> indicatif::ProgressBar {
+pub(super) fn spinner(what: &'static str) -> indicatif::ProgressBar {
     let bar = indicatif::ProgressBar::new_spinner();
     bar.enable_steady_tick(TICK);
     bar.set_message(what);

@@ -55,6 +55,8 @@ impl Failure {
             "; --on-missing ignore passes over it"
         } else if message.contains("StoresRequest.Name:") || message.contains("StoreRequest.Name:") {
             "; a store's name has 3 to 64 letters, digits, spaces or any of . - / ^ _ & @"
+        } else if message.starts_with("collection '") && message.contains("' not found in store") {
+            "; `bailiwick collection list` prints those there are"
         } else if message.contains(".AuthorizationModelId:") {
             "; `bailiwick model list` prints the ids there are"
         } else {

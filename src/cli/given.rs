@@ -21,7 +21,7 @@ pub(crate) struct Given {
     context: Option<String>,
     /// A tuple that counts as if it were stored, as in 'user:anne member group:eng'; may be said several times. A condition
     /// and its context may follow
-    #[arg(long = "with", value_name = "TUPLE")]
+    #[arg(long = "with", visible_alias = "contextual-tuple", value_name = "TUPLE")]
     with: Vec<String>,
 }
 

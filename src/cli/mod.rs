@@ -3,8 +3,10 @@
 mod bulk;
 mod bulk_remote;
 mod care;
-#[cfg_attr(not(test), expect(dead_code, reason = "`bailiwick chunk import` comes with the collections it writes to"))]
+mod chunk;
 mod chunk_files;
+mod chunk_import;
+mod collection;
 mod demo;
 mod failure;
 mod given;
@@ -12,6 +14,7 @@ mod model;
 mod models;
 mod place;
 mod question;
+mod search;
 mod serve;
 mod show;
 mod store;
@@ -78,6 +81,18 @@ enum Command {
     /// Export the tuples of a store as JSON lines, JSON or CSV
     #[command(after_help = "Example: bailiwick export --data ./data --output tuples.csv.zst")]
     Export(bulk::Export),
+    /// Create, list, show and delete collections of chunks
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick collection create --name docs --dimension 384 --guard document#can_view"
+    )]
+    Collection(collection::Collection),
+    /// Import, get, list and delete the chunks of a collection
+    #[command(subcommand, after_help = "Example: bailiwick chunk list --collection docs --object document:1")]
+    Chunk(chunk::Chunk),
+    /// Find the nearest chunks among those that a user may see
+    #[command(after_help = search::EXAMPLES)]
+    Search(Box<search::Search>),
     /// Ask whether a user has a relation to an object: exit code 0 allow, 1 deny, 2 error
     #[command(
         after_help = "Examples: bailiwick check user:anne viewer document:1\n          bailiwick check user:carl viewer \
@@ -132,6 +147,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Demo => demo::run(),
         Command::Store(store) => store.run(),
         Command::Tuple(tuple) => tuple.run(),
+        Command::Collection(collection) => collection.run(),
+        Command::Chunk(chunk) => chunk.run(),
+        Command::Search(search) => search.run(),
         Command::Check(check) => check.run(),
         Command::ListObjects(list) => list.run(),
         Command::ListUsers(list) => list.run(),

@@ -4,6 +4,7 @@
 use super::Failure;
 use crate::config::variable;
 use bailiwick::api::own_proto::bailiwick_service_client::BailiwickServiceClient;
+use bailiwick::api::own_proto::collections_client::CollectionsClient;
 use bailiwick::api::proto as pb;
 use bailiwick::api::proto::open_fga_service_client::OpenFgaServiceClient;
 use bailiwick::api::{Api, Grpc, grpc_service};
@@ -91,6 +92,8 @@ pub(super) enum Way {
 
 /// The client of OpenFGA's API on either way.
 pub(super) type Client = OpenFgaServiceClient<Way>;
+/// The client of collections, their chunks and their search.
+pub(super) type ChunkClient = CollectionsClient<Way>;
 /// The client of what is beyond it.
 pub(super) type OwnClient = BailiwickServiceClient<Way>;
 
@@ -128,6 +131,7 @@ pub(super) struct Place {
     runtime: tokio::runtime::Runtime,
     way: Way,
     server: Option<String>,
+    engine: Option<Engine>,
 }
 
 /// An answer and the token of its state.
@@ -220,10 +224,10 @@ impl Place {
         let runtime = Place::runtime()?;
         // A person who asks a large directory waits for the answer; a server's callers do not.
         let bounds = Bounds { request_timeout: Duration::ZERO, ..Bounds::default() };
-        let api = Api::new(engine, bounds).map_err(|error| Failure::Said(error.to_string()))?;
+        let api = Api::new(engine.clone(), bounds).map_err(|error| Failure::Said(error.to_string()))?;
         let service = runtime.block_on(grpc_service(api));
         let (service, _health) = service.map_err(|error| Failure::Said(error.to_string()))?;
-        Ok(Place { runtime, way: Way::Here(service), server: None })
+        Ok(Place { runtime, way: Way::Here(service), server: None, engine: Some(engine) })
     }
 
     /// A server.
@@ -239,7 +243,7 @@ impl Place {
             let _inside = runtime.enter();
             endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy()
         };
-        Ok(Place { runtime, way: Way::There(channel), server: Some(full) })
+        Ok(Place { runtime, way: Way::There(channel), server: Some(full), engine: None })
     }
 
     /// Asks.
@@ -253,6 +257,21 @@ impl Place {
         let said = |name| response.metadata().get(name).and_then(|t| t.to_str().ok()).map(str::to_owned);
         let (token, cut) = (said("bailiwick-consistency-token"), said("bailiwick-truncated").is_some());
         Ok(Answer { message: response.into_inner(), token, cut })
+    }
+
+    /// Asks about collections.
+    pub(super) fn chunks<T>(
+        &self,
+        call: impl AsyncFnOnce(ChunkClient) -> Result<tonic::Response<T>, tonic::Status>,
+    ) -> Result<T, Failure> {
+        let client = CollectionsClient::new(self.way.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let answered = self.runtime.block_on(call(client));
+        answered.map(tonic::Response::into_inner).map_err(|status| self.refused(&status))
+    }
+
+    /// The database, when it is in this process.
+    pub(super) fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
     }
 
     /// Does what takes the client of our own API.

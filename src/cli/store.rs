@@ -133,25 +133,28 @@ fn get(named: &str, common: &Common) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Asks whether to delete something with all that is in it. An error when there is nobody to ask.
+pub(super) fn sure(what: &str, more: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Said(format!("this deletes {what} with all that is in it; add --yes")));
+    }
+    let mut out = std::io::stderr().lock();
+    let _ = write!(out, "Delete {what}{more} with all that is in it? [y/N] ");
+    let _ = out.flush(); // a question that cannot be shown is answered no
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    let sure = read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes");
+    if !sure {
+        note("kept");
+    }
+    Ok(sure)
+}
+
 fn delete(named: &str, yes: bool, common: &Common) -> Result<ExitCode, Failure> {
     let place = common.at.open()?;
     let store = find(&place, named)?;
-    if !yes {
-        if !std::io::stdin().is_terminal() {
-            return Err(Failure::Said(format!(
-                "this deletes store `{}` with all that is in it; add --yes",
-                store.name
-            )));
-        }
-        let mut out = std::io::stderr().lock();
-        let _ = write!(out, "Delete store `{}` ({}) with all that is in it? [y/N] ", store.name, store.id);
-        let _ = out.flush(); // a question that cannot be shown is answered no
-        let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer);
-        if read.is_err() || !matches!(answer.trim(), "y" | "Y" | "yes") {
-            note("kept");
-            return Ok(ExitCode::from(1));
-        }
+    if !yes && !sure(&format!("store `{}`", store.name), &format!(" ({})", store.id))? {
+        return Ok(ExitCode::from(1));
     }
     let request = pb::DeleteStoreRequest { store_id: store.id.clone() };
     let answer = place.ask(async |mut client| client.delete_store(request).await)?;

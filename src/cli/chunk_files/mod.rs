@@ -302,6 +302,24 @@ impl Iterator for Chunks {
     }
 }
 
+/// The row of a NumPy file of questions, counted from 0 as NumPy counts. One row, or no rows, need no number.
+pub(super) fn question(file: Input, row: Option<u64>) -> Result<Vec<f32>, FileFault> {
+    let fault = |reason| FileFault::whole(&file.path, reason);
+    let mut npy = Npy::open_questions(file.source).map_err(fault)?;
+    let rows = npy.rows();
+    let wanted = match row {
+        Some(row) if row < rows => row,
+        Some(row) => return Err(fault(format!("there is no row {row} among {rows}, which are counted from 0"))),
+        None if rows == 1 => 0,
+        None => return Err(fault(format!("there are {rows} rows; say which with --row, counted from 0"))),
+    };
+    let mut found = None;
+    for _ in 0..=wanted {
+        found = npy.next().map_err(fault)?;
+    }
+    found.ok_or_else(|| fault("it has no rows".into()))
+}
+
 fn unreadable(error: &std::io::Error) -> String {
     format!("cannot be read on: {error}")
 }

@@ -29,7 +29,17 @@ pub(super) struct Npy {
 }
 
 impl Npy {
+    /// Begins to read a matrix, a row a chunk.
     pub(super) fn open(source: Box<dyn Read + Send>) -> Result<Npy, String> {
+        Npy::open_as(source, false)
+    }
+
+    /// Begins to read questions: a row each, or one alone without rows.
+    pub(super) fn open_questions(source: Box<dyn Read + Send>) -> Result<Npy, String> {
+        Npy::open_as(source, true)
+    }
+
+    fn open_as(source: Box<dyn Read + Send>, alone: bool) -> Result<Npy, String> {
         let mut reader = bailiwick::engine::decompressed(source).map_err(|error| unreadable(&error))?;
         let header = Header::parse(&header(&mut reader)?)?;
         let (big_endian, width) = match header.descr.as_str() {
@@ -41,9 +51,13 @@ impl Npy {
             ">f8" => (true, Width::Double),
             other => return Err(format!("its elements are `{other}`, not floats of 16, 32 or 64 bits; {ADVICE}")),
         };
-        let [rows, dimension] = *header.shape.as_slice() else {
-            let shape = &header.shape;
-            return Err(format!("its shape is {shape:?}, not rows and columns; {ADVICE}, one row a chunk"));
+        let (rows, dimension) = match *header.shape.as_slice() {
+            [rows, dimension] => (rows, dimension),
+            [dimension] if alone => (1, dimension),
+            _ => {
+                let shape = &header.shape;
+                return Err(format!("its shape is {shape:?}, not rows and columns; {ADVICE}, one row a chunk"));
+            }
         };
         if header.fortran_order && rows > 1 {
             return Err(format!("it is in Fortran order, columns one after the other; {ADVICE}"));
