@@ -1,5 +1,7 @@
-//! `bailiwick demo`: a real server on a small company, the questions that matter over gRPC and HTTP, and how long each took.
+//! `bailiwick demo`: a real server on a small company, the questions that matter over gRPC and HTTP, a search, and
+//! how long each took.
 
+mod search;
 mod web;
 mod world;
 
@@ -82,13 +84,18 @@ fn tell(http: SocketAddr, grpc: SocketAddr) -> Result<ExitCode, Failure> {
     let wrong = checks(&mut clients)?;
     title("Lists, whole");
     lists(&clients)?;
+    title("The nearest of what they may see");
+    let wrong = wrong + search::seekers(&mut clients)?;
     title("A revocation, seen by the next question");
     revocation(&mut clients)?;
+    let wrong = wrong + search::without_a_group(&mut clients)?;
     title("Go on");
     let program = std::env::current_exe().map_or_else(|_| "bailiwick".into(), |p| p.display().to_string());
     say(format!("  {program} serve --data ./data\n"));
     say("starts a server for you. README.md shows the next steps: a model, a tuple, a check");
-    say("with curl, with the fga CLI, from a program. This world is src/cli/demo/world.rs.");
+    say(
+        "with curl, with the fga CLI, from a program, a search in your own vectors. This world is src/cli/demo/world.rs.",
+    );
     if wrong > 0 {
         return Err(Failure::Said(format!("{wrong} answers are wrong; this is a bug, please report it")));
     }

@@ -31,7 +31,7 @@ type document
 type section
   relations
     define document: [document]
-    define viewer: viewer from document
+    define viewer: [user] or viewer from document
 
 condition office_hours(hour: int) {
   hour >= 9 && hour < 17
@@ -99,3 +99,58 @@ pub(super) const CHECKS: [Asked; 8] = [
     asked("user:carl", "document:budget", Some(23), false, "at 23 o'clock they do not"),
     asked("user:dora", "section:budget-total", Some(23), true, "Dora edits the budget, so she sees its sections"),
 ];
+
+/// A section that can be found: its id, its text, and the document above it unless the tuples say that already.
+pub(super) struct Section {
+    pub(super) id: &'static str,
+    pub(super) document: Option<&'static str>,
+    pub(super) text: &'static str,
+}
+
+const fn section(id: &'static str, document: Option<&'static str>, text: &'static str) -> Section {
+    Section { id, document, text }
+}
+
+/// What can be found.
+pub(super) const SECTIONS: [Section; 5] = [
+    section("plan-goals", None, "Goals for this year: a search that leaks nothing."),
+    section("plan-costs", Some("plan"), "The research plan costs 40,000, most of it for machines."),
+    section("budget-total", None, "Of 300,000 in the budget, the plan of research is 40,000."),
+    section("welcome-desk", Some("welcome"), "Welcome! Lunch is at noon; the desk by the door has keys."),
+    section("notes-1999-costs", Some("notes-1999"), "What does the research plan of 1999 cost? Far too much."),
+];
+
+/// A section that one person was given, without its document: (object, relation, user)
+pub(super) const GIVEN: (&str, &str, &str) = ("section:plan-costs", "viewer", "user:carl");
+
+/// What everybody asks.
+pub(super) const QUESTION: &str = "What does the research plan cost?";
+
+/// Somebody who asks it, with the sections that are right.
+pub(super) struct Seeker {
+    pub(super) user: &'static str,
+    pub(super) finds: &'static [&'static str],
+    pub(super) why: &'static str,
+}
+
+/// Who asks.
+pub(super) const SEEKERS: [Seeker; 3] = [
+    Seeker {
+        user: "user:anne",
+        finds: &["plan-goals", "plan-costs", "welcome-desk"],
+        why: "Anne is a writer, and so in research, which owns the folder of the plan: she sees all its sections",
+    },
+    Seeker {
+        user: "user:carl",
+        finds: &["plan-costs", "budget-total", "welcome-desk"],
+        why: "Carl was given that one section of the plan, and contractors see the budget at 10 o'clock",
+    },
+    Seeker { user: "user:visitor", finds: &["welcome-desk"], why: "the wiki is public, and nothing else is" },
+];
+
+/// What Anne finds when she is no writer any more.
+pub(super) const ANNE_WITHOUT: Seeker = Seeker {
+    user: "user:anne",
+    finds: &["welcome-desk"],
+    why: "no filter was changed and nothing was indexed again: the search reads the same tuples as Check",
+};
