@@ -144,6 +144,7 @@ fn stores(reading: &Reading<'_>) -> Result<BTreeMap<u32, Part>, Damage> {
             models: Arc::default(),
             assertions: Arc::default(),
             collections: Arc::default(),
+            tuple_changes: 0,
         };
         parts.insert(store, Part { entry, names: Vec::new(), sums: Sums::default() });
         Ok(true)

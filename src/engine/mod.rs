@@ -36,9 +36,10 @@ pub use bulk::{
     ImportStop, LINE_BYTES_MAX, LineFault, OnBadLine, SourceFault, decompressed,
 };
 pub use collection::{
-    CHUNK_ID_BYTES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNKS_PER_PAGE_MAX, CHUNKS_PER_WRITE_MAX, COLLECTION_NAME_BYTES_MAX,
-    COLLECTIONS_MAX, ChunkFault, ChunkPage, ChunksQuery, ChunksWritten, CollectionInfo, CollectionSpec, Guard,
-    NewChunk, OnRefused, QUERIES_PER_SEARCH_MAX, ScrollQuery, SearchAnswer, SearchHit, SearchQuery, StoredChunk, With,
+    ANSWER_BYTES_MAX, CHUNK_ID_BYTES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNKS_PER_PAGE_MAX, CHUNKS_PER_WRITE_MAX,
+    COLLECTION_NAME_BYTES_MAX, COLLECTIONS_MAX, ChunkFault, ChunkPage, ChunksQuery, ChunksWritten, CollectionInfo,
+    CollectionSpec, Guard, HITS_PER_SEARCH_MAX, NewChunk, OnRefused, QUERIES_PER_SEARCH_MAX, ScrollQuery, SearchAnswer,
+    SearchHit, SearchQuery, StoredChunk, With,
 };
 pub use list_objects::ListedObjects;
 pub use records::{
@@ -141,16 +142,18 @@ type Notice = Box<dyn Fn(Revision) + Send + Sync>;
 const META_IDENTITY: u16 = 16;
 
 /// The writer's thread and the arranger's, waited for so that the directory is free when the last handle is gone.
-struct Joined(Mutex<Vec<std::thread::JoinHandle<()>>>);
+struct Joined {
+    inner: Arc<Inner>,
+    /// The writer's first: it ends when the arranger's handle of its queue is gone too.
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
 
-impl Drop for Engine {
+impl Drop for Joined {
+    /// Every queue's handle but the arranger's is gone: a clone of the engine drops its own before it drops this.
     fn drop(&mut self) {
-        if Arc::strong_count(&self._threads) == 1 {
-            self.inner.arranger.stop();
-            (self.jobs, _) = queue::queue(); // the writer ends when the last handle of its queue is gone
-            for thread in self._threads.0.lock().drain(..) {
-                let _ = thread.join(); // a panic there was reported when it happened
-            }
+        self.inner.arranger.stop();
+        for thread in self.threads.drain(..).rev() {
+            let _ = thread.join(); // a panic there was reported when it happened
         }
     }
 }
@@ -165,8 +168,9 @@ impl Inner {
     }
 
     /// Makes a snapshot the newest one that has the same revision and rows in another order.
-    fn publish_arranged(&self, snapshot: Arc<Snapshot>) {
-        self.retained.replace_newest(Arc::clone(&snapshot));
+    /// `kept_alive` is how many bytes those before it then hold alone.
+    fn publish_arranged(&self, snapshot: Arc<Snapshot>, kept_alive: u64) {
+        self.retained.replace_newest(Arc::clone(&snapshot), kept_alive, self.settings.snapshot_bytes_max);
         self.snapshot.store(snapshot);
     }
 }
@@ -216,7 +220,8 @@ impl Engine {
             let (shared, queue) = (Arc::clone(&inner), jobs.clone());
             threads.push(start("arranger", Box::new(move || collection::arrange(&shared, &queue)))?);
         }
-        Ok(Engine { inner, jobs, _threads: Arc::new(Joined(Mutex::new(threads))) })
+        let joined = Joined { inner: Arc::clone(&inner), threads };
+        Ok(Engine { inner, jobs, _threads: Arc::new(joined) })
     }
 
     /// The newest published revision.

@@ -55,12 +55,25 @@ impl Retained {
         drop(gone); // outside of the lock: it may free much
     }
 
-    /// Puts a snapshot in the place of the newest one, whose revision it has.
-    pub(super) fn replace_newest(&self, snapshot: Arc<Snapshot>) {
+    /// Puts a snapshot in the place of the newest one, whose revision it has. `kept_alive` is what those before it then hold
+    /// alone, together.
+    pub(super) fn replace_newest(&self, snapshot: Arc<Snapshot>, kept_alive: u64, bytes_max: u64) {
+        let mut gone = Vec::new();
         let mut list = self.list.lock();
         let old = list.snapshots.back_mut().map(|(newest, _)| std::mem::replace(newest, snapshot));
+        let before = list.snapshots.len().checked_sub(2);
+        if let Some((_, cost)) = before.and_then(|at| list.snapshots.get_mut(at)) {
+            *cost = cost.saturating_add(kept_alive);
+            list.bytes = list.bytes.saturating_add(kept_alive);
+        }
+        while list.snapshots.len() > 1 && list.bytes > bytes_max {
+            if let Some((old, cost)) = list.snapshots.pop_front() {
+                list.bytes = list.bytes.saturating_sub(cost);
+                gone.push(old);
+            }
+        }
         drop(list);
-        drop(old); // outside of the lock: it may free much
+        drop((old, gone)); // outside of the lock: they may free much
     }
 
     /// The snapshot of a revision, while it is kept.

@@ -31,6 +31,8 @@ pub(crate) struct StoreEntry {
     pub(crate) assertions: Arc<HashMap<ModelId, Arc<[u8]>>>,
     /// In the order of their numbers.
     pub(crate) collections: Arc<Vec<Arc<Collection>>>,
+    /// Tuples written and deleted in the life of this program.
+    pub(crate) tuple_changes: u64,
 }
 
 /// All stores at one revision. A clone is cheap.
@@ -73,6 +75,8 @@ pub(crate) struct Sink<'a> {
     chunks: BTreeMap<(StoreId, u32), u64>,
     /// Which subjects' tuples change, in stores with collections: what kept permission sets are compared with.
     pub(crate) edges: Vec<(u32, ColumnIx, Ordinal)>,
+    /// Stores of which no change was told before, because they had no collection; and those that are gone (true).
+    pub(crate) forgotten: Vec<(u32, bool)>,
     /// The newest time of a tuple change.
     at: i64,
 }
@@ -94,7 +98,8 @@ impl<'a> Sink<'a> {
 
     /// Notes a change of chunks.
     pub(crate) fn touch_chunks(&mut self, store: StoreId, collection: u32, chunks: u64) {
-        *self.chunks.entry((store, collection)).or_default() += chunks;
+        let count = self.chunks.entry((store, collection)).or_default();
+        *count = count.saturating_add(chunks);
     }
 
     fn touch(&mut self, store: u32, index: u32, object_type: TypeIx, at: Timestamp) {
@@ -128,7 +133,13 @@ impl<'a> Sink<'a> {
             store.map_or(0, |store| store.index.tuple_count())
         };
         let changed = self.touched.iter().map(|(store, changed)| kept_alive(tuples(*store), changed.count));
-        let deleted = self.deleted.iter().map(|store| kept_alive(tuples(*store), u64::MAX));
+        let collections = |number: u32| {
+            let store = before.by_number(number).and_then(|id| before.store(id));
+            let all = store.into_iter().flat_map(|store| store.collections.iter());
+            all.map(|of| of.kept_alive(u64::MAX)).fold(0, u64::saturating_add)
+        };
+        let gone = |store: &u32| kept_alive(tuples(*store), u64::MAX).saturating_add(collections(*store));
+        let deleted = self.deleted.iter().map(gone);
         let chunks = self.chunks.iter().map(|((store, collection), chunks)| {
             let found = before.store(*store).and_then(|store| store.collection_number(*collection));
             found.map_or(0, |collection| collection.kept_alive(*chunks))
@@ -227,6 +238,7 @@ impl Snapshot {
                 models: Arc::default(),
                 assertions: Arc::default(),
                 collections: Arc::default(),
+                tuple_changes: 0,
             });
             sink.stores.insert(StoreId(ulid::Ulid(*id)));
             let row = log::encode(&Header::default(), std::slice::from_ref(entry)).ok_or(ApplyError::Misfit)?;
@@ -249,6 +261,7 @@ impl Snapshot {
             self.stores.remove_mut(&id);
             self.numbers.remove_mut(store);
             sink.deleted.insert(*store);
+            sink.forgotten.push((*store, true));
             for table in PER_STORE {
                 sink.batch.delete_prefix(&Key::of(table).u32(*store));
             }
@@ -540,7 +553,8 @@ impl StoreEntry {
     }
 
     /// Tells kept permission sets of a change; without a collection there are none.
-    fn tell(&self, column: ColumnIx, subject: Ordinal, sink: &mut Sink<'_>) {
+    fn tell(&mut self, column: ColumnIx, subject: Ordinal, sink: &mut Sink<'_>) {
+        self.tuple_changes += 1;
         if !self.collections.is_empty() {
             sink.edges.push((self.number, column, subject));
         }

@@ -423,6 +423,14 @@ pub enum QuestionError {
         /// The bound.
         max: usize,
     },
+    /// The parts asked for are more than one answer may hold.
+    #[error(
+        "the answer would have more than {max} bytes of vectors and texts; ask for fewer chunks, or for fewer parts"
+    )]
+    AnswerBytes {
+        /// The bound.
+        max: usize,
+    },
     /// Chunks of an object that cannot have any in the collection.
     #[error("the object is of type '{given}' where the collection's chunks belong to objects of type '{wanted}'")]
     NotGuarded {

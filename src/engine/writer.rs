@@ -6,7 +6,8 @@ use super::collection::{self, Arranged, CollectionChange, WithTuples};
 use super::entry::{Entry, skips, subject_id};
 use super::queue::Waiting;
 use super::state::{ApplyError, Sink, Snapshot, StoreEntry};
-use super::types::{OnMissing, QuestionError, WriteError, WriteQuery};
+use super::tuple_rules::column_at;
+use super::types::{OnMissing, QuestionError, TupleFault, WriteError, WriteQuery};
 use super::{Inner, log, trim, types::At};
 use crate::index::IndexFull;
 use crate::model::Model;
@@ -116,6 +117,7 @@ fn serve(inner: &Inner, group: Vec<Job>) -> Answers {
         entries: Vec::new(),
         broken: false,
         arranged: false,
+        arranged_bytes: 0,
     };
     let mut judged = Vec::with_capacity(group.len());
     for job in group {
@@ -141,6 +143,8 @@ struct Group<'a> {
     broken: bool,
     /// Rows of a collection were laid out anew.
     arranged: bool,
+    /// Bytes of the rows and graphs that they take the place of.
+    arranged_bytes: u64,
 }
 
 impl Group<'_> {
@@ -173,7 +177,9 @@ impl Group<'_> {
             Change::Import { store, tuples, records, at } => return self.import(store, &tuples, records, at),
             Change::Collection { store, change, tuples } => return self.collection(store, change, tuples),
             Change::Arranged(arranged) => {
-                self.arranged |= arranged.take_place(&mut self.state);
+                if let Some(bytes) = arranged.take_place(&mut self.state) {
+                    (self.arranged, self.arranged_bytes) = (true, self.arranged_bytes.saturating_add(bytes));
+                }
                 Ok(())
             }
         };
@@ -237,6 +243,12 @@ impl Group<'_> {
         }
         if deletes.is_empty() && writes.is_empty() {
             return Ok(());
+        }
+        let unknown = writes.iter().find(|tuple| column_at(&state.index, tuple).is_none());
+        if let Some(tuple) = unknown {
+            // The store was deleted and made anew since the model was asked.
+            let fault = TupleFault::TypeNotFound { object_type: tuple.object.object_type.clone() };
+            return Err(WriteError::Tuple { tuple: tuple.to_string(), fault });
         }
         room(state, &writes)?;
         let number = state.number;
@@ -319,7 +331,7 @@ impl Group<'_> {
         }
         if self.entries.is_empty() {
             if self.arranged {
-                inner.publish_arranged(Arc::new(self.state));
+                inner.publish_arranged(Arc::new(self.state), self.arranged_bytes);
             }
             return Ok(before.revision);
         }
@@ -333,9 +345,13 @@ impl Group<'_> {
             return Err(error);
         }
         // Before the snapshot that they lead to can be seen.
+        for (store, gone) in &self.sink.forgotten {
+            inner.kept.forget(*store, self.revision, *gone);
+        }
         inner.kept.note(before.revision, self.revision, &self.sink.edges);
         let stores = self.sink.with_collections(&self.state);
-        inner.publish(Arc::new(self.state), self.sink.kept_alive(before));
+        let kept_alive = self.sink.kept_alive(before).saturating_add(self.arranged_bytes);
+        inner.publish(Arc::new(self.state), kept_alive);
         if inner.settings.arrange_threads > 0 {
             inner.arranger.wake(stores);
         }

@@ -170,7 +170,7 @@ impl From<QuestionError> for Problem {
             E::Stopped => Problem::new(Code::Deadline, "Request Deadline Exceeded"),
             E::RevisionAhead { .. } | E::RevisionGone { .. } => Problem::new(Code::Validation, text),
             E::CollectionNotFound { .. } => Problem::new(Code::CollectionNotFound, text),
-            E::Vector(_) | E::Count { .. } | E::NotGuarded { .. } | E::TextGone { .. } => {
+            E::Vector(_) | E::Count { .. } | E::AnswerBytes { .. } | E::NotGuarded { .. } | E::TextGone { .. } => {
                 Problem::new(Code::Validation, text)
             }
             E::PositionGone => Problem::new(Code::InvalidToken, text),

@@ -42,17 +42,16 @@ pub(crate) struct Arranged {
 }
 
 impl Arranged {
-    /// Puts the rows in place of those that they were made from. False when those are gone.
-    pub(crate) fn take_place(mut self: Box<Self>, state: &mut Snapshot) -> bool {
-        let Some(store) = state.store_mut(self.store) else { return false };
+    /// Puts the rows in place of those that they were made from, and tells those' bytes. `None` when they are gone.
+    pub(crate) fn take_place(mut self: Box<Self>, state: &mut Snapshot) -> Option<u64> {
+        let store = state.store_mut(self.store)?;
         let collections = Arc::make_mut(&mut store.collections);
-        let Some(of) = collections.iter_mut().find(|of| Arc::ptr_eq(&of.spec, &self.spec)) else { return false };
-        if self.new.catch_up(&self.base, &of.vectors).is_err() {
-            return false;
-        }
+        let of = collections.iter_mut().find(|of| Arc::ptr_eq(&of.spec, &self.spec))?;
+        self.new.catch_up(&self.base, &of.vectors).ok()?;
+        let bytes = of.kept_alive(u64::MAX);
         let of = Arc::make_mut(of);
         (of.vectors, of.graph, of.laid_out) = (self.new, self.graph, self.laid_out);
-        true
+        Some(bytes)
     }
 }
 
@@ -146,7 +145,11 @@ pub(crate) fn run(inner: &Inner, jobs: &Queue) {
     let mut arranging = Arranging { inner, jobs, saved: HashMap::new() };
     while let Some(stores) = inner.arranger.next() {
         for id in stores {
-            arranging.store(id);
+            // What fails here costs speed and nothing else: it is told, and the next store has its turn.
+            let work = std::panic::AssertUnwindSafe(|| arranging.store(id));
+            if std::panic::catch_unwind(work).is_err() {
+                tracing::error!(store = %id, "rows could not be laid out; searches of the store go on without");
+            }
         }
     }
 }
@@ -183,16 +186,21 @@ impl Arranging<'_> {
                     return;
                 }
             } else {
-                return self.save(store.number, of);
+                return self.save(id, store.number, of);
             }
         }
     }
 
-    fn save(&mut self, store: u32, of: &Collection) {
+    fn save(&mut self, id: StoreId, store: u32, of: &Collection) {
         let (covered, saved) = (of.graph.covered(), self.saved_rows(store, of));
         if covered >= self.chunks_min() && covered > saved + saved / GROWN_PART {
             self.note_saved(store, of, covered);
             graphs::save(self.inner, store, of);
+            let now = self.inner.snapshot.load();
+            let there = |id| now.store(id).and_then(|s| s.collection_number(of.number)).map(|c| Arc::clone(&c.spec));
+            if there(id).is_none() {
+                graphs::remove(self.inner, store, of.number); // it was deleted meanwhile
+            }
         }
     }
 
@@ -211,7 +219,8 @@ impl Arranging<'_> {
         let owners = of.vectors.owners();
         let keys = self.keys(store, of, &owners);
         let (new, numbers) = of.vectors.rewrite(|owner| keys.get(&owner).copied().unwrap_or(u64::MAX));
-        let carried = if of.graph.covered() >= self.chunks_min() {
+        let rows = of.vectors.len() + of.vectors.dead();
+        let carried = if of.graph.covered() >= self.chunks_min() && of.graph.covered() * 2 >= rows {
             of.graph.renumber(&of.vectors, &new, &numbers).ok()
         } else if first {
             let found = graphs::load(self.inner, store.number, of, &new);
@@ -222,7 +231,7 @@ impl Arranging<'_> {
             None
         };
         let graph = Arc::new(carried.unwrap_or_else(|| Graph::new(&new)));
-        let laid_out = LaidOut { changed: of.changed, tuples: store.index.tuple_count() };
+        let laid_out = LaidOut { changed: of.changed, tuples: store.tuple_changes };
         let (spec, base) = (Arc::clone(&of.spec), of.vectors.clone());
         let arranged = Arranged { store: store.id, spec, base, new, graph, laid_out };
         let (reply, answer) = bounded(1);
@@ -253,9 +262,10 @@ impl Arranging<'_> {
     fn wants_layout(&self, store: &StoreEntry, of: &Collection) -> bool {
         let rows = of.vectors.len() as u64;
         let tuples = store.index.tuple_count();
-        let least = (self.chunks_min() as u64).div_ceil(2);
+        let least = (self.chunks_min() as u64).div_ceil(2).max(1);
         let much = |changes: u64, all: u64| changes >= least && changes * CHANGES_PART >= all;
         // Dead rows are changes too, so that they are at most a quarter.
-        much(of.changed - of.laid_out.changed, rows) || (rows > 0 && much(tuples.abs_diff(of.laid_out.tuples), tuples))
+        much(of.changed - of.laid_out.changed, rows)
+            || (rows > 0 && much(store.tuple_changes - of.laid_out.tuples, tuples))
     }
 }

@@ -16,14 +16,27 @@ fn prefix(store: u32, collection: u32) -> Key {
 /// Keeps the graph of a collection in place of the one before it.
 pub(super) fn save(inner: &Inner, store: u32, collection: &Collection) {
     let Ok(bytes) = collection.graph.to_bytes(&collection.vectors) else { return };
-    let mut batch = Batch::default();
     let prefix = prefix(store, collection.number);
+    let mut batch = Batch::default();
     batch.delete_prefix(&prefix);
+    let mut done = inner.storage.commit(batch);
+    // Piece by piece, so that writes do not wait for all of it. Half a graph is refused by its checksum.
     for (number, piece) in (0..).zip(bytes.chunks(PIECE_BYTES)) {
+        let mut batch = Batch::default();
         batch.put(&prefix.clone().u32(number), piece);
+        done = done.and_then(|()| inner.storage.commit(batch));
     }
-    if inner.storage.commit(batch).is_err() {
+    if done.is_err() {
         tracing::warn!(collection = collection.spec.name, "the graph was not kept; the next start builds it again");
+    }
+}
+
+/// Removes a graph whose collection is gone.
+pub(super) fn remove(inner: &Inner, store: u32, collection: u32) {
+    let mut batch = Batch::default();
+    batch.delete_prefix(&prefix(store, collection));
+    if inner.storage.commit(batch).is_err() {
+        tracing::warn!("the graph of a deleted collection is still on disk");
     }
 }
 

@@ -26,6 +26,8 @@ const CHANGES_MAX: usize = 1 << 16;
 const CHANGES_COMPARED_MAX: usize = 1 << 12;
 /// Sets for collections that one subject's kept set holds.
 const ROWS_MAX: usize = 16;
+/// All sets are counted again when those that came may be this part of the bound.
+const GROWN_PART: usize = 8;
 /// What a kept set takes besides its bitmaps, near enough.
 const KEPT_BYTES: usize = 512;
 
@@ -74,6 +76,8 @@ pub(crate) struct KeptSets {
     changes: RwLock<HashMap<u32, Changes>>,
     uses: AtomicU64,
     bytes: AtomicUsize,
+    /// Bytes that came since all were counted.
+    grown: AtomicUsize,
     bytes_max: usize,
 }
 
@@ -106,21 +110,29 @@ impl Kept {
                 return Arc::clone(&kept.rows);
             }
             if let Ok(rows) = vectors.refreshed(&kept.rows, &self.objects) {
-                (kept.revision, kept.rows) = (revision, Arc::new(rows));
-                return Arc::clone(&kept.rows);
+                let (rows, before) = (Arc::new(rows), kept.rows.bytes());
+                (kept.revision, kept.rows) = (revision, Arc::clone(&rows));
+                self.grow(sets, rows.bytes(), before);
+                return rows;
             }
         }
         let rows = Arc::new(vectors.rows_of(&self.objects));
         if !newer {
-            at.map(|at| list.swap_remove(at));
-            list.truncate(ROWS_MAX - 1);
-            list.push(KeptRows { spec: Arc::clone(&of.spec), revision, rows: Arc::clone(&rows) });
-            if at.is_none() {
-                self.bytes.fetch_add(rows.bytes(), Ordering::Relaxed);
-                sets.bytes.fetch_add(rows.bytes(), Ordering::Relaxed);
+            let mut gone = at.map_or(0, |at| list.swap_remove(at).rows.bytes());
+            while list.len() >= ROWS_MAX {
+                gone += list.swap_remove(0).rows.bytes();
             }
+            list.push(KeptRows { spec: Arc::clone(&of.spec), revision, rows: Arc::clone(&rows) });
+            self.grow(sets, rows.bytes(), gone);
         }
         rows
+    }
+
+    /// Counts bytes that came and went. The sum over all sets is near enough until it is counted again.
+    fn grow(&self, sets: &KeptSets, came: usize, went: usize) {
+        self.bytes.fetch_add(came, Ordering::Relaxed);
+        self.bytes.fetch_sub(went, Ordering::Relaxed);
+        sets.grown.fetch_add(came, Ordering::Relaxed);
     }
 }
 
@@ -131,13 +143,16 @@ impl KeptSets {
             changes: RwLock::default(),
             uses: AtomicU64::new(0),
             bytes: AtomicUsize::new(0),
+            grown: AtomicUsize::new(0),
             bytes_max,
         }
     }
 
     /// Sets kept, and their bytes, near enough.
     pub(crate) fn size(&self) -> (usize, usize) {
-        (self.sets.lock().len(), self.bytes.load(Ordering::Relaxed))
+        let sets = self.sets.lock();
+        self.recount(&sets);
+        (sets.len(), self.bytes.load(Ordering::Relaxed))
     }
 
     /// Notes what a group of writes changed in stores with collections: the writer calls it before the snapshot is seen.
@@ -157,6 +172,26 @@ impl KeptSets {
         }
     }
 
+    /// Forgets all sets of a store: its changes were not noted up to `revision`, or the store is gone.
+    pub(crate) fn forget(&self, store: u32, revision: Revision, gone: bool) {
+        let mut changes = self.changes.write();
+        if !gone {
+            changes.insert(store, Changes { from: revision, list: VecDeque::new() });
+        } else if let Some(of) = changes.get_mut(&store) {
+            // Older views may still ask: nothing that they keep can be compared any more.
+            *of = Changes { from: Revision(u64::MAX), list: VecDeque::new() };
+        }
+        drop(changes);
+        let mut sets = self.sets.lock();
+        sets.retain(|key, _| key.store != store);
+        self.recount(&sets);
+    }
+
+    fn recount(&self, sets: &HashMap<KeptKey, Arc<Kept>>) {
+        let total = sets.values().map(|kept| kept.bytes.load(Ordering::Relaxed)).sum();
+        self.bytes.store(total, Ordering::Relaxed);
+    }
+
     /// The set of a key, if one is kept that is right at `revision`.
     pub(super) fn find(&self, key: &KeptKey, revision: Revision) -> Option<Arc<Kept>> {
         let kept = Arc::clone(self.sets.lock().get(key)?);
@@ -168,6 +203,9 @@ impl KeptSets {
             kept.revision.fetch_max(revision.0, Ordering::AcqRel);
         }
         kept.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        if self.grown.load(Ordering::Relaxed) > self.bytes_max / GROWN_PART {
+            self.hold(&mut self.sets.lock());
+        }
         Some(kept)
     }
 
@@ -188,33 +226,41 @@ impl KeptSets {
     /// Keeps a set, in place of the one before it unless that is newer.
     pub(super) fn keep(&self, key: KeptKey, kept: Arc<Kept>) {
         kept.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        let bytes = |kept: &Kept| kept.bytes.load(Ordering::Relaxed);
         let mut sets = self.sets.lock();
         let revision = kept.revision.load(Ordering::Acquire);
         if sets.get(&key).is_some_and(|old| old.revision.load(Ordering::Acquire) > revision) {
             return;
         }
-        self.bytes.fetch_add(bytes(&kept), Ordering::Relaxed);
-        if let Some(old) = sets.insert(key, kept) {
-            self.bytes.fetch_sub(bytes(&old).min(self.bytes.load(Ordering::Relaxed)), Ordering::Relaxed);
+        let came = kept.bytes.load(Ordering::Relaxed);
+        sets.insert(key, kept);
+        let grown = self.grown.fetch_add(came, Ordering::Relaxed) + came;
+        if grown > self.bytes_max / GROWN_PART {
+            self.hold(&mut sets);
         }
+    }
+
+    /// Counts all sets, and lets some go when they are too much.
+    fn hold(&self, sets: &mut HashMap<KeptKey, Arc<Kept>>) {
+        self.grown.store(0, Ordering::Relaxed);
+        self.recount(sets);
         if self.bytes.load(Ordering::Relaxed) > self.bytes_max {
-            self.shrink(&mut sets);
+            self.shrink(sets);
         }
     }
 
     /// Lets go of the half that was not used for longest, or of all when one half alone is too much.
     fn shrink(&self, sets: &mut HashMap<KeptKey, Arc<Kept>>) {
         let mut uses: Vec<u64> = sets.values().map(|kept| kept.used.load(Ordering::Relaxed)).collect();
+        if uses.is_empty() {
+            return;
+        }
         let half = uses.len() / 2;
         let (_, &mut middle, _) = uses.select_nth_unstable(half);
         sets.retain(|_, kept| kept.used.load(Ordering::Relaxed) > middle);
-        let total = |sets: &HashMap<KeptKey, Arc<Kept>>| sets.values().map(|k| k.bytes.load(Ordering::Relaxed)).sum();
-        let mut left: usize = total(sets);
-        if left > self.bytes_max {
+        self.recount(sets);
+        if self.bytes.load(Ordering::Relaxed) > self.bytes_max {
             sets.clear();
-            left = 0;
+            self.recount(sets);
         }
-        self.bytes.store(left, Ordering::Relaxed);
     }
 }

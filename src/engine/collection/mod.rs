@@ -22,9 +22,10 @@ pub(crate) use load::{list, load, texts_fit};
 pub(crate) use search::search;
 pub(crate) use state::{ChunkRow, Collection, space_numbers, space_of};
 pub use types::{
-    CHUNK_ID_BYTES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNKS_PER_PAGE_MAX, CHUNKS_PER_WRITE_MAX, COLLECTION_NAME_BYTES_MAX,
-    COLLECTIONS_MAX, ChunkFault, ChunkPage, ChunksQuery, ChunksWritten, CollectionInfo, CollectionSpec, Guard,
-    NewChunk, OnRefused, QUERIES_PER_SEARCH_MAX, ScrollQuery, SearchAnswer, SearchHit, SearchQuery, StoredChunk, With,
+    ANSWER_BYTES_MAX, CHUNK_ID_BYTES_MAX, CHUNK_TEXT_BYTES_MAX, CHUNKS_PER_PAGE_MAX, CHUNKS_PER_WRITE_MAX,
+    COLLECTION_NAME_BYTES_MAX, COLLECTIONS_MAX, ChunkFault, ChunkPage, ChunksQuery, ChunksWritten, CollectionInfo,
+    CollectionSpec, Guard, HITS_PER_SEARCH_MAX, NewChunk, OnRefused, QUERIES_PER_SEARCH_MAX, ScrollQuery, SearchAnswer,
+    SearchHit, SearchQuery, StoredChunk, With,
 };
 pub(crate) use write::{CollectionChange, WithTuples, judge};
 
@@ -48,6 +49,9 @@ pub(crate) fn apply(
             sink.batch.put(&Key::of(Table::Collections).u32(store.number).u32(*collection), &row);
             let spec = state::spec(name.clone(), *space, object_type.clone(), relation.clone());
             let object_type = store.index.type_ix(object_type).ok_or(ApplyError::Misfit)?;
+            if store.collections.is_empty() {
+                sink.forgotten.push((store.number, false)); // changes of its tuples were not told before
+            }
             let new = Collection::new(*collection, spec, Timestamp(*at), object_type);
             sink.touch_chunks(store.id, *collection, 0);
             Arc::make_mut(&mut store.collections).push(Arc::new(new));

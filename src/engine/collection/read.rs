@@ -1,7 +1,9 @@
 //! Reading collections and their chunks: describe, get, scroll. Texts are on disk, all else is in memory.
 
 use super::state::Collection;
-use super::types::{CHUNKS_PER_PAGE_MAX, ChunkPage, CollectionInfo, ScrollQuery, StoredChunk, With};
+use super::types::{
+    ANSWER_BYTES_MAX, CHUNKS_PER_PAGE_MAX, ChunkPage, CollectionInfo, CollectionSpec, ScrollQuery, StoredChunk, With,
+};
 use crate::engine::Engine;
 use crate::engine::state::{Snapshot, StoreEntry};
 use crate::engine::types::{At, QuestionError};
@@ -41,12 +43,18 @@ pub(super) fn texts<'a>(
     texts_in(&view.store, view.collection(collection)?, reading, chunks)
 }
 
+/// Refuses an answer with too many bytes of vectors or texts.
+pub(super) fn answer_bytes(bytes: usize) -> Result<(), QuestionError> {
+    if bytes > ANSWER_BYTES_MAX { Err(QuestionError::AnswerBytes { max: ANSWER_BYTES_MAX }) } else { Ok(()) }
+}
+
 fn texts_in<'a>(
     store: &StoreEntry,
     of: &Collection,
     reading: &Reading<'_>,
     chunks: impl Iterator<Item = &'a mut StoredChunk>,
 ) -> Result<(), QuestionError> {
+    let mut bytes = 0;
     for stored in chunks {
         let number = of.ids.number(&stored.id).ok_or(QuestionError::Storage)?;
         let print = of.prints.get(number.0 as usize).copied().unwrap_or_default();
@@ -61,7 +69,10 @@ fn texts_in<'a>(
         if fields.u64() != Some(print.revision.0) {
             return Err(gone());
         }
-        stored.text = Some(fields.text().ok_or(QuestionError::Storage)?.to_owned());
+        let text = fields.text().ok_or(QuestionError::Storage)?;
+        bytes += text.len();
+        answer_bytes(bytes)?;
+        stored.text = Some(text.to_owned());
     }
     Ok(())
 }
@@ -90,7 +101,12 @@ impl Engine {
         Ok(At { revision: snapshot.revision, value: answer(snapshot, entry, of)? })
     }
 
-    /// Describes a collection.
+    /// What a collection was made as.
+    pub(super) fn collection_spec(&self, store: StoreId, name: &str) -> Result<CollectionSpec, QuestionError> {
+        Ok(self.with_collection(store, name, |_, _, of| Ok(CollectionSpec::clone(&of.spec)))?.value)
+    }
+
+    /// Describes a collection. Walks its rows: milliseconds for a million.
     ///
     /// # Errors
     /// There is none of that name.

@@ -3,7 +3,7 @@
 use super::kept::{Kept, KeptKey};
 use super::read::stored;
 use super::state::Collection;
-use super::types::{QUERIES_PER_SEARCH_MAX, SearchAnswer, SearchHit, SearchQuery};
+use super::types::{HITS_PER_SEARCH_MAX, QUERIES_PER_SEARCH_MAX, SearchAnswer, SearchHit, SearchQuery};
 use crate::engine::list_objects::solve_tracked;
 use crate::engine::types::{At, Consistency, Limits, QuestionError};
 use crate::engine::view::View;
@@ -12,6 +12,7 @@ use crate::engine::{Engine, collection::read};
 use crate::tuple::{ModelId, Ordinal, StoreId, SubjectRef};
 use crate::vector::{Query, RowSet, VectorError, search as nearest};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Answers the question but for texts.
 pub(crate) fn search(
@@ -23,6 +24,14 @@ pub(crate) fn search(
     if query.vectors.len() > QUERIES_PER_SEARCH_MAX {
         return Err(QuestionError::Count { what: "vectors", given: query.vectors.len(), max: QUERIES_PER_SEARCH_MAX });
     }
+    if query.k * query.vectors.len() > HITS_PER_SEARCH_MAX && query.k <= crate::vector::HITS_MAX {
+        let given = query.k * query.vectors.len();
+        return Err(QuestionError::Count { what: "hits (k times vectors)", given, max: HITS_PER_SEARCH_MAX });
+    }
+    if query.with.vector {
+        let each = of.spec.space.dimension() * size_of::<f32>();
+        read::answer_bytes(query.k.min(of.ids.len()) * query.vectors.len() * each)?;
+    }
     if query.k > crate::vector::HITS_MAX {
         return Err(VectorError::Hits { given: query.k }.into());
     }
@@ -32,6 +41,9 @@ pub(crate) fn search(
     let rows = visible(view, of, query, limits)?;
     let graph = Some(&*of.graph).filter(|graph| graph.covered() > 0);
     let answer = |vector: &Query| -> Result<SearchAnswer, QuestionError> {
+        if limits.stop.is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(QuestionError::Stopped);
+        }
         let found = nearest(&of.vectors, graph, vector, &rows, query.k, query.effort)?;
         let hits = found.hits.iter().map(|hit| {
             let chunk = stored(view, of, hit.chunk, query.with).ok_or(QuestionError::Storage)?;

@@ -68,7 +68,7 @@ pub(crate) struct Collection {
 pub(crate) struct LaidOut {
     /// `changed`.
     pub(crate) changed: u64,
-    /// Tuples of the store.
+    /// Changes of the store's tuples in the life of this program.
     pub(crate) tuples: u64,
 }
 
@@ -226,8 +226,11 @@ impl Collection {
     /// Bytes that the state before so many changes keeps alive beside this one, by an estimate from above.
     pub(crate) fn kept_alive(&self, changes: u64) -> u64 {
         let memory = self.vectors.memory();
-        let whole = memory.exact + memory.codes + memory.maps + self.payloads.bytes() + self.ids.bytes();
-        (whole as u64 + BYTES_PER_CHANGE).min(changes.saturating_mul(BYTES_PER_CHANGE))
+        let rows = memory.exact + memory.codes + memory.maps + self.graph.bytes();
+        let whole = (rows + self.payloads.bytes() + self.ids.bytes()) as u64;
+        // A piece of 32 rows is copied with their elements and codes.
+        let each = BYTES_PER_CHANGE + 32 * 5 * self.spec.space.dimension() as u64;
+        whole.saturating_add(each).min(changes.saturating_mul(each))
     }
 
     /// The row of sums.

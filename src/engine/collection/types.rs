@@ -18,6 +18,10 @@ pub const CHUNKS_PER_WRITE_MAX: usize = 10_000;
 pub const CHUNKS_PER_PAGE_MAX: usize = 1_000;
 /// The most vectors of one search.
 pub const QUERIES_PER_SEARCH_MAX: usize = 100;
+/// The most hits of all vectors of one search together.
+pub const HITS_PER_SEARCH_MAX: usize = 10_000;
+/// The most bytes of vectors and texts that one answer may hold.
+pub const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Who may see a chunk: those who have the relation to its object.
 #[derive(Clone, Debug, PartialEq, Eq)]

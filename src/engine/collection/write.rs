@@ -22,6 +22,9 @@ pub(crate) enum CollectionChange {
     Chunks { name: String, chunks: ReadyChunks },
 }
 
+/// Bytes of a chunk that weigh as much as a tuple: so a group of writes closes at some tens of MiB.
+const BYTES_PER_WEIGHT: usize = 4_096;
+
 /// Chunks as the log takes them.
 pub(crate) struct ReadyChunks {
     /// The space that the vectors were kept for.
@@ -38,7 +41,11 @@ impl CollectionChange {
         match self {
             CollectionChange::Create { .. } | CollectionChange::Drop { .. } => 1,
             CollectionChange::Chunks { chunks, .. } => {
-                chunks.upserts.len() + chunks.deletes.len() + chunks.delete_objects.len()
+                let text = |row: &ChunkRow| row.text.as_ref().map_or(0, String::len);
+                let payload = |row: &ChunkRow| row.payload.as_ref().map_or(0, |payload| payload.json().len());
+                let bytes = |row: &ChunkRow| row.vector.bytes().len() + text(row) + payload(row);
+                let upserts: usize = chunks.upserts.iter().map(|row| 1 + bytes(row) / BYTES_PER_WEIGHT).sum();
+                upserts + chunks.deletes.len() + chunks.delete_objects.len()
             }
         }
     }
@@ -93,7 +100,7 @@ impl Engine {
             let what = "the number of chunks in one write";
             return Err(WriteError::Full { what, max: CHUNKS_PER_WRITE_MAX as u64 });
         }
-        let spec = self.collection(store, collection)?.value.spec;
+        let spec = self.collection_spec(store, collection)?;
         if let Some(object) = query.delete_objects.iter().find(|o| o.object_type != spec.guard.object_type) {
             let fault = of_another_type(object, &spec);
             return Err(WriteError::Chunk { id: object.to_string(), position: 0, fault });
@@ -179,6 +186,10 @@ pub(crate) fn judge(store: &StoreEntry, change: CollectionChange) -> Result<Opti
         CollectionChange::Create { spec, at } => {
             if store.collection(&spec.name).is_some() {
                 return Err(WriteError::IdTaken { id: spec.name });
+            }
+            if store.index.type_ix(&spec.guard.object_type).is_none() {
+                // The store was deleted and made anew since the guard was checked.
+                return Err(QuestionError::TypeNotFound { object_type: spec.guard.object_type }.into());
             }
             if store.collections.len() >= COLLECTIONS_MAX {
                 return Err(WriteError::Full { what: "the number of collections", max: COLLECTIONS_MAX as u64 });
