@@ -26,7 +26,7 @@ condition office_hours(hour: int) {
 ";
 
 /// The program in a directory of its own, without the environment's settings.
-fn program(directory: &Path) -> Command {
+pub(crate) fn program(directory: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bailiwick"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -38,19 +38,19 @@ fn program(directory: &Path) -> Command {
     command
 }
 
-fn out(output: &Output) -> String {
+pub(crate) fn out(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
-fn err(output: &Output) -> String {
+pub(crate) fn err(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A server that stops when it goes.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     http: String,
-    grpc: String,
+    pub(crate) grpc: String,
 }
 
 impl Server {
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Stops it as an init system does.
-    fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.child.wait().unwrap().code()
@@ -83,38 +83,38 @@ impl Drop for Server {
 
 const ANYWHERE: [&str; 4] = ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0"];
 
-fn serve(directory: &Path) -> Server {
+pub(crate) fn serve(directory: &Path) -> Server {
     Server::start(directory, &[&["serve", "--data", "db"], &ANYWHERE[..]].concat(), &[])
 }
 
 /// Where the story is told.
-struct Place<'a> {
-    directory: &'a Path,
-    flags: Vec<String>,
+pub(crate) struct Place<'a> {
+    pub(crate) directory: &'a Path,
+    pub(crate) flags: Vec<String>,
 }
 
 impl Place<'_> {
-    fn output(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn output(&self, arguments: &[&str]) -> Output {
         program(self.directory).args(arguments).args(&self.flags).output().unwrap()
     }
 
     /// The answer of a command that ends with this code.
-    fn ends(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn ends(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.output(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{}{}", out(&output), err(&output));
         out(&output).trim_end().to_owned()
     }
 
-    fn says(&self, arguments: &[&str]) -> String {
+    pub(crate) fn says(&self, arguments: &[&str]) -> String {
         self.ends(0, arguments)
     }
 
-    fn json(&self, code: i32, arguments: &[&str]) -> serde_json::Value {
+    pub(crate) fn json(&self, code: i32, arguments: &[&str]) -> serde_json::Value {
         serde_json::from_str(&self.ends(code, &[arguments, &["--json"]].concat())).unwrap()
     }
 }
 
-fn in_both_places(story: impl Fn(&Place<'_>)) {
+pub(crate) fn in_both_places(story: impl Fn(&Place<'_>)) {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("model.fga"), MODEL).unwrap();
     story(&Place { directory: directory.path(), flags: vec!["--data".into(), "db".into()] });
@@ -518,11 +518,18 @@ fn every_command_explains_itself() {
     assert!(main.contains("bailiwick serve --data ./data"));
     let commands =
         ["serve", "run", "config", "store", "model", "tuple", "check", "list-objects", "list-users", "expand"];
-    for command in commands.iter().chain(&["verify", "stats", "completions"]) {
+    for command in commands.iter().chain(&["verify", "stats", "completions", "collection", "chunk", "search"]) {
         assert!(help(&[command]).contains("Example"), "{command} has no example");
     }
     for command in ["write", "delete", "read", "changes"] {
         assert!(help(&["tuple", command]).contains("Example"), "tuple {command} has no example");
+    }
+    for (of, command) in [("create", "collection"), ("list", "collection"), ("show", "collection"), ("import", "chunk")]
+    {
+        assert!(help(&[command, of]).contains("Example"), "{command} {of} has no example");
+    }
+    for command in ["get", "list", "delete"] {
+        assert!(help(&["chunk", command]).contains("Example"), "chunk {command} has no example");
     }
     assert!(!help(&["serve"]).contains("playground"), "what means nothing is not advertised");
 }
@@ -544,6 +551,7 @@ fn the_demonstration_is_right_and_readable() {
     assert!(output.status.success(), "{}", err(&output));
     let text = out(&output);
     assert!(text.contains("deny   user:carl     document:plan"), "{text}");
+    assert!(text.contains("user:visitor  sees 1 section  "), "{text}");
     assert!(!text.contains("WRONG") && !text.contains('\u{1b}'), "{text}");
     // The path of the program at the end is as long as it is.
     let wide = text.lines().filter(|l| !l.contains("serve --data")).find(|l| l.chars().count() > 100);

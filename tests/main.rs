@@ -16,6 +16,7 @@ mod bulk;
 mod bulk_cli;
 mod bulk_wire;
 mod cases;
+mod chunk_cli;
 mod cli;
 mod collections_wire;
 mod concurrency;

@@ -58,7 +58,7 @@ pub(super) struct List {
     /// Only chunks of this object
     #[arg(long)]
     object: Option<String>,
-    /// Only chunks whose payload this admits: JSON, as in '{"field": "lang", "eq": "en"}'
+    /// Only chunks whose payload this admits: JSON, as in '{"field": "lang", "equal": "en"}'
     #[arg(long, value_name = "JSON")]
     filter: Option<String>,
     /// Chunks to list at most

@@ -242,13 +242,16 @@ impl Import {
                 Ok(chunk) => {
                     let (spot, chunk) = message(chunk);
                     let bytes = size(&chunk);
-                    if done.batch.len() == self.batch || done.bytes + bytes > BATCH_BYTES_MAX {
+                    if done.bytes + bytes > BATCH_BYTES_MAX {
                         self.write(target, done)?;
-                        bar.at_of(done.written + done.refused, 0, &of);
                     }
                     done.bytes += bytes;
                     done.batch.push(chunk);
                     done.spots.push(spot);
+                    if done.batch.len() >= self.batch {
+                        self.write(target, done)?;
+                        bar.at_of(done.written + done.refused, 0, &of);
+                    }
                 }
                 Err(fault) if fault.ends || !self.skip_refused => return Err(Failure::Said(fault.to_string())),
                 Err(fault) => done.refuse(fault),

@@ -93,9 +93,8 @@ fn tell(http: SocketAddr, grpc: SocketAddr) -> Result<ExitCode, Failure> {
     let program = std::env::current_exe().map_or_else(|_| "bailiwick".into(), |p| p.display().to_string());
     say(format!("  {program} serve --data ./data\n"));
     say("starts a server for you. README.md shows the next steps: a model, a tuple, a check");
-    say(
-        "with curl, with the fga CLI, from a program, a search in your own vectors. This world is src/cli/demo/world.rs.",
-    );
+    say("with curl, with the fga CLI, from a program, and a search in your own vectors.");
+    say("This world is src/cli/demo/world.rs.");
     if wrong > 0 {
         return Err(Failure::Said(format!("{wrong} answers are wrong; this is a bug, please report it")));
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// What the help shows.
 pub(super) const EXAMPLES: &str = "\
 Examples: bailiwick search --collection docs --user user:anne --vector-file question.npy
-          bailiwick search --collection docs --user user:anne --like guide-1 --filter '{\"field\": \"lang\", \"eq\": \"en\"}'
+          bailiwick search --collection docs --user user:anne --like guide-1 --filter '{\"field\": \"lang\", \"equal\": \"en\"}'
           bailiwick search --collection docs --user user:anne --agent agent:helper --vector '[0.1, 0.7, 0.2]' --k 3";
 
 /// `bailiwick search`
@@ -49,7 +49,7 @@ pub(super) struct Search {
     /// The relation to the chunks' objects; that of the collection's guard when none is named
     #[arg(long)]
     relation: Option<String>,
-    /// Only chunks whose payload this admits: JSON, as in '{"field": "lang", "eq": "en"}'
+    /// Only chunks whose payload this admits: JSON, as in '{"field": "lang", "equal": "en"}'
     #[arg(long, value_name = "JSON")]
     filter: Option<String>,
     /// Compare with all that may be seen, so that no nearer chunk is missed
