@@ -558,7 +558,7 @@ fn faults_of_searches() -> Vec<Row> {
             json!({"user": "user:a", "vectors": many}),
             2000,
             rule,
-            "the search has 101 vectors; it may have 1 to",
+            "the request has 101 vectors; it may have 100",
         ),
         (call, "c", search(json!({"vector": [1, 0, 0]})), 2000, rule, "the vector has 3 elements where the collection"),
         (call, "c", search(json!({"vector": [1e39, 0]})), 2000, rule, "element 0 is not a finite number"),
