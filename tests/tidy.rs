@@ -15,6 +15,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rocksdb", &["storage/rocks.rs"]),
     ("roaring", &["tuple/set.rs"]),
     ("cel", &["model/condition"]),
+    ("reqwest", &["wire/embedding.rs"]),
+    ("rustls", &["wire/embedding.rs"]),
     ("memmap2", &["vector/block.rs"]),
     ("half", &["vector"]),
     ("arrow_array", &["cli/chunk_files"]),

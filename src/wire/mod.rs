@@ -2,12 +2,17 @@
 
 mod bounds;
 mod deadline;
+mod embedding;
 mod pool;
 mod problem;
 mod token;
 
 pub use bounds::Bounds;
 pub use deadline::{Deadlines, Flag};
+pub use embedding::{
+    EMBEDDED_TEXT_BYTES_MAX, EMBEDDED_TEXTS_MAX, EMBEDDING_KEY_BYTES_MAX, Embedder, EmbeddingError, EmbeddingKey,
+    EmbeddingSettings, EmbeddingStartError,
+};
 pub use pool::{Pool, PoolFull};
 pub use problem::{Code, Problem};
 pub use token::{TokenError, Tokens, decode_page, encode_page};

@@ -50,6 +50,9 @@ codes! {
     // Ours: OpenFGA has no collections.
     CollectionNotFound = 5100, "collection_not_found";
     CollectionExists = 5101, "collection_exists";
+    // Nor does it ask others: one that may answer later, and one whose answer is of no use.
+    EmbeddingUnavailable = 5102, "embedding_unavailable";
+    EmbeddingFailed = 5103, "embedding_failed";
 }
 
 /// The codes of broken rules: field, start of the reason, code. All others are `validation_error`.
@@ -142,6 +145,8 @@ impl Problem {
         match self.code as i32 {
             3 | 2000..3500 => 400,
             10 | 5101 => 409,
+            5102 => 503,
+            5103 => 502,
             12 | 5000.. => 404,
             _ => 500,
         }
