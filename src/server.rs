@@ -2,7 +2,7 @@
 
 use crate::api::{Api, Cors, grpc_service, http_routes};
 use crate::engine::Engine;
-use crate::wire::Bounds;
+use crate::wire::{Bounds, Embedder, EmbeddingSettings, EmbeddingStartError};
 use axum::serve::ListenerExt as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,6 +27,9 @@ pub enum ServeError {
         /// Why.
         reason: std::io::Error,
     },
+    /// The embedding endpoint's settings are of no use.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingStartError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Failed(String),
@@ -51,6 +54,8 @@ pub struct Settings {
     pub cors_headers: Vec<String>,
     /// Times, sizes and counts of the surface.
     pub bounds: Bounds,
+    /// Where vectors of texts come from, if texts may stand for vectors.
+    pub embedding: Option<EmbeddingSettings>,
 }
 
 impl Default for Settings {
@@ -65,6 +70,7 @@ impl Default for Settings {
             cors_origins: vec!["*".to_owned()],
             cors_headers: vec!["*".to_owned()],
             bounds: Bounds::default(),
+            embedding: None,
         }
     }
 }
@@ -86,11 +92,12 @@ pub async fn serve(
             return Err(ServeError::NotLoopback(address));
         }
     }
+    let embedder = settings.embedding.clone().map(Embedder::new).transpose()?;
     let (http, grpc) = (bind(settings.http).await?, bind(settings.grpc).await?);
     let local = |l: &TcpListener, a| l.local_addr().unwrap_or(a);
     let addresses = (local(&http, settings.http), local(&grpc, settings.grpc));
     let failed = |e: &dyn std::error::Error| ServeError::Failed(e.to_string());
-    let api = Api::new(engine, settings.bounds.clone()).map_err(|e| failed(&e))?;
+    let api = Api::new(engine, settings.bounds.clone(), embedder).map_err(|e| failed(&e))?;
     let (service, health) = grpc_service(api.clone()).await.map_err(|e| failed(&e))?;
     let cors = Cors::new(&settings.cors_origins, &settings.cors_headers);
     let (stopping, stopped) = tokio::sync::watch::channel(());

@@ -7,27 +7,27 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Surface {
+pub(crate) enum Surface {
     Http,
     Grpc,
 }
 
-const BOTH: [Surface; 2] = [Surface::Http, Surface::Grpc];
+pub(crate) const BOTH: [Surface; 2] = [Surface::Http, Surface::Grpc];
 
 /// What came back. Over HTTP `number` is 0 or 1 and `code` the code's name; over gRPC the other way round.
 #[derive(Debug)]
-struct Answer {
-    status: u16,
-    number: i32,
-    code: String,
-    text: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) number: i32,
+    pub(crate) code: String,
+    pub(crate) text: String,
     headers: BTreeMap<String, String>,
     body: Value,
 }
 
-struct World {
-    server: Server,
-    surface: Surface,
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) surface: Surface,
 }
 
 impl World {
@@ -35,11 +35,11 @@ impl World {
         World { server: Server::start(), surface }
     }
 
-    fn ask(&self, call: &str, collection: &str, body: Value) -> Answer {
+    pub(crate) fn ask(&self, call: &str, collection: &str, body: Value) -> Answer {
         self.ask_with(call, collection, body, &[])
     }
 
-    fn ask_with(&self, call: &str, collection: &str, body: Value, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) fn ask_with(&self, call: &str, collection: &str, body: Value, headers: &[(&str, &str)]) -> Answer {
         let store = self.server.name("$STORE").to_owned();
         match self.surface {
             Surface::Http => http(&self.server, &store, call, collection, &body.to_string(), headers),
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// The body of an answer that must be one.
-    fn done(&self, call: &str, collection: &str, body: Value) -> Value {
+    pub(crate) fn done(&self, call: &str, collection: &str, body: Value) -> Value {
         let answer = self.ask(call, collection, body);
         assert_eq!((answer.status / 100, answer.number), (2, 0), "{:?} {call}: {answer:?}", self.surface);
         let token = answer.headers.get("bailiwick-consistency-token");
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Makes a collection of two dimensions and puts chunks of these ids, objects and vectors into it, if there are any.
-    fn fill(&self, chunks: &[(&str, &str, [f32; 2])]) {
+    pub(crate) fn fill(&self, chunks: &[(&str, &str, [f32; 2])]) {
         let guard = json!({"type": "document", "relation": "viewer"});
         self.done("CreateCollection", "", json!({"name": "c", "dimension": 2, "metric": "dot", "guard": guard}));
         if chunks.is_empty() {
@@ -164,7 +164,7 @@ fn inward(value: Value) -> Value {
     Value::Object(out)
 }
 
-fn ids(found: &Value) -> Vec<&str> {
+pub(crate) fn ids(found: &Value) -> Vec<&str> {
     let list = found.get("hits").or(found.get("chunks")).unwrap().as_array().unwrap();
     list.iter().map(|hit| hit["id"].as_str().unwrap()).collect()
 }
@@ -549,7 +549,7 @@ fn faults_of_searches() -> Vec<Row> {
             json!({"user": "user:a"}),
             2000,
             rule,
-            "there is no vector; give `vector`, or several as `vectors`",
+            "there is no vector; give `vector`, several as `vectors`, or a `query_text`",
         ),
         (call, "c", search(json!({"vectors": [[1, 0]]})), 2000, rule, "`vector` and `vectors` are both given"),
         (

@@ -3,7 +3,7 @@
 use super::calls::{Answer, Objects};
 use super::proto as pb;
 use super::proto::open_fga_service_server::{OpenFgaService, OpenFgaServiceServer};
-use super::run::{Api, Call, Place, Reply};
+use super::run::{Api, Call, Place, Reply, StepCall};
 use super::validate::Wire;
 use crate::wire::Problem;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -58,6 +58,18 @@ pub(super) async fn unary<Q: Wire, A: Send + 'static>(
 ) -> Result<Response<A>, Status> {
     let (metadata, _, message) = request.into_parts();
     let reply = api.ask(metadata.as_ref(), message, place, call).await;
+    respond(&api, reply)
+}
+
+/// The same for a call that may need vectors of texts.
+pub(super) async fn unary_in_steps<Q: Wire, A: Send + 'static>(
+    api: Api,
+    request: Request<Q>,
+    place: Place,
+    call: StepCall<Q, A>,
+) -> Result<Response<A>, Status> {
+    let (metadata, _, message) = request.into_parts();
+    let reply = api.ask_in_steps(metadata.as_ref(), message, place, call).await;
     respond(&api, reply)
 }
 

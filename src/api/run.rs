@@ -5,7 +5,7 @@ use super::calls::{Answer, Asked, Called};
 use super::validate::Wire;
 use crate::engine::{Consistency, Engine, QuestionError};
 use crate::tuple::Revision;
-use crate::wire::{Bounds, Code, Deadlines, Pool, Problem, Tokens, fresh_id, request_id};
+use crate::wire::{Bounds, Code, Deadlines, Embedder, Pool, Problem, Tokens, fresh_id, request_id};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +38,7 @@ struct Inner {
     questions: Pool,
     writes: Pool,
     deadlines: Deadlines,
+    embedder: Option<Embedder>,
     draining: AtomicBool,
 }
 
@@ -66,6 +67,20 @@ pub(super) enum Place {
 /// One of the API's calls.
 pub(super) type Call<Q, A> = fn(&Api, &Q, &Asked<'_>) -> Called<A>;
 
+/// How far a request got by itself.
+pub(super) enum Step<A> {
+    /// It is answered.
+    Done(Answer<A>),
+    /// Vectors of these texts are needed; with them it can be answered.
+    Embed(Vec<String>, Then<A>),
+}
+
+/// The rest of a request, given the vectors of its texts in their order.
+pub(super) type Then<A> = Box<dyn FnOnce(&Api, &Asked<'_>, Vec<Vec<f32>>) -> Called<A> + Send>;
+
+/// A call that may need vectors of texts.
+pub(super) type StepCall<Q, A> = fn(&Api, &Q, &Asked<'_>) -> Result<Step<A>, Problem>;
+
 /// What came of a request, and what names it.
 pub(super) struct Reply<A> {
     pub(super) result: Called<A>,
@@ -79,6 +94,43 @@ struct Wanted {
     timeout: Option<Duration>,
 }
 
+/// A request on its way.
+struct Turn {
+    consistency: Consistency,
+    /// The request timeout.
+    configured: Option<Duration>,
+    /// What the client says.
+    of_client: Option<Duration>,
+    began: Instant,
+    /// How long it waited for others; the request timeout does not count that.
+    paused: Duration,
+}
+
+fn shorter(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Turn {
+    /// How long it may take when it waits for nobody.
+    fn timeout(&self) -> Option<Duration> {
+        shorter(self.configured, self.of_client)
+    }
+
+    /// How long it may still take; `own` is the bound of its kind.
+    fn left(&self, own: Option<Duration>) -> Option<Duration> {
+        let mine = self.began.elapsed().saturating_sub(self.paused);
+        shorter(shorter(self.configured, own).map(|t| t.saturating_sub(mine)), self.left_of_client())
+    }
+
+    /// How long the client still waits.
+    fn left_of_client(&self) -> Option<Duration> {
+        self.of_client.map(|t| t.saturating_sub(self.began.elapsed()))
+    }
+}
+
 /// Tells the work that nobody waits for its answer any more.
 struct StopOnDrop(Arc<AtomicBool>);
 
@@ -89,11 +141,11 @@ impl Drop for StopOnDrop {
 }
 
 impl Api {
-    /// Serves an engine within bounds.
+    /// Serves an engine within bounds. Texts become vectors where there is an embedder.
     ///
     /// # Errors
     /// The store on disk failed, or there are no threads.
-    pub fn new(engine: Engine, bounds: Bounds) -> Result<Api, StartError> {
+    pub fn new(engine: Engine, bounds: Bounds, embedder: Option<Embedder>) -> Result<Api, StartError> {
         let tokens = Tokens::new(engine.identity(fresh_id().0)?);
         let (published, newest) = watch::channel(engine.revision());
         engine.on_publish(move |revision| {
@@ -103,7 +155,7 @@ impl Api {
         let writes = Pool::new("write", bounds.write_threads, bounds.write_queue_max)?;
         let deadlines = Deadlines::new(bounds.request_timeout)?;
         let draining = AtomicBool::new(false);
-        let inner = Inner { engine, bounds, tokens, newest, questions, writes, deadlines, draining };
+        let inner = Inner { engine, bounds, tokens, newest, questions, writes, deadlines, embedder, draining };
         Ok(Api { inner: Arc::new(inner) })
     }
 
@@ -145,6 +197,51 @@ impl Api {
         reply
     }
 
+    /// Runs a request that may need vectors of its texts. Nobody's thread waits for the endpoint, and its time is not part of
+    /// the request's own; that of the client is.
+    pub(super) async fn ask_in_steps<Q: Wire, A: Send + 'static>(
+        &self,
+        headers: &HeaderMap,
+        request: Q,
+        place: Place,
+        call: StepCall<Q, A>,
+    ) -> Reply<A> {
+        let began = Instant::now();
+        let store = Some(request.store()).filter(|s| !s.is_empty()).and_then(|s| HeaderValue::from_str(s).ok());
+        let result = self.run_in_steps(headers, request, place, call).await;
+        let reply = Reply { result, id: request_id(), store };
+        reply.log(Q::NAME, began);
+        reply
+    }
+
+    async fn run_in_steps<Q: Wire, A: Send + 'static>(
+        &self,
+        headers: &HeaderMap,
+        request: Q,
+        place: Place,
+        call: StepCall<Q, A>,
+    ) -> Called<A> {
+        request.validate()?;
+        let mut turn = self.turn(headers).await?;
+        let first = self.work(&turn, place, move |api, asked| call(api, &request, asked)).await?;
+        let (texts, then) = match first {
+            Step::Done(answer) => return Ok(answer),
+            Step::Embed(texts, then) => (texts, then),
+        };
+        let began = Instant::now();
+        // That there is one is told before a text is asked about.
+        let embedder = self.embedder().ok_or_else(|| Problem::new(Code::Internal, "Internal Server Error"))?;
+        let vectors = embedder.embed(&texts, turn.left_of_client()).await?;
+        drop(texts);
+        turn.paused = began.elapsed();
+        self.work(&turn, place, move |api, asked| then(api, asked, vectors)).await
+    }
+
+    /// The client of the endpoint that makes vectors of texts.
+    pub(super) fn embedder(&self) -> Option<&Embedder> {
+        self.inner.embedder.as_ref()
+    }
+
     async fn run<Q: Wire, A: Send + 'static>(
         &self,
         headers: &HeaderMap,
@@ -153,35 +250,46 @@ impl Api {
         call: Call<Q, A>,
     ) -> Called<A> {
         request.validate()?;
-        let wanted = self.wanted(headers)?;
+        let turn = self.turn(headers).await?;
+        if matches!(place, Place::Here) && turn.timeout() == turn.configured {
+            let flag = self.inner.deadlines.begin();
+            return call(self, &request, &Asked { consistency: turn.consistency, stop: Some(&flag) });
+        }
+        self.work(&turn, place, move |api, asked| call(api, &request, asked)).await
+    }
+
+    /// Begins a request: what its headers ask for.
+    async fn turn(&self, headers: &HeaderMap) -> Result<Turn, Problem> {
+        let Wanted { consistency, timeout: of_client } = self.wanted(headers)?;
         let configured = Some(self.inner.bounds.request_timeout).filter(|t| !t.is_zero());
-        let shorter = |a: Option<Duration>, b: Option<Duration>| match (a, b) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        let timeout = shorter(configured, wanted.timeout);
-        let began = Instant::now();
-        self.caught_up(wanted.consistency, timeout).await?;
-        let (pool, timeout) = match place {
-            Place::Here if timeout == configured => {
-                let flag = self.inner.deadlines.begin();
-                return call(self, &request, &Asked { consistency: wanted.consistency, stop: Some(&flag) });
-            }
-            Place::Here => (&self.inner.questions, timeout),
-            Place::Questions(own) => (&self.inner.questions, shorter(timeout, Some(own).filter(|o| !o.is_zero()))),
-            Place::Writes => (&self.inner.writes, timeout),
+        let turn = Turn { consistency, configured, of_client, began: Instant::now(), paused: Duration::ZERO };
+        self.caught_up(consistency, turn.timeout()).await?;
+        Ok(turn)
+    }
+
+    /// Has work done on the threads of a pool, within the time that is left.
+    async fn work<T: Send + 'static>(
+        &self,
+        turn: &Turn,
+        place: Place,
+        work: impl FnOnce(&Api, &Asked<'_>) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (pool, own) = match place {
+            Place::Here => (&self.inner.questions, None),
+            Place::Questions(own) => (&self.inner.questions, Some(own).filter(|o| !o.is_zero())),
+            Place::Writes => (&self.inner.writes, None),
         };
         let stop = StopOnDrop(Arc::default());
-        let (api, flag) = (self.clone(), Arc::clone(&stop.0));
+        let (api, flag, consistency) = (self.clone(), Arc::clone(&stop.0), turn.consistency);
         let work = move || {
             if flag.load(Ordering::Relaxed) {
                 return Err(QuestionError::Stopped.into()); // nobody waits any more
             }
-            call(&api, &request, &Asked { consistency: wanted.consistency, stop: Some(&flag) })
+            work(&api, &Asked { consistency, stop: Some(&flag) })
         };
         let full = |_| Problem::new(Code::ResourceExhausted, "too many requests are waiting; try again later");
         let answer = pool.run(work).map_err(full)?;
-        let answered = match timeout.map(|t| t.saturating_sub(began.elapsed())) {
+        let answered = match turn.left(own) {
             None => answer.await,
             Some(left) => match tokio::time::timeout(left, answer).await {
                 Ok(answered) => answered,

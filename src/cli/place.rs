@@ -224,7 +224,7 @@ impl Place {
         let runtime = Place::runtime()?;
         // A person who asks a large directory waits for the answer; a server's callers do not.
         let bounds = Bounds { request_timeout: Duration::ZERO, ..Bounds::default() };
-        let api = Api::new(engine.clone(), bounds).map_err(|error| Failure::Said(error.to_string()))?;
+        let api = Api::new(engine.clone(), bounds, None).map_err(|error| Failure::Said(error.to_string()))?;
         let service = runtime.block_on(grpc_service(api));
         let (service, _health) = service.map_err(|error| Failure::Said(error.to_string()))?;
         Ok(Place { runtime, way: Way::Here(service), server: None, engine: Some(engine) })

@@ -2,16 +2,17 @@
 
 use super::{
     Asks, ChunkIn, ChunksDeleted, ChunksDone, CreateCollection, DeleteChunks, DeleteCollection, Described, Done,
-    ELEMENTS, Form, GetChunks, GetCollection, Got, GuardIn, In, ListCollections, Listed, METRICS, Page, ScrollChunks,
-    Search, Searched, Sent, WriteChunks, answer, json, name_of,
+    ELEMENTS, Form, GetChunks, GetCollection, Got, GuardIn, In, ListCollections, Listed, METRICS, Made, Page,
+    ScrollChunks, Search, Searched, Sent, WriteChunks, json, name_of, step,
 };
-use crate::api::calls::{Asked, Called};
-use crate::api::grpc::{Boxed, unary};
+use crate::api::calls::Asked;
+use crate::api::grpc::{Boxed, unary_in_steps};
 use crate::api::own_proto as pb;
 use crate::api::own_proto::collections_server::{Collections, CollectionsServer};
-use crate::api::run::Api;
+use crate::api::run::{Api, Step};
 use crate::api::{convert, proto as fga};
 use crate::engine::{SearchAnswer, StoredChunk};
+use crate::wire::Problem;
 use tonic::Request;
 
 /// What the paths of these calls begin with.
@@ -30,8 +31,8 @@ trait Message: Send + 'static {
     fn taken(self) -> (In, Self::Request);
 }
 
-fn answered<M: Message>(api: &Api, sent: &Sent<M::Request>, asked: &Asked<'_>) -> Called<M::Answer> {
-    Ok(answer(api, sent, asked)?.map(Into::into))
+fn answered<M: Message>(api: &Api, sent: &Sent<M::Request>, asked: &Asked<'_>) -> Result<Step<M::Answer>, Problem> {
+    step(api, sent, asked, |answer| Ok(answer.map(Into::into)))
 }
 
 fn ask<'a, M: Message>(api: &Api, request: Request<M>) -> Boxed<'a, M::Answer> {
@@ -39,7 +40,7 @@ fn ask<'a, M: Message>(api: &Api, request: Request<M>) -> Boxed<'a, M::Answer> {
         let (of, request) = message.taken();
         Sent::new(of, Form::Read(request))
     });
-    Box::pin(unary(api.clone(), request, <M::Request as Asks>::place(), answered::<M>))
+    Box::pin(unary_in_steps(api.clone(), request, <M::Request as Asks>::place(), answered::<M>))
 }
 
 macro_rules! calls {
@@ -122,6 +123,7 @@ messages! {
         agent: m.agent,
         vector: m.vector,
         vectors: m.vectors.into_iter().map(|vector| vector.values).collect(),
+        query_text: m.query_text,
         k: m.k,
         relation: m.relation,
         filter: m.filter,
@@ -136,7 +138,7 @@ messages! {
 
 fn new_chunk(chunk: pb::NewChunk) -> ChunkIn {
     let pb::NewChunk { id, object, vector, text, payload } = chunk;
-    ChunkIn { id, object, vector, text, payload }
+    ChunkIn { id, object, vector, text, payload, made: Made::default() }
 }
 
 fn keys(keys: Vec<pb::TupleKey>) -> Vec<fga::TupleKey> {

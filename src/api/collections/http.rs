@@ -2,11 +2,10 @@
 
 use super::{
     Asks, CreateCollection, DeleteChunks, DeleteCollection, Form, GetChunks, GetCollection, In, ListCollections,
-    ScrollChunks, Search, Sent, WriteChunks, answer, json,
+    ScrollChunks, Search, Sent, WriteChunks, json, step,
 };
-use crate::api::calls::Called;
 use crate::api::http::{collected, finish};
-use crate::api::run::{Api, Call};
+use crate::api::run::{Api, StepCall};
 use axum::Router;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
@@ -40,12 +39,13 @@ async fn ask<R: Asks>(State(api): State<Api>, Path(of): Path<In>, request: Reque
         Ok(body) => body,
         Err(problem) => return problem.into_response(),
     };
-    let call: Call<Sent<R>, Vec<u8>> = |api, sent, asked| -> Called<Vec<u8>> {
-        let answer = answer(api, sent, asked)?;
-        let body = json::body(&answer.message)?;
-        Ok(answer.map(|_| body))
+    let call: StepCall<Sent<R>, Vec<u8>> = |api, sent, asked| {
+        step(api, sent, asked, |answer| {
+            let body = json::body(&answer.message)?;
+            Ok(answer.map(|_| body))
+        })
     };
-    let mut reply = api.ask(&parts.headers, Sent::new(of, Form::Json(body)), R::place(), call).await;
+    let mut reply = api.ask_in_steps(&parts.headers, Sent::new(of, Form::Json(body)), R::place(), call).await;
     let body = reply.result.as_mut().map(|answer| std::mem::take(&mut answer.message)).unwrap_or_default();
     finish(&api, status, &reply, || body)
 }

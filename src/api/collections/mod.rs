@@ -2,23 +2,25 @@
 //!
 //! A request is read, checked and answered on the threads of a pool, because a body of vectors takes long to read.
 
+mod embed;
 mod grpc;
 mod http;
 mod json;
 
+use embed::Made;
 pub(super) use grpc::{PATH, service};
 pub(super) use http::routes;
 
 use super::calls::{Answer, Asked, Called};
 use super::rules::{self, Checked};
-use super::run::{Api, Place};
+use super::run::{Api, Place, Step};
 use super::stores::bad_token;
 use super::tuples::refusal;
 use super::validate::{self, Wire};
 use super::{convert, proto as fga};
 use crate::engine::{
     At, CHUNKS_PER_PAGE_MAX, ChunkFault, ChunksQuery, CollectionInfo, CollectionSpec, Given, Guard, NewChunk,
-    OnRefused, ScrollQuery, SearchAnswer, SearchQuery, StoredChunk, With, WriteError,
+    OnRefused, QuestionError, ScrollQuery, SearchAnswer, SearchQuery, StoredChunk, With, WriteError,
 };
 use crate::tuple::{Object, ObjectRef, StoreId, SubjectRef};
 use crate::vector::{Effort, Element, Filter, HITS_MAX, Metric, Payload, Space};
@@ -35,7 +37,7 @@ const HITS_DEFAULT: u32 = 10;
 const PAGE_SIZE_DEFAULT: u32 = 100;
 
 /// The store, and the collection where there is one.
-#[derive(Deserialize, Default)]
+#[derive(Clone, Deserialize, Default)]
 pub(super) struct In {
     store: String,
     #[serde(default)]
@@ -62,6 +64,14 @@ pub(super) trait Asks: DeserializeOwned + Send + 'static {
     fn validate(&self) -> Checked {
         Ok(())
     }
+
+    /// Texts that must become vectors before it can be answered.
+    fn texts(&mut self, _: &Api, _: &In) -> Result<Vec<String>, Problem> {
+        Ok(Vec::new())
+    }
+
+    /// Takes the vectors of those texts, in their order.
+    fn embedded(&mut self, _: Vec<Vec<f32>>) {}
 
     fn answer(self, api: &Api, of: &In, asked: &Asked<'_>) -> Called<Self::Answer>;
 }
@@ -100,15 +110,29 @@ impl<R: Asks> Wire for Sent<R> {
     }
 }
 
-/// Reads a request, checks it and answers it.
-pub(super) fn answer<R: Asks>(api: &Api, sent: &Sent<R>, asked: &Asked<'_>) -> Called<R::Answer> {
-    let request = match sent.form.take() {
+/// Reads a request, checks it and answers it, or says of which texts vectors are needed first. `finish` is the surface's.
+pub(super) fn step<R: Asks, A: 'static>(
+    api: &Api,
+    sent: &Sent<R>,
+    asked: &Asked<'_>,
+    finish: fn(Answer<R::Answer>) -> Called<A>,
+) -> Result<Step<A>, Problem> {
+    let mut request = match sent.form.take() {
         Some(Form::Read(request)) => request,
         Some(Form::Json(body)) => json::read(&body)?,
         None => return Err(Problem::new(Code::Internal, "Internal Server Error")),
     };
     request.validate()?;
-    request.answer(api, &sent.of, asked)
+    let texts = request.texts(api, &sent.of)?;
+    if texts.is_empty() {
+        return finish(request.answer(api, &sent.of, asked)?).map(Step::Done);
+    }
+    let of = sent.of.clone();
+    let then = move |api: &Api, asked: &Asked<'_>, vectors| {
+        request.embedded(vectors);
+        finish(request.answer(api, &of, asked)?)
+    };
+    Ok(Step::Embed(texts, Box::new(then)))
 }
 
 fn wrong(text: impl Into<String>) -> Problem {
@@ -291,11 +315,13 @@ struct ChunkIn {
     /// JSON.
     #[serde(deserialize_with = "json::raw")]
     payload: Option<String>,
+    #[serde(skip)]
+    made: Made,
 }
 
 impl ChunkIn {
     fn ready(self) -> Result<NewChunk, (String, ChunkFault)> {
-        let ChunkIn { id, object, vector, text, payload } = self;
+        let ChunkIn { id, object, vector, text, payload, made: _ } = self;
         let payload = match payload.as_deref().map(Payload::parse).transpose() {
             Ok(payload) => payload,
             Err(fault) => return Err((id, fault.into())),
@@ -331,6 +357,15 @@ impl Asks for WriteChunks {
         Place::Writes
     }
 
+    fn texts(&mut self, api: &Api, of: &In) -> Result<Vec<String>, Problem> {
+        let skip = self.on_refused.as_deref() == Some("skip");
+        embed::of_chunks(&mut self.chunks, skip, api, of)
+    }
+
+    fn embedded(&mut self, vectors: Vec<Vec<f32>>) {
+        embed::give(&mut self.chunks, vectors);
+    }
+
     fn answer(self, api: &Api, of: &In, _: &Asked<'_>) -> Called<ChunksDone> {
         let store = of.store()?;
         let known = [("refuse", OnRefused::Refuse), ("skip", OnRefused::Skip)];
@@ -353,33 +388,66 @@ impl Asks for WriteChunks {
             tuples.validate()?;
             query.tuples = api.write_query(&tuples)?;
         }
-        // What cannot even be handed to the engine; and where the others stood in the request.
-        let (mut refused, mut kept) = (Vec::new(), Vec::new());
-        for (position, chunk) in self.chunks.into_iter().enumerate() {
-            match (chunk.ready(), on_refused) {
-                (Ok(chunk), OnRefused::Refuse) => query.upserts.push(chunk),
-                (Ok(chunk), OnRefused::Skip) => {
-                    kept.push((position, chunk.id.clone()));
-                    query.upserts.push(chunk);
-                }
-                (Err((id, fault)), OnRefused::Refuse) => return Err(WriteError::Chunk { id, position, fault }.into()),
-                (Err((id, fault)), OnRefused::Skip) => {
-                    refused.push(Refused { position, id, reason: fault.to_string() });
-                }
-            }
-        }
+        let Taken { mut refused, kept, embedded } = taken(self.chunks, on_refused, &mut query)?;
         let at = api.engine().write_chunks(store, &of.collection, query, now());
-        let at = at.map_err(|error| refusal(&tuples, error))?;
+        let at = match at {
+            Ok(at) => at,
+            Err(error @ WriteError::Chunk { .. }) => {
+                let problem = Problem::from(error.clone());
+                return Err(embed::told(api, &error, &embedded, problem));
+            }
+            Err(error) => return Err(refusal(&tuples, error)),
+        };
         let token = api.token(at.revision);
         Ok(written(at, |done| {
             for (place, fault) in &done.refused {
                 let (position, id) = kept.get(*place).cloned().unwrap_or_default();
-                refused.push(Refused { position, id, reason: fault.to_string() });
+                let reason = embed::reason(api, fault, embedded.get(*place) == Some(&true));
+                refused.push(Refused { position, id, reason });
             }
             refused.sort_unstable_by_key(|refused| refused.position);
             ChunksDone { upserted: done.upserted, deleted: done.deleted, refused, token }
         }))
     }
+}
+
+/// What was made of the chunks of a request.
+#[derive(Default)]
+struct Taken {
+    /// What cannot even be handed to the engine.
+    refused: Vec<Refused>,
+    /// Where the others stood in the request, when some may be left out.
+    kept: Vec<(usize, String)>,
+    /// Of each of them, whether its vector was made of its text.
+    embedded: Vec<bool>,
+}
+
+fn taken(chunks: Vec<ChunkIn>, on_refused: OnRefused, query: &mut ChunksQuery) -> Result<Taken, Problem> {
+    let mut taken = Taken::default();
+    for (position, mut chunk) in chunks.into_iter().enumerate() {
+        let embedded = match std::mem::take(&mut chunk.made) {
+            Made::Refused(reason) => {
+                taken.refused.push(Refused { position, id: chunk.id, reason });
+                continue;
+            }
+            Made::Given => false,
+            Made::Embedded => true,
+        };
+        match (chunk.ready(), on_refused) {
+            (Ok(chunk), _) => {
+                if on_refused == OnRefused::Skip {
+                    taken.kept.push((position, chunk.id.clone()));
+                }
+                taken.embedded.push(embedded);
+                query.upserts.push(chunk);
+            }
+            (Err((id, fault)), OnRefused::Refuse) => return Err(WriteError::Chunk { id, position, fault }.into()),
+            (Err((id, fault)), OnRefused::Skip) => {
+                taken.refused.push(Refused { position, id, reason: fault.to_string() });
+            }
+        }
+    }
+    Ok(taken)
 }
 
 #[derive(Deserialize, Default)]
@@ -522,6 +590,8 @@ pub(super) struct Search {
     vector: Vec<f32>,
     #[serde(deserialize_with = "json::vectors")]
     vectors: Vec<Vec<f32>>,
+    /// In place of a vector.
+    query_text: Option<String>,
     k: Option<u32>,
     relation: Option<String>,
     /// JSON.
@@ -546,6 +616,14 @@ pub(super) struct Searched {
     token: String,
 }
 
+impl Search {
+    fn k(&self) -> Result<usize, Problem> {
+        let k = usize::try_from(self.k.unwrap_or(HITS_DEFAULT)).unwrap_or(usize::MAX);
+        let fits = (1..=HITS_MAX).contains(&k);
+        if fits { Ok(k) } else { Err(wrong(format!("k is {k}; it may be 1 to {HITS_MAX}"))) }
+    }
+}
+
 fn subject<'a>(field: &str, text: &'a str) -> Result<SubjectRef<'a>, Problem> {
     let malformed = |_| {
         let why = convert::malformed("x:x", "x", text).replace("'user'", &format!("'{field}'"));
@@ -566,16 +644,24 @@ impl Asks for Search {
         rules::ulid_or_empty((Self::NAME, "AuthorizationModelId"), &self.authorization_model_id)
     }
 
+    fn texts(&mut self, api: &Api, _: &In) -> Result<Vec<String>, Problem> {
+        embed::of_search(self, api)
+    }
+
+    fn embedded(&mut self, vectors: Vec<Vec<f32>>) {
+        self.vector = vectors.into_iter().next().unwrap_or_default();
+    }
+
     fn answer(self, api: &Api, of: &In, asked: &Asked<'_>) -> Called<Searched> {
-        let k = usize::try_from(self.k.unwrap_or(HITS_DEFAULT)).unwrap_or(usize::MAX);
-        if !(1..=HITS_MAX).contains(&k) {
-            return Err(wrong(format!("k is {k}; it may be 1 to {HITS_MAX}")));
-        }
+        let k = self.k()?;
+        let of_text = self.query_text.is_some();
         let several = !self.vectors.is_empty();
         let vectors = match (self.vector.is_empty(), several) {
             (false, false) => vec![self.vector],
             (true, true) => self.vectors,
-            (true, false) => return Err(wrong("there is no vector; give `vector`, or several as `vectors`")),
+            (true, false) => {
+                return Err(wrong("there is no vector; give `vector`, several as `vectors`, or a `query_text`"));
+            }
             (false, true) => return Err(wrong("`vector` and `vectors` are both given; give one of them")),
         };
         let filter = filter(self.filter.as_ref())?;
@@ -597,7 +683,14 @@ impl Asks for Search {
         let view = api.view(&of.store, &self.authorization_model_id, asked)?;
         let model = Some(view.model_id());
         let found = api.engine().search(view.store_id(), model, asked.consistency, &query, &api.limits(asked));
-        let at = found.map_err(|error| Problem::from(error).at(view.revision(), model))?;
+        let at = found.map_err(|error| {
+            let of_model = of_text && matches!(error, QuestionError::Vector(_));
+            let mut problem = Problem::from(error).at(view.revision(), model);
+            if of_model {
+                problem.message = embed::from_model(api, &problem.message);
+            }
+            problem
+        })?;
         let message = Searched { answers: at.value, several, token: api.token(at.revision) };
         Ok(Answer { message, revision: at.revision, model, truncated: false })
     }
