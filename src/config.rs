@@ -9,7 +9,7 @@ mod openfga;
 
 use kinds::Kind;
 pub(crate) use kinds::LogFormat;
-use kinds::{Address, Count, Directory, LogLevel, Names, Time};
+use kinds::{Address, Count, Directory, Endpoint, File, LogLevel, Names, Text, Time};
 use openfga::{FOREIGN, Foreign, Verdict};
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,9 @@ pub(crate) const FILE_DEFAULT: &str = "bailiwick.yaml";
 const FILE_BYTES_MAX: usize = 1 << 20;
 /// The deepest nesting of keys in a file; OpenFGA's deepest is three.
 const NESTING_MAX: usize = 8;
+/// The variable that holds the key of the embedding endpoint. It is no setting: a flag would stand in the list of processes,
+/// and settings are printed.
+pub(crate) const KEY_VARIABLE: &str = "BAILIWICK_EMBEDDING_KEY";
 /// Variables that belong to the other commands.
 const OTHER_VARIABLES: [&str; 4] = ["BAILIWICK_SERVER", "BAILIWICK_STORE", "BAILIWICK_MODEL", "BAILIWICK_CONFIG"];
 
@@ -121,6 +124,15 @@ settings! {
     plans_max: Count<1, 1_000_000> = "10000", "plans-max", None, "how many compiled models are kept";
     search_sets_bytes_max: Count<0, 1_099_511_627_776> = "268435456", "search-sets-bytes-max", None,
         "most memory for what subjects may see, kept between searches, in bytes";
+    chunks_bytes_max: Count<1024, 1_073_741_824> = "67108864", "chunks-bytes-max", None,
+        "the largest HTTP body or gRPC message of a call about a collection, in bytes";
+    embedding_url: Endpoint = "", "embedding-url", None,
+        "an OpenAI-compatible endpoint that makes vectors of texts, as `https://api.openai.com/v1/embeddings`; without it a text cannot stand for a vector";
+    embedding_model: Text = "", "embedding-model", None, "the model that the endpoint is asked for; the one that made the vectors of the collections";
+    embedding_key_file: File = "", "embedding-key-file", None,
+        "a file with the key that the endpoint asks for; or say the key itself in the variable `BAILIWICK_EMBEDDING_KEY`";
+    embedding_timeout: Time<3600> = "10s", "embedding-timeout", None,
+        "how long the endpoint may take for one request, repetitions included; `request-timeout` does not count it";
     arrange_threads: Count<0, 64> = "1", "arrange-threads", None,
         "threads that fill graphs and lay vectors out by permission; with 0 every search scans";
 }
@@ -214,7 +226,8 @@ impl Settings {
         for prefix in ["OPENFGA_", "BAILIWICK_"] {
             for (name, value) in &said.variables {
                 let Some(key) = name.strip_prefix(prefix) else { continue };
-                let other = OTHER_VARIABLES.contains(&name.as_str()) || from_kubernetes(name, value);
+                let other =
+                    OTHER_VARIABLES.contains(&name.as_str()) || name == KEY_VARIABLE || from_kubernetes(name, value);
                 if !other && !settings.take(key, value, &Source::Variable(name.clone()), prefix == "OPENFGA_")? {
                     settings.warnings.push(format!("{name} is not known and has no effect{}", suggestion(key)));
                 }
@@ -236,7 +249,7 @@ impl Settings {
             (setting.take)(&mut self.config, value).map_err(|right| ConfigError::Value {
                 source_: source.clone(),
                 name: setting.name,
-                value: value.to_owned(),
+                value: without_secret(value),
                 right,
             })?;
             *place = source.clone();
@@ -288,6 +301,12 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+/// A value as it may be repeated: a URL without the user and the password that may stand in it.
+fn without_secret(value: &str) -> String {
+    let parts = value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
+    parts.map_or_else(|| value.to_owned(), |(scheme, rest)| format!("{scheme}://..@{rest}"))
 }
 
 /// What is left of a name when only its letters and digits count.

@@ -25,6 +25,7 @@ mod conformance;
 mod crash;
 mod cves;
 mod data;
+mod embedding_wire;
 mod fuzz;
 mod language;
 mod oracle;

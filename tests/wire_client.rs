@@ -274,18 +274,23 @@ impl Server {
 
     /// One HTTP/1.1 request on a connection of its own.
     pub(crate) fn http(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Http {
-        let mut stream = TcpStream::connect(self.http).unwrap();
-        let mut text = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
-        for (name, value) in headers {
-            text += &format!("{name}: {value}\r\n");
-        }
-        let body = body.unwrap_or("");
-        text += &format!("content-length: {}\r\n\r\n{body}", body.len());
-        stream.write_all(text.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).unwrap();
-        parse(&answer)
+        ask(self.http, method, path, headers, body)
     }
+}
+
+/// One HTTP/1.1 request on a connection of its own.
+pub(crate) fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Http {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut text = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        text += &format!("{name}: {value}\r\n");
+    }
+    let body = body.unwrap_or("");
+    text += &format!("content-length: {}\r\n\r\n{body}", body.len());
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    parse(&answer)
 }
 
 impl Drop for Server {

@@ -5,10 +5,11 @@ use super::show::{Look, note, rows, say};
 use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::server::{self, ServeError, serve};
-use bailiwick::wire::Bounds;
+use bailiwick::wire::{Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -113,6 +114,7 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     if let Some(address) = open.filter(|_| !config.insecure_listen) {
         return Err(ServeError::NotLoopback(address).into());
     }
+    let server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
     log(config);
     let engine = Engine::open_with(data, engine_settings(config))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -120,7 +122,7 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
         .build()
         .map_err(|error| Failure::Said(format!("no threads: {error}")))?;
     let ready = |http, grpc| say(format!("serving HTTP on {http}, gRPC on {grpc}"));
-    runtime.block_on(serve(engine, server_settings(config), ready, stop()))?;
+    runtime.block_on(serve(engine, server, ready, stop()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -140,7 +142,43 @@ fn engine_settings(config: &Config) -> engine::Settings {
     }
 }
 
-fn server_settings(config: &Config) -> server::Settings {
+/// Where vectors of texts come from, if anybody said.
+fn embedding(config: &Config, key: Option<String>) -> Result<Option<EmbeddingSettings>, Failure> {
+    let Some(url) = config.embedding_url.0.clone() else {
+        let unused = if config.embedding_key_file.0.is_some() { Some("embedding-key-file") } else { None };
+        let unused = unused.or(Some("embedding-model").filter(|_| !config.embedding_model.0.is_empty()));
+        return match unused {
+            Some(name) => {
+                Err(Failure::Said(format!("`{name}` is set and `embedding-url` is not; set both or neither")))
+            }
+            None => Ok(None),
+        };
+    };
+    let key = match (key, &config.embedding_key_file.0) {
+        (Some(_), Some(_)) => {
+            let variable = config::KEY_VARIABLE;
+            return Err(Failure::Said(format!("`embedding-key-file` and {variable} are both set; set one of them")));
+        }
+        (None, Some(path)) => Some(key_of_file(path)?),
+        (key, None) => key,
+    };
+    let key = key.map(|key| EmbeddingKey::new(&key).map_err(server::ServeError::from)).transpose()?;
+    let model = config.embedding_model.0.clone();
+    Ok(Some(EmbeddingSettings { url, model, key, timeout: config.embedding_timeout.0 }))
+}
+
+/// A key as it stands in its file. A larger file is none, and is not read to its end.
+fn key_of_file(path: &Path) -> Result<String, Failure> {
+    let unreadable = |why: std::io::Error| Failure::Said(format!("cannot read the key in `{}`: {why}", path.display()));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut key = String::new();
+    // One more than fits, and the blanks around it.
+    let most = 2 * EMBEDDING_KEY_BYTES_MAX;
+    file.take(u64::try_from(most).unwrap_or(u64::MAX)).read_to_string(&mut key).map_err(unreadable)?;
+    Ok(key)
+}
+
+fn server_settings(config: &Config, embedding: Option<EmbeddingSettings>) -> server::Settings {
     server::Settings {
         http: config.http_addr.0,
         grpc: config.grpc_addr.0,
@@ -155,6 +193,7 @@ fn server_settings(config: &Config) -> server::Settings {
             list_objects_results_max: config.list_objects_max_results.size(),
             list_users_results_max: config.list_users_max_results.size(),
             message_bytes_max: config.grpc_max_recv_msg_bytes.size(),
+            chunks_bytes_max: config.chunks_bytes_max.size(),
             body_bytes_max: config.http_max_body_bytes.size(),
             tuples_per_write_max: config.max_tuples_per_write.size(),
             types_per_model_max: config.max_types_per_authorization_model.size(),
@@ -169,6 +208,7 @@ fn server_settings(config: &Config) -> server::Settings {
             write_queue_max: config.write_queue_max.size(),
             ..Bounds::default()
         },
+        embedding,
         ..server::Settings::default()
     }
 }

@@ -127,6 +127,69 @@ impl Kind for Directory {
     }
 }
 
+/// The path of a file, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct File(pub(crate) Option<PathBuf>);
+
+impl Kind for File {
+    const FORM: &'static str = "FILE";
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(File(Some(text).filter(|t| !t.is_empty()).map(PathBuf::from)))
+    }
+    fn show(&self) -> String {
+        self.0.as_ref().map(|p| p.display().to_string()).unwrap_or_default()
+    }
+    fn bound() -> String {
+        "a file".into()
+    }
+}
+
+/// The longest [`Text`], in bytes.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// A text, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl Kind for Text {
+    const FORM: &'static str = "TEXT";
+    fn read(text: &str) -> Result<Self, String> {
+        let fits = text.len() <= TEXT_BYTES_MAX && !text.chars().any(char::is_control);
+        if fits { Ok(Text(text.to_owned())) } else { Err(format!("write {}", Self::bound())) }
+    }
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+    fn bound() -> String {
+        format!("a line of at most {TEXT_BYTES_MAX} bytes")
+    }
+}
+
+/// A URL to send requests to, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoint(pub(crate) Option<String>);
+
+impl Kind for Endpoint {
+    const FORM: &'static str = "URL";
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Endpoint(None));
+        }
+        let right =
+            "write an http or https URL without user and password, as in `https://api.openai.com/v1/embeddings`";
+        let parsed: http::Uri = text.parse().map_err(|_| right.to_owned())?;
+        let scheme = parsed.scheme_str().is_some_and(|s| matches!(s, "http" | "https"));
+        let host = parsed.authority().is_some_and(|a| !a.host().is_empty() && !a.as_str().contains('@'));
+        if scheme && host { Ok(Endpoint(Some(text.to_owned()))) } else { Err(right.to_owned()) }
+    }
+    fn show(&self) -> String {
+        self.0.clone().unwrap_or_default()
+    }
+    fn bound() -> String {
+        "an http or https URL".into()
+    }
+}
+
 /// Texts separated by commas.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Names(pub(crate) Vec<String>);
@@ -242,6 +305,19 @@ mod tests {
         assert_eq!(read("[::1]:9").as_deref(), Some("[::1]:9"));
         assert_eq!(read("8080"), None);
         assert_eq!(read("example.com:80"), None);
+    }
+
+    #[test]
+    fn endpoints_are_urls_without_secrets() {
+        let read = |text| Endpoint::read(text).map(|e| e.show()).ok();
+        for good in ["", "http://127.0.0.1:1/v1/embeddings", "https://x.example/openai?api-version=2024-02-01"] {
+            assert_eq!(read(good).as_deref(), Some(good));
+        }
+        for bad in
+            ["x", "/v1/embeddings", "127.0.0.1:80", "ftp://x/", "https://user:pw@x/", "https://user@x/", "http://"]
+        {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]
