@@ -81,6 +81,93 @@ fn records_are_there_if_and_only_if_the_tuples_are() {
     clean(&database);
 }
 
+/// Somebody who is faster makes the others' writes fail, whole: a thing that is used once is used once.
+#[test]
+fn of_writes_that_expect_the_same_record_one_takes_place() {
+    const THREADS: u8 = 16;
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    let records = database.records(IMPORT);
+    for round in 0..20_u8 {
+        let code = [b'c', round];
+        records.write_if(vec![records.expect(code, None)], vec![records.put(code, "fresh")]).unwrap();
+        let again = records.write_if(vec![records.expect(code, None)], vec![records.put(code, "other")]);
+        assert!(matches!(again, Err(WriteError::RecordChanged { module: "import" })), "{again:?}");
+        let redeem = |who: u8| {
+            let expected = records.expect(code, Some(b"fresh".to_vec()));
+            let text = format!("user:{who} viewer document:{round}");
+            // Half of them with a tuple: both ways into the writer hold the rule.
+            if who.is_multiple_of(2) {
+                let write = write(&[&text]).expecting(expected).with_record(records.put(code, [who]));
+                database.write(store(), None, write, NOW)
+            } else {
+                records.write_if(vec![expected], vec![records.put(code, [who])])
+            }
+        };
+        let won: Vec<u8> = std::thread::scope(|threads| {
+            let all: Vec<_> = (0..THREADS).map(|who| (who, threads.spawn(move || redeem(who)))).collect();
+            let done = all.into_iter().map(|(who, thread)| (who, thread.join().unwrap()));
+            done.filter_map(|(who, outcome)| outcome.is_ok().then_some(who)).collect()
+        });
+        assert_eq!(won.len(), 1, "round {round}: {won:?} all used it");
+        assert_eq!(records.get(&code).unwrap(), Some(won.clone()));
+        let document = format!("document:{round}");
+        let view = database.view(store(), None, Consistency::Latest).unwrap();
+        for who in 0..THREADS {
+            let subject = format!("user:{who}");
+            let key = TupleKeyRef::parse(&document, "viewer", &subject).unwrap();
+            let answer = view.check(&CheckQuery { key, given: Given::default() }, &Limits::default()).unwrap();
+            let due = who.is_multiple_of(2) && won == [who];
+            assert_eq!(answer == Decision::Allow, due, "{subject} after a write that did not take place");
+        }
+    }
+    clean(&database);
+}
+
+#[test]
+fn appended_records_stand_in_the_order_of_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    let (mine, other) = (database.records(IMPORT), database.records(IMPORTS));
+    let mut last = Revision(0);
+    std::thread::scope(|threads| {
+        for thread in 0..8_u8 {
+            let (mine, other) = (&mine, &other);
+            threads.spawn(move || {
+                for n in 0..25_u8 {
+                    let changes = vec![
+                        mine.append("e", [thread, n, 0]),
+                        other.append("e", [9]),
+                        mine.append("e", [thread, n, 1]),
+                    ];
+                    mine.write(changes).unwrap();
+                }
+            });
+        }
+    });
+    let events = mine.scan(b"e", None, 1_000).unwrap();
+    assert_eq!(events.len(), 8 * 25 * 2);
+    assert_eq!(other.scan(b"e", None, 1_000).unwrap().len(), 8 * 25);
+    let mut next = [0_u8; 8];
+    for pair in events.chunks(2) {
+        let [(first, one), (second, two)] = pair else { panic!("{pair:?}") };
+        assert_eq!(first.len(), 1 + RECORD_PLACE_BYTES);
+        let revision = |key: &[u8]| Revision(u64::from_be_bytes(key[1..9].try_into().unwrap()));
+        let place = |key: &[u8]| u32::from_be_bytes(key[9..].try_into().unwrap());
+        assert_eq!((revision(first), place(first) + 2), (revision(second), place(second)), "of one write");
+        assert!(revision(first) >= last && revision(first) <= database.revision());
+        last = revision(first);
+        let thread = usize::from(one[0]);
+        assert_eq!((one[1], one[2], two[2]), (next[thread], 0, 1), "each caller's own order");
+        next[thread] += 1;
+    }
+    let long = mine.append(vec![0; RECORD_KEY_BYTES_MAX - RECORD_PLACE_BYTES + 1], "");
+    assert!(matches!(mine.write(vec![long]), Err(WriteError::Full { .. })), "its place must fit too");
+    clean(&database);
+    drop((database, mine, other));
+    clean(&open(directory.path()));
+}
+
 #[test]
 fn records_have_bounds() {
     let directory = tempfile::tempdir().unwrap();

@@ -43,8 +43,8 @@ pub use collection::{
 };
 pub use list_objects::ListedObjects;
 pub use records::{
-    MODULE_NAME_BYTES_MAX, Module, RECORD_KEY_BYTES_MAX, RECORD_VALUE_BYTES_MAX, RECORDS_PER_PAGE_MAX,
-    RECORDS_PER_WRITE_MAX, Record, RecordChange, Records,
+    MODULE_NAME_BYTES_MAX, Module, RECORD_KEY_BYTES_MAX, RECORD_PLACE_BYTES, RECORD_VALUE_BYTES_MAX,
+    RECORDS_PER_PAGE_MAX, RECORDS_PER_WRITE_MAX, Record, RecordChange, RecordExpectation, Records,
 };
 pub use stats::{Stats, StoreStats, VerifyReport};
 pub use trim::LogRetention;
@@ -308,7 +308,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<At<()>, WriteError> {
         self.ready_tuples(store, model, &mut query)?;
-        records::check(&query.records)?;
+        records::check(&query.expectations, &query.records)?;
         self.submit(writer::Change::Tuples { store, query, at: now })
     }
 

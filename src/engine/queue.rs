@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn small(queue: &Queue) -> Answer {
-        hand_in(queue, Change::Records { changes: Vec::new() })
+        hand_in(queue, Change::Records { expectations: Vec::new(), changes: Vec::new() })
     }
 
     fn chunk(queue: &Queue) -> Answer {

@@ -41,14 +41,31 @@ impl Module {
     }
 }
 
-/// One record to set or to remove.
+/// Bytes that the writer adds to the key of an appended record: its revision and its place there, big-endian.
+pub const RECORD_PLACE_BYTES: usize = 12;
+
+/// One record to set, to remove, or to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordChange {
     /// Whose it is.
     pub module: Module,
-    /// Its key within the module.
+    /// Its key within the module; the start of it when it is appended.
     pub key: Vec<u8>,
     /// Its new value; `None` removes the record, if it is there.
+    pub value: Option<Vec<u8>>,
+    /// Whether the writer adds revision (u64) and place (u32) to the key, so that records stand in the order of the log.
+    /// The place counts the appended records of a revision from 0, whosever they are.
+    pub appended: bool,
+}
+
+/// What a record must be for a write to take place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordExpectation {
+    /// Whose it is.
+    pub module: Module,
+    /// Its key within the module.
+    pub key: Vec<u8>,
+    /// Its value; `None` when there must be none.
     pub value: Option<Vec<u8>>,
 }
 
@@ -76,12 +93,16 @@ pub(super) fn prefix(module: &str) -> Key {
 }
 
 /// Refuses what is over a bound.
-pub(super) fn check(changes: &[RecordChange]) -> Result<(), WriteError> {
+pub(super) fn check(expectations: &[RecordExpectation], changes: &[RecordChange]) -> Result<(), WriteError> {
     let full = |what, max: usize| Err(WriteError::Full { what, max: max as u64 });
     if changes.len() > RECORDS_PER_WRITE_MAX {
         return full("the number of record changes in one write", RECORDS_PER_WRITE_MAX);
     }
-    if changes.iter().any(|c| c.key.len() > RECORD_KEY_BYTES_MAX) {
+    if expectations.len() > RECORDS_PER_WRITE_MAX {
+        return full("the number of expected records in one write", RECORDS_PER_WRITE_MAX);
+    }
+    let bytes = |c: &RecordChange| c.key.len() + if c.appended { RECORD_PLACE_BYTES } else { 0 };
+    if changes.iter().any(|c| bytes(c) > RECORD_KEY_BYTES_MAX) {
         return full("the length of a record's key in bytes", RECORD_KEY_BYTES_MAX);
     }
     if changes.iter().any(|c| c.value.as_ref().is_some_and(|v| v.len() > RECORD_VALUE_BYTES_MAX)) {
@@ -94,13 +115,27 @@ impl Records {
     /// The change that sets a record: for [`WriteQuery::records`], or for [`Records::write`].
     #[must_use]
     pub fn put(&self, key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> RecordChange {
-        RecordChange { module: self.module, key: key.into(), value: Some(value.into()) }
+        RecordChange { module: self.module, key: key.into(), value: Some(value.into()), appended: false }
+    }
+
+    /// The change that adds a record behind all that were appended under this start of a key: the writer adds the
+    /// revision and a place to it.
+    #[must_use]
+    pub fn append(&self, start: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> RecordChange {
+        RecordChange { appended: true, ..self.put(start, value) }
     }
 
     /// The change that removes a record, if it is there.
     #[must_use]
     pub fn delete(&self, key: impl Into<Vec<u8>>) -> RecordChange {
-        RecordChange { module: self.module, key: key.into(), value: None }
+        RecordChange { module: self.module, key: key.into(), value: None, appended: false }
+    }
+
+    /// What a write may rest on: that a record has this value, or is not there. For [`WriteQuery::expectations`], or for
+    /// [`Records::write_if`].
+    #[must_use]
+    pub fn expect(&self, key: impl Into<Vec<u8>>, value: Option<Vec<u8>>) -> RecordExpectation {
+        RecordExpectation { module: self.module, key: key.into(), value }
     }
 
     /// Makes changes that belong to no tuple, all or nothing.
@@ -108,8 +143,20 @@ impl Records {
     /// # Errors
     /// A bound is reached, or the disk failed.
     pub fn write(&self, changes: Vec<RecordChange>) -> Result<At<()>, WriteError> {
-        check(&changes)?;
-        self.engine.submit(Change::Records { changes })
+        self.write_if(Vec::new(), changes)
+    }
+
+    /// The same, if records are as they are expected when the write's turn comes. The expectations may be of any module.
+    ///
+    /// # Errors
+    /// [`WriteError::RecordChanged`] when one is not, and then nothing changes; else as [`Records::write`].
+    pub fn write_if(
+        &self,
+        expectations: Vec<RecordExpectation>,
+        changes: Vec<RecordChange>,
+    ) -> Result<At<()>, WriteError> {
+        check(&expectations, &changes)?;
+        self.engine.submit(Change::Records { expectations, changes })
     }
 
     /// The value of a record.
@@ -148,6 +195,13 @@ impl WriteQuery {
     #[must_use]
     pub fn with_record(mut self, change: RecordChange) -> WriteQuery {
         self.records.push(change);
+        self
+    }
+
+    /// The same write, which fails when a record is not as it is expected.
+    #[must_use]
+    pub fn expecting(mut self, expectation: RecordExpectation) -> WriteQuery {
+        self.expectations.push(expectation);
         self
     }
 }

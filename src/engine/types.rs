@@ -156,6 +156,8 @@ pub struct WriteQuery {
     pub on_missing: OnMissing,
     /// Module records to change in the same batch: they are there if and only if the tuples' changes are.
     pub records: Vec<super::RecordChange>,
+    /// Module records that must be as they are expected, or nothing is written.
+    pub expectations: Vec<super::RecordExpectation>,
 }
 
 /// A tuple as it is stored.
@@ -508,6 +510,12 @@ pub enum WriteError {
     CollectionName {
         /// The name.
         name: String,
+    },
+    /// A record is not what the write rests on: somebody was faster. Read again and decide anew.
+    #[error("a record of module `{module}` is not as it was read; read it again and decide anew")]
+    RecordChanged {
+        /// The module whose record it is.
+        module: &'static str,
     },
     /// A store, model or collection of that id or name exists.
     #[error("`{id}` exists already")]

@@ -14,7 +14,7 @@ use crate::model::Model;
 use crate::storage::{Key, Table};
 use crate::tuple::{ModelId, Revision, SUBJECT_BYTES_MAX, StoreId, Timestamp, Tuple};
 use crossbeam::channel::Sender;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -51,6 +51,7 @@ pub(super) enum Change {
         at: Timestamp,
     },
     Records {
+        expectations: Vec<super::RecordExpectation>,
         changes: Vec<super::RecordChange>,
     },
     /// A collection is changed, perhaps with tuples.
@@ -118,6 +119,8 @@ fn serve(inner: &Inner, group: Vec<Job>) -> Answers {
         broken: false,
         arranged: false,
         arranged_bytes: 0,
+        records: HashMap::new(),
+        appended: 0,
     };
     let mut judged = Vec::with_capacity(group.len());
     for job in group {
@@ -145,6 +148,10 @@ struct Group<'a> {
     arranged: bool,
     /// Bytes of the rows and graphs that they take the place of.
     arranged_bytes: u64,
+    /// Module records that the group has changed so far.
+    records: HashMap<(super::Module, Vec<u8>), Option<Vec<u8>>>,
+    /// How many records the group has appended.
+    appended: u32,
 }
 
 impl Group<'_> {
@@ -170,10 +177,14 @@ impl Group<'_> {
                 self.apply(Some(store), Entry::Assertions { store: number, model: model.0.0, body })
             }
             Change::Tuples { store, mut query, at } => {
+                self.expected(&query.expectations)?;
                 let records = std::mem::take(&mut query.records);
                 self.tuples(store, query, at).and_then(|()| self.records(records))
             }
-            Change::Records { changes } => self.records(changes),
+            Change::Records { expectations, changes } => {
+                self.expected(&expectations)?;
+                self.records(changes)
+            }
             Change::Import { store, tuples, records, at } => return self.import(store, &tuples, records, at),
             Change::Collection { store, change, tuples } => return self.collection(store, change, tuples),
             Change::Arranged(arranged) => {
@@ -290,6 +301,7 @@ impl Group<'_> {
         // Judged before tuples are written: neither may be there without the other.
         let entry = collection::judge(state, change)?;
         if let Some((mut query, at)) = tuples {
+            self.expected(&query.expectations)?;
             let records = std::mem::take(&mut query.records);
             self.tuples(store, query, at)?;
             self.records(records)?;
@@ -303,8 +315,36 @@ impl Group<'_> {
         if changes.is_empty() {
             return Ok(());
         }
-        let changes = changes.into_iter().map(Into::into).collect();
-        self.apply(None, Entry::Records { changes })
+        let mut rows = Vec::with_capacity(changes.len());
+        for mut change in changes {
+            if change.appended {
+                change.key.extend_from_slice(&self.revision.0.to_be_bytes());
+                change.key.extend_from_slice(&self.appended.to_be_bytes());
+                self.appended = self.appended.checked_add(1).ok_or(WriteError::Poisoned)?;
+            }
+            self.records.insert((change.module, change.key.clone()), change.value.clone());
+            rows.push(change.into());
+        }
+        self.apply(None, Entry::Records { changes: rows })
+    }
+
+    /// Refuses when a record is not as it is expected: on disk, or as this group has changed it.
+    fn expected(&self, expectations: &[super::RecordExpectation]) -> Result<(), WriteError> {
+        for expectation in expectations {
+            let super::RecordExpectation { module, key, value } = expectation;
+            let holds = match self.records.get(&(*module, key.clone())) {
+                Some(changed) => changed == value,
+                None => {
+                    let reading = self.sink.reading.as_ref().ok_or(WriteError::Poisoned)?;
+                    let stored = reading.get(&super::records::prefix(module.name()).tail(key));
+                    stored.map_err(|_| QuestionError::Storage)?.as_deref() == value.as_deref()
+                }
+            };
+            if !holds {
+                return Err(WriteError::RecordChanged { module: module.name() });
+            }
+        }
+        Ok(())
     }
 
     fn apply(&mut self, id: Option<StoreId>, entry: Entry) -> Result<(), WriteError> {

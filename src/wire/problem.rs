@@ -243,6 +243,8 @@ impl From<WriteError> for Problem {
             E::Model { reason, code: ModelErrorCode::Invalid | ModelErrorCode::DuplicateTypes } => {
                 Problem::new(Code::InvalidModel, reason)
             }
+            // Records are modules' own: on this surface nobody expects any.
+            E::RecordChanged { .. } => Problem::new(Code::Aborted, text),
             E::Poisoned => Problem::new(Code::Internal, "Internal Server Error"),
         }
     }

@@ -109,7 +109,7 @@ impl Engine {
         let changes_tuples = !(tuples.writes.is_empty() && tuples.deletes.is_empty() && tuples.records.is_empty());
         if changes_tuples {
             self.ready_tuples(store, None, &mut tuples)?;
-            records::check(&tuples.records)?;
+            records::check(&tuples.expectations, &tuples.records)?;
         }
         let (upserts, refused) = ready(&spec, query.upserts, query.on_refused)?;
         let upserted = upserts.len() as u64;
