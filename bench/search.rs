@@ -308,7 +308,7 @@ fn main() {
         let start = Instant::now();
         let key =
             |owner: Ordinal| if by_team { world.team_of[owner.0 as usize] as u64 } else { Dice(owner.0.into()).roll() };
-        let (new, numbers) = vectors.rewrite(key);
+        let (new, numbers) = vectors.rewrite(key).unwrap();
         let rewritten = start.elapsed();
         let cpu = process_cpu_s();
         // The second layout takes the graph of the first along, as a running server does.

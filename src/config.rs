@@ -124,6 +124,8 @@ settings! {
     plans_max: Count<1, 1_000_000> = "10000", "plans-max", None, "how many compiled models are kept";
     search_sets_bytes_max: Count<0, 1_099_511_627_776> = "268435456", "search-sets-bytes-max", None,
         "most memory for what subjects may see, kept between searches, in bytes";
+    vectors_memory_bytes_max: Count<0, 281_474_976_710_656> = "4294967296", "vectors-memory-bytes-max", None,
+        "most memory for exact vectors, besides their codes of a byte an element; what is over it is read from files in the directory";
     chunks_bytes_max: Count<1024, 1_073_741_824> = "67108864", "chunks-bytes-max", None,
         "the largest HTTP body or gRPC message of a call about a collection, in bytes";
     embedding_url: Endpoint = "", "embedding-url", None,

@@ -186,7 +186,7 @@ fn the_whole_life_of_a_collection() {
         }
         assert_eq!(described["guard"], json!({"type": "document", "relation": "viewer"}));
         let memory = described["memory"].as_object().unwrap();
-        assert_eq!(memory.len(), 5);
+        assert_eq!(memory.len(), 6);
         assert!(
             ["vectors", "codes", "maps", "payloads"].iter().all(|of| memory[*of].as_u64() > Some(0)),
             "{described}"

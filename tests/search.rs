@@ -148,3 +148,84 @@ fn the_nearest_of_what_people_may_see_in_real_documents() {
     assert_eq!(database.collection(store(), COLLECTION).unwrap().value.graph_rows, chunks);
     assert_eq!(database.verify().unwrap().differences, Vec::<String>::new());
 }
+
+/// A database whose memory has no room for vectors answers as one that has: from disk, also after a start.
+#[test]
+fn vectors_on_disk_answer_as_those_in_memory() {
+    const DIMENSION: usize = 1_024;
+    const CHUNKS: u32 = 9_000; // two full blocks of 4,096 rows, and a rest
+    let space = Space::new(DIMENSION, Metric::Cosine, Element::F32).unwrap();
+    let guard = Guard { object_type: "document".into(), relation: "viewer".into() };
+    let mut state = 11_u64;
+    let mut element = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f32::from(u16::try_from(state >> 48).unwrap()) - 32_768.5
+    };
+    let vectors: Vec<Vec<f32>> = (0..CHUNKS).map(|_| (0..DIMENSION).map(|_| element()).collect()).collect();
+    let fill = |database: &Bailiwick| {
+        database.create_store(store(), "disk", Timestamp(1)).unwrap();
+        let text = "model\n  schema 1.1\ntype user\ntype document\n  relations\n    define viewer: [user]\n";
+        database.write_model(store(), ModelId(ulid::Ulid::from_parts(1, 2)), Model::parse_dsl(text).unwrap()).unwrap();
+        let spec = CollectionSpec { name: "c".into(), space, guard: guard.clone() };
+        database.create_collection(store(), spec, Timestamp(1)).unwrap();
+        let granted = (0..90).map(|n| {
+            let object = format!("document:{n}");
+            TupleKeyRef::parse(&object, "viewer", if n % 3 == 0 { "user:anne" } else { "user:bob" }).unwrap().to_tuple()
+        });
+        let query = WriteQuery { writes: granted.collect(), ..WriteQuery::default() };
+        database.write(store(), None, query, Timestamp(1)).unwrap();
+        for (part, vectors) in vectors.chunks(500).enumerate() {
+            let chunk = |(at, vector): (usize, &Vec<f32>)| {
+                let n = part * 500 + at;
+                let object = Object { object_type: "document".into(), id: (n % 90).to_string() };
+                NewChunk { id: n.to_string(), object, vector: vector.clone(), text: None, payload: None }
+            };
+            let upserts = vectors.iter().enumerate().map(chunk).collect();
+            database
+                .write_chunks(store(), "c", ChunksQuery { upserts, ..ChunksQuery::default() }, Timestamp(1))
+                .unwrap();
+        }
+    };
+    let answers = |database: &Bailiwick| {
+        assert!(database.settle(Duration::from_secs(120)));
+        let queries: Vec<Vec<f32>> = (0..8).map(|n| vectors[n * 1_000].iter().rev().copied().collect()).collect();
+        ["user:anne", "user:bob"].map(|subject| {
+            let query = SearchQuery {
+                collection: "c",
+                subject: SubjectRef::parse(subject).unwrap(),
+                agent: None,
+                vectors: &queries,
+                k: 20,
+                relation: None,
+                filter: None,
+                effort: Effort::Exact,
+                given: Given::default(),
+                with: With { vector: true, ..With::default() },
+            };
+            let found = database.search(store(), None, Consistency::Latest, &query, &Limits::default()).unwrap().value;
+            found.into_iter().map(|answer| answer.hits).collect::<Vec<_>>()
+        })
+    };
+    let settings = |vectors_memory_bytes_max| Settings { sync: false, vectors_memory_bytes_max, ..Settings::default() };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let memory = Bailiwick::open_with(one.path(), settings(usize::MAX)).unwrap();
+    let disk = Bailiwick::open_with(two.path(), settings(0)).unwrap();
+    fill(&memory);
+    fill(&disk);
+    let due = answers(&memory);
+    assert_eq!(due[0][0].len(), 20);
+    let on_disk = |database: &Bailiwick| database.collection(store(), "c").unwrap().value.memory.disk;
+    assert_eq!(on_disk(&memory), 0);
+    assert_eq!(answers(&disk), due);
+    assert_eq!(on_disk(&disk), 2 * 4_096 * DIMENSION * 4, "all full blocks");
+    assert!(disk.verify().unwrap().differences.is_empty());
+    drop(disk);
+    let disk = Bailiwick::open_with(two.path(), settings(0)).unwrap();
+    assert_eq!(answers(&disk), due, "after a start");
+    assert_eq!(on_disk(&disk), 2 * 4_096 * DIMENSION * 4);
+    // Room for one of the two blocks.
+    drop(disk);
+    let disk = Bailiwick::open_with(two.path(), settings(20 << 20)).unwrap();
+    assert_eq!(answers(&disk), due);
+    assert_eq!(on_disk(&disk), 4_096 * DIMENSION * 4);
+}

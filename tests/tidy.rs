@@ -19,6 +19,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["wire/embedding.rs"]),
     ("memmap2", &["vector/block.rs"]),
     ("half", &["vector"]),
+    ("rustix", &["vector/disk.rs"]),
     ("arrow_array", &["cli/chunk_files"]),
     ("arrow_ipc", &["cli/chunk_files"]),
     ("arrow_schema", &["cli/chunk_files"]),

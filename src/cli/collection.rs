@@ -186,7 +186,7 @@ fn as_json(of: &pb::Collection) -> Value {
         "chunks": of.chunks, "objects": of.objects, "rows": of.rows, "graph_rows": of.graph_rows,
         "memory": {
             "vectors": memory.vectors, "codes": memory.codes, "maps": memory.maps, "payloads": memory.payloads,
-            "graph": memory.graph,
+            "graph": memory.graph, "disk": memory.disk,
         },
         "kernel": of.kernel,
     })
@@ -242,7 +242,7 @@ impl List {
 }
 
 fn total(memory: pb::CollectionMemory) -> u64 {
-    let pb::CollectionMemory { vectors, codes, maps, payloads, graph } = memory;
+    let pb::CollectionMemory { vectors, codes, maps, payloads, graph, disk: _ } = memory;
     vectors + codes + maps + payloads + graph
 }
 
@@ -293,6 +293,7 @@ fn tell(of: &pb::Collection) {
             part("  maps", memory.maps),
             part("  ids and payloads", memory.payloads),
             part("  graph", memory.graph),
+            part("vectors on disk", memory.disk),
             line("graph covers", format!("{} of {}", grouped(of.graph_rows), count(of.rows, "row")), covered),
             line("kernel", of.kernel.clone(), String::new()),
             line("created", created, String::new()),

@@ -137,6 +137,7 @@ fn engine_settings(config: &Config) -> engine::Settings {
         },
         plans_max: config.plans_max.size(),
         search_sets_bytes_max: config.search_sets_bytes_max.size(),
+        vectors_memory_bytes_max: config.vectors_memory_bytes_max.size(),
         arrange_threads: config.arrange_threads.size(),
         ..engine::Settings::default()
     }

@@ -15,6 +15,7 @@ use crate::index::{
 use crate::model::Model;
 use crate::storage::{Fields, Key, Reading, StorageError, Table};
 use crate::tuple::{Context, ModelId, Ordinal, Revision, StoreId, Timestamp};
+use crate::vector::RowStore;
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -64,11 +65,11 @@ impl Piece {
     }
 }
 
-/// Reads the state from the tables.
+/// Reads the state from the tables. Vectors are where `rows` has room for them.
 ///
 /// # Errors
 /// Which table is damaged.
-pub(super) fn load(reading: &Reading<'_>) -> Result<Snapshot, Damage> {
+pub(super) fn load(reading: &Reading<'_>, rows: &RowStore) -> Result<Snapshot, Damage> {
     let mut snapshot = Snapshot::default();
     let meta = |n| reading.get(&Key::of(Table::Meta).u16(n)).map_err(|_| "meta");
     if let Some(bytes) = meta(1)? {
@@ -78,7 +79,7 @@ pub(super) fn load(reading: &Reading<'_>) -> Result<Snapshot, Damage> {
         snapshot.log_from = Revision(Fields(&bytes).u64().ok_or("first revision of the log")?);
     }
     let mut parts = stores(reading)?;
-    let unread = collection::list(reading, |store, name| {
+    let unread = collection::list(reading, rows, |store, name| {
         let part = parts.get(&store)?;
         let ix = part.entry.index.type_ix(name)?;
         Some((ix, part.names.get(usize::from(ix.0)).copied()?))

@@ -58,6 +58,7 @@ pub use view::View;
 use crate::model::Model;
 use crate::storage::{Batch, Fields, Key, Storage, Table};
 use crate::tuple::{ModelId, Revision, StoreId, Timestamp, Tuple, as_struct};
+use crate::vector::RowStore;
 use arc_swap::ArcSwap;
 use collection::{Arranger, KeptSets};
 use crossbeam::channel::bounded;
@@ -86,6 +87,9 @@ pub struct Settings {
     pub plans_max: usize,
     /// Bytes of permission sets that are kept between searches.
     pub search_sets_bytes_max: usize,
+    /// Bytes of vectors in memory, besides their codes; what is over it is in files of the directory and read where a code
+    /// does not decide.
+    pub vectors_memory_bytes_max: usize,
     /// Threads that build graphs and lay rows out beside the writer; with 0 searches always scan, and rows stay as they
     /// came.
     pub arrange_threads: usize,
@@ -102,6 +106,7 @@ impl Default for Settings {
             log_retention: LogRetention::default(),
             plans_max: 10_000,
             search_sets_bytes_max: 256 << 20,
+            vectors_memory_bytes_max: 4 << 30,
             arrange_threads: 1,
             arrange_chunks_min: 2_000,
         }
@@ -122,6 +127,8 @@ type PlanKey = (u32, ModelId);
 struct Inner {
     storage: Storage,
     settings: Settings,
+    /// Where the exact rows of collections are kept.
+    rows: RowStore,
     snapshot: ArcSwap<Snapshot>,
     retained: Retained,
     plans: RwLock<HashMap<PlanKey, Arc<plan::Plan>>>,
@@ -188,12 +195,14 @@ impl Engine {
     pub fn open_with(path: impl AsRef<Path>, settings: Settings) -> Result<Engine, OpenError> {
         let path = path.as_ref();
         let storage = Storage::open(path, settings.sync)?;
+        let rows = RowStore::bounded(path, settings.vectors_memory_bytes_max);
         let snapshot =
-            load::load(&storage.reading()).map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;
+            load::load(&storage.reading(), &rows).map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;
         let kept = Arc::new(KeptSets::new(settings.search_sets_bytes_max));
         let inner = Arc::new(Inner {
             storage,
             settings,
+            rows,
             snapshot: ArcSwap::from_pointee(snapshot),
             retained: Retained::default(),
             plans: RwLock::default(),

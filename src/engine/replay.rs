@@ -5,6 +5,7 @@ use super::log;
 use super::state::{ApplyError, Sink, Snapshot};
 use crate::storage::{Key, Reading, StorageError, Table};
 use crate::tuple::{Revision, StoreId, Tuple};
+use crate::vector::RowStore;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
@@ -66,15 +67,15 @@ fn each(
     fault.map_or(Ok(()), Err)
 }
 
-/// Applies the whole log to an empty state.
+/// Applies the whole log to an empty state, whose vectors are where `rows` has room for them.
 ///
 /// # Errors
 /// An entry that cannot be read, or does not fit the state before it.
-pub(super) fn whole(reading: &Reading<'_>) -> Result<Replayed, ApplyError> {
+pub(super) fn whole(reading: &Reading<'_>, rows: &RowStore) -> Result<Replayed, ApplyError> {
     let (mut snapshot, mut records) = (Snapshot::default(), RecordHashes::new());
     let mut numbers: HashMap<u32, StoreId> = HashMap::new();
     let mut index = 0;
-    let mut sink = Sink::default();
+    let mut sink = Sink::of_replay(rows);
     each(reading, |revision, entry| {
         if revision != snapshot.revision {
             (snapshot.revision, index) = (revision, 0);
@@ -87,7 +88,7 @@ pub(super) fn whole(reading: &Reading<'_>) -> Result<Replayed, ApplyError> {
         }
         let id = entry.store().and_then(|store| numbers.get(&store)).copied();
         snapshot.apply(id, &entry, revision, &mut index, &mut sink)?;
-        sink = Sink::default();
+        sink = Sink::of_replay(rows);
         Ok(())
     })?;
     records.retain(|_, value| value.is_some());

@@ -13,6 +13,7 @@ use crate::index::{Class, ClassIx, ColumnIx, ColumnKey, IndexFull, StoreState, S
 use crate::model::{Model, Rewrite, SubjectKind};
 use crate::storage::{Batch, Fields, Key, Reading, Table};
 use crate::tuple::{ModelId, Ordinal, Revision, StoreId, Timestamp, Tuple};
+use crate::vector::RowStore;
 use hashbrown::{HashMap, HashSet};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub(crate) enum ApplyError {
 #[derive(Default)]
 pub(crate) struct Sink<'a> {
     pub(crate) batch: Batch,
+    /// Where the rows of new collections are kept.
+    pub(crate) rows: RowStore,
     /// What is on disk; `None` on replay.
     pub(crate) reading: Option<Reading<'a>>,
     /// Positions of tuples that this batch writes.
@@ -92,8 +95,13 @@ struct Changed {
 }
 
 impl<'a> Sink<'a> {
-    pub(crate) fn new(reading: Reading<'a>) -> Sink<'a> {
-        Sink { reading: Some(reading), ..Sink::default() }
+    pub(crate) fn new(reading: Reading<'a>, rows: RowStore) -> Sink<'a> {
+        Sink { reading: Some(reading), rows, ..Sink::default() }
+    }
+
+    /// For applying entries that are on disk already.
+    pub(crate) fn of_replay(rows: &RowStore) -> Sink<'a> {
+        Sink { rows: rows.clone(), ..Sink::default() }
     }
 
     /// Notes a change of chunks.

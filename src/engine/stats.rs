@@ -6,6 +6,7 @@ use super::state::{ApplyError, Snapshot, StoreEntry, TupleRow};
 use super::{Engine, QuestionError, StorageMemory, load};
 use crate::storage::{Key, Reading, StorageError, Table};
 use crate::tuple::{Revision, StoreId};
+use crate::vector::RowStore;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -127,7 +128,7 @@ impl Engine {
     pub fn verify(&self) -> Result<VerifyReport, QuestionError> {
         let (reading, live) = self.reading()?;
         let mut differences = Vec::new();
-        match load::load(&reading) {
+        match load::load(&reading, &self.inner.rows) {
             Ok(tables) => compare("the tables", &live, &tables, &mut differences),
             Err(what) => differences.push(format!("the tables cannot be read: {what}")),
         }
@@ -145,7 +146,7 @@ impl Engine {
             }
         }
         let log = if live.log_from == Revision(0) {
-            whole_log(&reading, &live, &mut differences)
+            whole_log(&reading, &self.inner.rows, &live, &mut differences)
         } else {
             end_of_log(&reading, &live, &mut differences)
         };
@@ -176,8 +177,13 @@ fn row_sums(reading: &Reading<'_>, table: Table) -> Result<BTreeMap<u32, (u64, u
     Ok(sums)
 }
 
-fn whole_log(reading: &Reading<'_>, live: &Snapshot, differences: &mut Vec<String>) -> Result<(), ApplyError> {
-    let log = replay::whole(reading)?;
+fn whole_log(
+    reading: &Reading<'_>,
+    rows: &RowStore,
+    live: &Snapshot,
+    differences: &mut Vec<String>,
+) -> Result<(), ApplyError> {
+    let log = replay::whole(reading, rows)?;
     compare("the log", live, &log.snapshot, differences);
     if replay::record_hashes(reading)? != log.records {
         differences.push("the log gives other module records than the tables".to_owned());

@@ -414,7 +414,7 @@ pub enum QuestionError {
     },
     /// A search cannot be answered as it was asked.
     #[error(transparent)]
-    Vector(#[from] crate::vector::VectorError),
+    Vector(crate::vector::VectorError),
     /// More of something than one request may have.
     #[error("the request has {given} {what}; it may have {max}: split it")]
     Count {
@@ -452,6 +452,15 @@ pub enum QuestionError {
     /// The store on disk failed or is damaged.
     #[error("the store on disk failed; see the log")]
     Storage,
+}
+
+impl From<crate::vector::VectorError> for QuestionError {
+    fn from(error: crate::vector::VectorError) -> Self {
+        match error {
+            crate::vector::VectorError::Unreadable => QuestionError::Storage,
+            error => QuestionError::Vector(error),
+        }
+    }
 }
 
 /// Why a write was refused. Nothing of it was done.

@@ -112,7 +112,7 @@ fn serve(inner: &Inner, group: Vec<Job>) -> Answers {
     let published = inner.snapshot.load_full();
     let mut group_state = Group {
         state: Snapshot::clone(&published),
-        sink: Sink::new(inner.storage.reading()),
+        sink: Sink::new(inner.storage.reading(), inner.rows.clone()),
         revision: Revision(published.revision.0 + 1),
         index: 0,
         entries: Vec::new(),

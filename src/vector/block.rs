@@ -3,9 +3,11 @@
 //! A code is `round(x / scale) + 128`, one byte an element. For a row `x` with decoded form `x'`, the block keeps
 //! `residual >= |x - x'|` and `norm >= |x|`, so that a scan knows how far an estimated product can be from the true one.
 
+use super::disk::{Region, Reserved, RowFile, RowStore};
 use super::kernel::{Kernel, LANES};
-use super::{Element, Space};
+use super::{Element, Space, VectorError};
 use memmap2::{Advice, MmapMut};
+use std::sync::Arc;
 
 /// The byte of a code that stands for 0, which pads rows.
 const ZERO_CODE: u8 = 128;
@@ -70,6 +72,8 @@ impl<T: bytemuck::Pod> Clone for Area<T> {
 pub(super) enum Exact {
     F32(Area<f32>),
     F16(Area<u16>),
+    /// On disk, as four or two bytes each.
+    Disk(Region, Element),
 }
 
 /// A few rows of a space.
@@ -85,6 +89,8 @@ pub(super) struct Block {
     /// The largest of `norms` and of `residuals`.
     pub(super) norm_max: f32,
     pub(super) residual_max: f32,
+    /// The room that a full block's elements take in memory.
+    reserved: Option<Arc<Reserved>>,
 }
 
 /// A vector's code.
@@ -137,6 +143,30 @@ impl Block {
             residuals: Vec::with_capacity(rows),
             norm_max: 0.0,
             residual_max: 0.0,
+            reserved: None,
+        }
+    }
+
+    /// Takes room in memory for the elements of a full block, or moves them to `file`, which is made when there is none.
+    /// `leaving` is the room of the rows that they take the place of.
+    /// A disk that takes nothing leaves them in memory: the bound is then not kept, and no row is lost.
+    pub(super) fn settle(&mut self, store: &RowStore, file: &mut Option<Arc<RowFile>>, leaving: usize) {
+        let (bytes, element): (&[u8], _) = match &self.exact {
+            Exact::F32(area) => (bytemuck::cast_slice(area.items()), Element::F32),
+            Exact::F16(area) => (bytemuck::cast_slice(area.items()), Element::F16),
+            Exact::Disk(..) => return,
+        };
+        if let Some(reserved) = store.reserve(bytes.len(), leaving) {
+            self.reserved = Some(Arc::new(reserved));
+            return;
+        }
+        let opened = match file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => store.file().map(|new| Arc::clone(file.insert(Arc::new(new)))),
+        };
+        match opened.and_then(|file| file.append(bytes)) {
+            Ok(region) => self.exact = Exact::Disk(region, element),
+            Err(error) => tracing::warn!(%error, "vectors could not be moved to disk and stay in memory"),
         }
     }
 
@@ -156,6 +186,7 @@ impl Block {
                 area.extend(&halves);
                 Code::of(&halves.iter().map(|h| half::f16::from_bits(*h).to_f32()).collect::<Vec<_>>())
             }
+            Exact::Disk(..) => return, // only a full block is on disk
         };
         let bytes: Vec<u8> = code.code.iter().map(|c| c.cast_unsigned().wrapping_add(ZERO_CODE)).collect();
         self.codes.extend(&bytes);
@@ -171,16 +202,19 @@ impl Block {
     }
 
     /// Appends row `row` of another block of the same space.
-    pub(super) fn push_from(&mut self, other: &Self, row: usize) {
+    pub(super) fn push_from(&mut self, other: &Self, row: usize) -> Result<(), VectorError> {
         let (from, to) = (row * self.stride, (row + 1) * self.stride);
         match (&mut self.exact, &other.exact) {
             (Exact::F32(own), Exact::F32(items)) => own.extend(items.items().get(from..to).unwrap_or_default()),
             (Exact::F16(own), Exact::F16(items)) => own.extend(items.items().get(from..to).unwrap_or_default()),
-            (Exact::F32(_), Exact::F16(_)) | (Exact::F16(_), Exact::F32(_)) => return,
+            (Exact::F32(own), Exact::Disk(region, Element::F32)) => own.extend(&read::<f32>(region, row, self.stride)?),
+            (Exact::F16(own), Exact::Disk(region, Element::F16)) => own.extend(&read::<u16>(region, row, self.stride)?),
+            (Exact::F32(_) | Exact::F16(_) | Exact::Disk(..), _) => return Err(VectorError::Stale),
         }
         self.codes.extend(other.code(row));
         let of = |values: &[f32]| values.get(row).copied().unwrap_or_default();
         self.measure(of(&other.scales), of(&other.norms), of(&other.residuals));
+        Ok(())
     }
 
     /// The codes of one row.
@@ -196,27 +230,29 @@ impl Block {
     }
 
     /// The elements of one row, widened.
-    pub(super) fn vector(&self, row: usize) -> Vec<f32> {
+    pub(super) fn vector(&self, row: usize) -> Result<Vec<f32>, VectorError> {
+        let widened = |halves: &[u16]| halves.iter().map(|h| half::f16::from_bits(*h).to_f32()).collect();
         let range = row * self.stride..(row + 1) * self.stride;
         match &self.exact {
-            Exact::F32(area) => area.items().get(range).unwrap_or_default().to_vec(),
-            Exact::F16(area) => {
-                let halves = area.items().get(range).unwrap_or_default();
-                halves.iter().map(|h| half::f16::from_bits(*h).to_f32()).collect()
-            }
+            Exact::F32(area) => Ok(area.items().get(range).unwrap_or_default().to_vec()),
+            Exact::F16(area) => Ok(widened(area.items().get(range).unwrap_or_default())),
+            Exact::Disk(region, Element::F32) => read::<f32>(region, row, self.stride),
+            Exact::Disk(region, Element::F16) => read::<u16>(region, row, self.stride).map(|halves| widened(&halves)),
         }
     }
 
     /// The exact product with `query`, or minus the square of the distance.
     #[inline]
-    pub(super) fn exact(&self, kernel: Kernel, row: usize, query: &[f32], euclid: bool) -> f32 {
+    pub(super) fn exact(&self, kernel: Kernel, row: usize, query: &[f32], euclid: bool) -> Result<f32, VectorError> {
         let range = row * self.stride..(row + 1) * self.stride;
-        match (&self.exact, euclid) {
-            (Exact::F32(area), false) => kernel.dot_f32(area.items().get(range).unwrap_or_default(), query),
-            (Exact::F32(area), true) => -kernel.square_f32(area.items().get(range).unwrap_or_default(), query),
-            (Exact::F16(area), false) => kernel.dot_f16(area.items().get(range).unwrap_or_default(), query),
-            (Exact::F16(area), true) => -kernel.square_f16(area.items().get(range).unwrap_or_default(), query),
-        }
+        let singles = |row: &[f32]| if euclid { -kernel.square_f32(row, query) } else { kernel.dot_f32(row, query) };
+        let halves = |row: &[u16]| if euclid { -kernel.square_f16(row, query) } else { kernel.dot_f16(row, query) };
+        Ok(match &self.exact {
+            Exact::F32(area) => singles(area.items().get(range).unwrap_or_default()),
+            Exact::F16(area) => halves(area.items().get(range).unwrap_or_default()),
+            Exact::Disk(region, Element::F32) => singles(&read(region, row, self.stride)?),
+            Exact::Disk(region, Element::F16) => halves(&read(region, row, self.stride)?),
+        })
     }
 
     /// Asks for the exact elements of a row.
@@ -230,17 +266,27 @@ impl Block {
             Exact::F16(area) => {
                 super::kernel::prefetch(bytemuck::cast_slice(area.items().get(range).unwrap_or_default()));
             }
+            Exact::Disk(region, Element::F32) => region.prefetch(row, self.stride * size_of::<f32>()),
+            Exact::Disk(region, Element::F16) => region.prefetch(row, self.stride * size_of::<u16>()),
         }
     }
 
-    /// Bytes of elements, and of codes with what bounds their error.
-    pub(super) fn bytes(&self) -> (usize, usize) {
-        let exact = match &self.exact {
-            Exact::F32(area) => size_of_val(area.items()),
-            Exact::F16(area) => size_of_val(area.items()),
+    /// Bytes of elements in memory and on disk, and of codes with what bounds their error.
+    pub(super) fn bytes(&self) -> (usize, usize, usize) {
+        let (exact, disk) = match &self.exact {
+            Exact::F32(area) => (size_of_val(area.items()), 0),
+            Exact::F16(area) => (size_of_val(area.items()), 0),
+            Exact::Disk(region, _) => (0, region.bytes()),
         };
-        (exact, self.codes.items().len() + self.rows() * 3 * size_of::<f32>())
+        (exact, disk, self.codes.items().len() + self.rows() * 3 * size_of::<f32>())
     }
+}
+
+/// The elements of a row on disk.
+fn read<T: bytemuck::Pod>(region: &Region, row: usize, stride: usize) -> Result<Vec<T>, VectorError> {
+    let mut elements = vec![T::zeroed(); stride];
+    region.read(row, &mut elements)?;
+    Ok(elements)
 }
 
 const _: () = assert!(LANES.is_multiple_of(8), "a row of codes must be whole words");

@@ -8,6 +8,7 @@
 //! Equal scores stand in the order of chunk numbers. `docs/search.md` has the reasons and the figures.
 
 mod block;
+mod disk;
 mod filter;
 mod graph;
 mod ids;
@@ -23,6 +24,7 @@ mod set;
 #[cfg(test)]
 mod tests;
 
+pub use disk::RowStore;
 pub use filter::{FILTER_DEPTH_MAX, FILTER_NODES_MAX, FILTER_RANGES_MAX, Filter, FilterError, ScalarRange};
 pub use graph::{Graph, GraphBytesError};
 pub use ids::ChunkIds;
@@ -139,6 +141,9 @@ pub enum VectorError {
         "the set of rows, the query or the graph belongs to another state of the vectors; make it again from this one"
     )]
     Stale,
+    /// A row on disk cannot be read.
+    #[error("vectors on disk cannot be read; look at the disk of the database's directory")]
+    Unreadable,
 }
 
 impl Space {

@@ -120,7 +120,7 @@ pub fn search(
         found.retain(|(_, row)| *row < covered);
         found.extend(late.iter().flat_map(|(start, end)| *start..*end).map(|row| (ground.key(row), row)));
         found.iter_mut().for_each(|(key, row)| *key = query.upper(&view, *row, *key));
-        let compared = vectors.rescore(&view, query, found, k);
+        let compared = vectors.rescore(&view, query, found, k)?;
         if compared.hits.len() >= enough {
             return Ok(Answer {
                 hits: compared.hits,

@@ -5,6 +5,7 @@
 //! most the last. [`Vectors::rewrite`] drops dead rows and lays the others out in an order of the caller's choice.
 
 use super::block::Block;
+use super::disk::{RowFile, RowStore};
 use super::kernel::{self, Kernel};
 use super::owners::Owners;
 use super::paged::Paged;
@@ -27,6 +28,9 @@ const NONE: u32 = u32::MAX;
 pub struct Vectors {
     pub(super) space: Space,
     pub(super) kernel: Kernel,
+    store: RowStore,
+    /// Where the blocks of this layout are that have no room in memory.
+    file: Option<Arc<RowFile>>,
     // INVARIANT: a power of two, at least PIECE_ROWS.
     block_rows: usize,
     /// Full blocks.
@@ -56,8 +60,10 @@ pub struct Renumbering {
 pub struct Memory {
     /// Rows, dead ones included.
     pub rows: usize,
-    /// Exact elements.
+    /// Exact elements in memory.
     pub exact: usize,
+    /// Exact elements on disk, because memory had no room for them.
+    pub disk: usize,
     /// Codes and what bounds their error.
     pub codes: usize,
     /// Chunks, owners and the live set.
@@ -65,17 +71,25 @@ pub struct Memory {
 }
 
 impl Vectors {
-    /// An empty collection.
+    /// An empty collection, in memory.
     #[must_use]
     pub fn new(space: Space) -> Self {
-        let rows = (BLOCK_CODE_BYTES / space.stride()).next_power_of_two();
-        Self::with_block_rows(space, rows.max(PIECE_ROWS), Kernel::detect())
+        Self::within(space, RowStore::memory())
     }
 
-    pub(super) fn with_block_rows(space: Space, block_rows: usize, kernel: Kernel) -> Self {
+    /// An empty collection whose exact rows are where `store` has room for them.
+    #[must_use]
+    pub fn within(space: Space, store: RowStore) -> Self {
+        let rows = (BLOCK_CODE_BYTES / space.stride()).next_power_of_two();
+        Self::with_block_rows(space, rows.max(PIECE_ROWS), Kernel::detect(), store)
+    }
+
+    pub(super) fn with_block_rows(space: Space, block_rows: usize, kernel: Kernel, store: RowStore) -> Self {
         Self {
             space,
             kernel,
+            store,
+            file: None,
             block_rows,
             blocks: Paged::default(),
             pieces: Paged::default(),
@@ -131,8 +145,7 @@ impl Vectors {
         self.remove(chunk);
         self.tail_piece().push(admitted);
         self.register(chunk, owner);
-        self.seal();
-        Ok(())
+        self.seal()
     }
 
     /// Takes `chunk` out; false when it was not there.
@@ -156,12 +169,15 @@ impl Vectors {
     }
 
     /// The vector of `chunk` as it is compared: normalised under cosine, rounded when kept in half precision.
-    #[must_use]
-    pub fn vector(&self, chunk: Chunk) -> Option<Vec<f32>> {
-        let (block, local) = self.place(self.row(chunk)?)?;
-        let mut vector = block.vector(local);
+    /// `None`: there is no such chunk.
+    ///
+    /// # Errors
+    /// It is on disk and cannot be read.
+    pub fn vector(&self, chunk: Chunk) -> Result<Option<Vec<f32>>, VectorError> {
+        let Some((block, local)) = self.row(chunk).and_then(|row| self.place(row)) else { return Ok(None) };
+        let mut vector = block.vector(local)?;
         vector.truncate(self.space.dimension);
-        Some(vector)
+        Ok(Some(vector))
     }
 
     /// The chunks that `owner` guards, in the order of their rows.
@@ -219,8 +235,10 @@ impl Vectors {
     /// The engine gives owners that are seen together near keys, so that what a subject may see is a few runs. It takes
     /// as long as copying the rows does and runs beside readers and writers: [`Self::catch_up`] brings the result up to
     /// what was written meanwhile.
-    #[must_use]
-    pub fn rewrite(&self, key: impl Fn(Ordinal) -> u64) -> (Self, Renumbering) {
+    ///
+    /// # Errors
+    /// A row is on disk and cannot be read.
+    pub fn rewrite(&self, key: impl Fn(Ordinal) -> u64) -> Result<(Self, Renumbering), VectorError> {
         let mut order: Vec<(u64, u32, u32, u32)> = Vec::with_capacity(self.live_count);
         for row in (0..row_number(self.rows())).filter(|row| self.is_live(*row)) {
             let owner = self.owner_of.get(row as usize).copied().unwrap_or(NONE);
@@ -228,20 +246,22 @@ impl Vectors {
             order.push((key(Ordinal(owner)), owner, chunk, row));
         }
         order.sort_unstable();
-        let mut new = Self::with_block_rows(self.space, self.block_rows, self.kernel);
+        let mut new = Self::with_block_rows(self.space, self.block_rows, self.kernel, self.store.clone());
         new.state.change = self.state.change;
         let mut new_of = vec![NONE; self.rows()];
+        let leaving: usize = self.blocks.iter().map(|block| block.bytes().0).sum();
         let full = order.len() / self.block_rows * self.block_rows;
         for part in order.get(..full).unwrap_or_default().chunks(self.block_rows) {
             let mut block = Block::new(self.space, self.block_rows);
-            part.iter().for_each(|(_, owner, chunk, row)| {
-                self.copy_row(*row, &mut block);
+            for (_, owner, chunk, row) in part {
+                self.copy_row(*row, &mut block)?;
                 new.register(Chunk(*chunk), Ordinal(*owner));
-            });
+            }
+            block.settle(&new.store, &mut new.file, leaving);
             new.blocks.push(Arc::new(block));
         }
         for (_, owner, chunk, row) in order.get(full..).unwrap_or_default() {
-            self.copy_row(*row, new.tail_piece());
+            self.copy_row(*row, new.tail_piece())?;
             new.register(Chunk(*chunk), Ordinal(*owner));
         }
         new.state.layout = self.state.layout + 1;
@@ -251,7 +271,7 @@ impl Vectors {
             }
         }
         let renumbering = Renumbering { new_of, from: self.state, to: new.state };
-        (new, renumbering)
+        Ok((new, renumbering))
     }
 
     /// Brings a rewrite of `base` up to `now`: what was upserted or removed since `base` is so here too.
@@ -279,9 +299,9 @@ impl Vectors {
             let owner = Ordinal(now.owner_of.get(row as usize).copied().unwrap_or(NONE));
             self.make_room(chunk, owner)?;
             self.remove(chunk);
-            self.tail_piece().push_from(block, local);
+            self.tail_piece().push_from(block, local)?;
             self.register(chunk, owner);
-            self.seal();
+            self.seal()?;
         }
         Ok(())
     }
@@ -291,8 +311,9 @@ impl Vectors {
     pub fn memory(&self) -> Memory {
         let mut memory = Memory { rows: self.rows(), ..Memory::default() };
         for block in self.blocks.iter().chain(self.pieces.iter()) {
-            let (exact, codes) = block.bytes();
+            let (exact, disk, codes) = block.bytes();
             memory.exact += exact;
+            memory.disk += disk;
             memory.codes += codes;
         }
         let maps = self.chunk_of.bytes() + self.owner_of.bytes() + self.row_of.bytes() + self.live.bytes();
@@ -316,6 +337,17 @@ impl Vectors {
     /// The same, as a refusal.
     pub(super) fn owns(&self, set: &RowSet) -> Result<(), VectorError> {
         if set.state == self.state { Ok(()) } else { Err(VectorError::Stale) }
+    }
+
+    /// Makes every later read of rows on disk fail.
+    #[cfg(test)]
+    pub(super) fn lose_disk(&self) {
+        self.file.as_ref().unwrap().lose();
+    }
+
+    /// Whether some exact rows are on disk.
+    pub(super) fn on_disk(&self) -> bool {
+        self.file.is_some()
     }
 
     pub(super) fn state(&self) -> State {
@@ -402,22 +434,23 @@ impl Vectors {
     }
 
     /// Makes the pieces a block once they fill one.
-    fn seal(&mut self) {
+    fn seal(&mut self) -> Result<(), VectorError> {
         if self.rows() < (self.blocks.len() + 1) * self.block_rows {
-            return;
+            return Ok(());
         }
         let mut block = Block::new(self.space, self.block_rows);
         for piece in self.pieces.iter() {
-            (0..piece.rows()).for_each(|row| block.push_from(piece, row));
+            (0..piece.rows()).try_for_each(|row| block.push_from(piece, row))?;
         }
+        block.settle(&self.store, &mut self.file, 0);
         self.blocks.push(Arc::new(block));
         self.pieces = Paged::default();
+        Ok(())
     }
 
-    fn copy_row(&self, row: u32, block: &mut Block) {
-        if let Some((from, local)) = self.place(row) {
-            block.push_from(from, local);
-        }
+    fn copy_row(&self, row: u32, block: &mut Block) -> Result<(), VectorError> {
+        let (from, local) = self.place(row).ok_or(VectorError::Stale)?;
+        block.push_from(from, local)
     }
 }
 

@@ -22,6 +22,9 @@ const BATCH: usize = 64;
 /// Rows whose lines are asked for before the first of them is read.
 const AHEAD: usize = 16;
 
+/// Rows on disk that are asked for before the first of them is read: as many as disks like to have in their queue.
+const DISK_AHEAD: usize = 32;
+
 /// Candidates from which the list is thinned with the bound reached by then; it doubles when thinning frees little.
 const CANDIDATES_THIN: usize = 4_096;
 
@@ -102,7 +105,7 @@ impl Query {
 
     /// The exact key of a row.
     #[inline]
-    pub(super) fn key(&self, kernel: Kernel, block: &Block, row: usize) -> f32 {
+    pub(super) fn key(&self, kernel: Kernel, block: &Block, row: usize) -> Result<f32, VectorError> {
         block.exact(kernel, row, &self.exact, self.euclid())
     }
 
@@ -204,11 +207,17 @@ impl Vectors {
         scan.flush();
         scan.candidates.thin();
         let rows = std::mem::take(&mut scan.candidates.rows);
-        Ok(self.rescore(view, query, rows, k))
+        self.rescore(view, query, rows, k)
     }
 
     /// The `k` nearest of rows with upper bounds of their keys.
-    pub(super) fn rescore(&self, view: &View<'_>, query: &Query, mut rows: Vec<(f32, u32)>, k: usize) -> Scanned {
+    pub(super) fn rescore(
+        &self,
+        view: &View<'_>,
+        query: &Query,
+        mut rows: Vec<(f32, u32)>,
+        k: usize,
+    ) -> Result<Scanned, VectorError> {
         rows.sort_unstable_by_key(|(upper, row)| (Reverse(order(*upper)), *row));
         let mut best: BinaryHeap<(Reverse<i32>, u32, u32, u32)> = BinaryHeap::with_capacity(k + 1);
         let mut exact = 0;
@@ -217,17 +226,18 @@ impl Vectors {
                 block.prefetch_exact(local);
             }
         };
-        rows.iter().take(AHEAD / 4).for_each(|(_, row)| prefetch(*row));
+        let ahead = if self.on_disk() { DISK_AHEAD } else { AHEAD / 4 };
+        rows.iter().take(ahead).for_each(|(_, row)| prefetch(*row));
         for (at, &(upper, row)) in rows.iter().enumerate() {
             let full = best.len() >= k;
             if full && best.peek().is_none_or(|worst| order(upper) < worst.0.0) {
                 break;
             }
-            if let Some((_, next)) = rows.get(at + AHEAD / 4) {
+            if let Some((_, next)) = rows.get(at + ahead) {
                 prefetch(*next);
             }
             let (Some((block, local)), Some(chunk)) = (view.place(row), self.chunk_at(row)) else { continue };
-            let key = query.key(self.kernel, block, local) + 0.0;
+            let key = query.key(self.kernel, block, local)? + 0.0;
             exact += 1;
             best.push((Reverse(order(key)), chunk.0, row, key.to_bits()));
             if best.len() > k {
@@ -238,7 +248,7 @@ impl Vectors {
             let (chunk, owner) = (self.chunk_at(row)?, self.owner_at(row)?);
             Some(Hit { chunk, owner, score: query.score(f32::from_bits(key)) })
         };
-        Scanned { hits: best.into_sorted_vec().into_iter().filter_map(hit).collect(), exact }
+        Ok(Scanned { hits: best.into_sorted_vec().into_iter().filter_map(hit).collect(), exact })
     }
 }
 

@@ -98,6 +98,11 @@ fn element() -> impl Strategy<Value = Element> {
     prop_oneof![Just(Element::F32), Just(Element::F16)]
 }
 
+/// Bytes of memory for full blocks: all, none, or a few of them.
+fn room() -> impl Strategy<Value = Option<usize>> {
+    prop_oneof![Just(None), Just(Some(0)), Just(Some(60_000))]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
@@ -105,11 +110,13 @@ proptest! {
     /// a clone taken earlier still says what it said.
     #[test]
     fn scan_is_brute_force(seed in any::<u64>(), metric in metric(), element in element(), dimension in 2_usize..150,
-                           steps in 1_usize..400, share in 0_u32..101, k in 0_usize..40) {
+                           steps in 1_usize..400, share in 0_u32..101, k in 0_usize..40, room in room()) {
         let space = Space::new(dimension, metric, element).unwrap();
         let mut dice = Dice(seed);
         let kernel = Kernel::usable()[(seed % Kernel::usable().len() as u64) as usize];
-        let mut vectors = Vectors::with_block_rows(space, 64, kernel);
+        let directory = tempfile::tempdir().unwrap();
+        let store = room.map_or_else(RowStore::memory, |bytes| RowStore::bounded(directory.path(), bytes));
+        let mut vectors = Vectors::with_block_rows(space, 64, kernel, store);
         let mut oracle = Oracle::default();
         let mut past = None;
         let kept_owners = owners_of(&mut dice, 45, share);
@@ -120,7 +127,7 @@ proptest! {
                 0 => prop_assert_eq!(vectors.remove(Chunk(chunk)), oracle.0.remove(&chunk).is_some()),
                 1 if step % 50 == 7 => {
                     let base = vectors.clone();
-                    let (mut new, _) = base.rewrite(|owner| u64::from(owner.0 % 7));
+                    let (mut new, _) = base.rewrite(|owner| u64::from(owner.0 % 7)).unwrap();
                     let vector = dice.vector(dimension);
                     vectors.upsert(Chunk(chunk), Ordinal(3), &vector).unwrap();
                     oracle.0.insert(chunk, (3, vector));
@@ -162,7 +169,7 @@ fn equal_scores_stand_in_the_order_of_chunks_in_any_layout() {
         vectors.upsert(Chunk(chunk), Ordinal(chunk % 5), &[1.0; 8]).unwrap();
     }
     let query = Query::new(space, &[1.0; 8]).unwrap();
-    let (other, _) = vectors.rewrite(|owner| 9 - u64::from(owner.0));
+    let (other, _) = vectors.rewrite(|owner| 9 - u64::from(owner.0)).unwrap();
     for vectors in [vectors, other] {
         let hits = vectors.scan(&query, &vectors.all_rows(), 30).unwrap();
         assert_eq!(hits.iter().map(|h| h.chunk.0).collect::<Vec<_>>(), (0..30).collect::<Vec<_>>());
@@ -212,7 +219,7 @@ fn a_set_of_another_state_is_refused() {
     let (query, rows) = (Query::new(space, &[1.0, 1.0]).unwrap(), vectors.all_rows());
     assert_eq!(vectors.scan(&query, &rows, HITS_MAX + 1).unwrap_err(), VectorError::Hits { given: HITS_MAX + 1 });
     assert_eq!(vectors.scan(&query, &rows, 5).unwrap().len(), 1);
-    assert_eq!(vectors.rewrite(|_| 0).0.scan(&query, &rows, 5).unwrap_err(), VectorError::Stale);
+    assert_eq!(vectors.rewrite(|_| 0).unwrap().0.scan(&query, &rows, 5).unwrap_err(), VectorError::Stale);
     vectors.remove(Chunk(0));
     assert_eq!(vectors.scan(&query, &rows, 5).unwrap_err(), VectorError::Stale);
 }
@@ -226,7 +233,33 @@ fn a_chunk_tells_its_owner_and_vector_and_an_owner_its_chunks() {
     vectors.upsert(Chunk(6), Ordinal(2), &[3.0, 0.0]).unwrap();
     assert_eq!(vectors.chunks_of(Ordinal(1)), [Chunk(5), Chunk(8)]);
     assert_eq!(vectors.chunks_of(Ordinal(2)), [Chunk(7), Chunk(6)]);
-    assert_eq!((vectors.owner(Chunk(6)), vectors.vector(Chunk(6))), (Some(Ordinal(2)), Some(vec![1.0, 0.0])));
+    assert_eq!((vectors.owner(Chunk(6)), vectors.vector(Chunk(6)).unwrap()), (Some(Ordinal(2)), Some(vec![1.0, 0.0])));
     assert_eq!((vectors.owner(Chunk(9)), vectors.dead(), vectors.len()), (None, 1, 4));
-    assert_eq!(vectors.rewrite(|_| 0).0.dead(), 0);
+    assert_eq!(vectors.rewrite(|_| 0).unwrap().0.dead(), 0);
+}
+
+/// Rows on disk that cannot be read are an error of the search, never a shorter or another answer.
+#[test]
+fn rows_that_cannot_be_read_are_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("rows-1-0"), "left by a crash").unwrap();
+    let store = RowStore::bounded(directory.path(), 0);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "what a crash left is gone");
+    let space = Space::new(24, Metric::Dot, Element::F32).unwrap();
+    let mut vectors = Vectors::with_block_rows(space, 64, Kernel::detect(), store);
+    let mut dice = Dice(3);
+    for chunk in 0..100 {
+        vectors.upsert(Chunk(chunk), Ordinal(chunk), &dice.vector(24)).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "the file has no name");
+    let memory = vectors.memory();
+    assert!(memory.disk > 0 && memory.exact > 0 && memory.disk > memory.exact, "{memory:?}");
+    let query = Query::new(space, &dice.vector(24)).unwrap();
+    let (all, tail) = (vectors.all_rows(), vectors.rows_of(&(64..100).map(Ordinal).collect()));
+    assert_eq!(vectors.scan(&query, &all, 100).unwrap().len(), 100);
+    vectors.lose_disk();
+    assert_eq!(vectors.scan(&query, &all, 100), Err(VectorError::Unreadable));
+    assert_eq!(vectors.scan(&query, &tail, 100).unwrap().len(), 36, "these are in memory");
+    assert_eq!(vectors.vector(Chunk(1)), Err(VectorError::Unreadable));
+    assert!(matches!(vectors.rewrite(|owner| u64::from(owner.0)), Err(VectorError::Unreadable)));
 }

@@ -177,6 +177,7 @@ impl From<Described> for pb::Collection {
                 maps: memory.maps as u64,
                 payloads: info.payload_bytes as u64,
                 graph: info.graph_bytes as u64,
+                disk: memory.disk as u64,
             }),
             kernel: info.kernel.to_owned(),
         }

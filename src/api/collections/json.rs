@@ -210,6 +210,7 @@ struct MemoryOut {
     maps: usize,
     payloads: usize,
     graph: usize,
+    disk: usize,
 }
 
 #[derive(Serialize)]
@@ -249,6 +250,7 @@ impl Serialize for Described {
                 maps: memory.maps,
                 payloads: info.payload_bytes,
                 graph: info.graph_bytes,
+                disk: memory.disk,
             },
             kernel: info.kernel,
         };

@@ -218,7 +218,13 @@ impl Arranging<'_> {
         let first = of.laid_out.changed == 0;
         let owners = of.vectors.owners();
         let keys = self.keys(store, of, &owners);
-        let (new, numbers) = of.vectors.rewrite(|owner| keys.get(&owner).copied().unwrap_or(u64::MAX));
+        let (new, numbers) = match of.vectors.rewrite(|owner| keys.get(&owner).copied().unwrap_or(u64::MAX)) {
+            Ok(rewritten) => rewritten,
+            Err(error) => {
+                tracing::error!(store = %store.id, %error, "rows could not be laid out; searches go on without");
+                return false;
+            }
+        };
         let rows = of.vectors.len() + of.vectors.dead();
         let carried = if of.graph.covered() >= self.chunks_min() && of.graph.covered() * 2 >= rows {
             of.graph.renumber(&of.vectors, &new, &numbers).ok()

@@ -6,7 +6,7 @@ use crate::engine::log;
 use crate::index::TypeIx;
 use crate::storage::{Fields, Key, Reading, StorageError, Table};
 use crate::tuple::Timestamp;
-use crate::vector::Chunk;
+use crate::vector::{Chunk, RowStore};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,12 +18,13 @@ pub(crate) struct Unread {
     objects: u32,
 }
 
-/// The collections, still without chunks. `type_of` finds a store's type, and how many objects of it have names.
+/// The collections, still without chunks; their rows will be where `rows` has room. `type_of` finds a store's type, and how many objects of it have names.
 ///
 /// # Errors
 /// A row is damaged.
 pub(crate) fn list(
     reading: &Reading<'_>,
+    rows: &RowStore,
     type_of: impl Fn(u32, &str) -> Option<(TypeIx, u32)>,
 ) -> Result<Vec<Unread>, StorageError> {
     let mut found = Vec::new();
@@ -38,7 +39,7 @@ pub(crate) fn list(
             return Err(StorageError);
         }
         let spec = spec(name, space, object_type, relation);
-        found.push(Unread { store, collection: Collection::new(number, spec, Timestamp(at), ix), objects });
+        found.push(Unread { store, collection: Collection::new(number, spec, Timestamp(at), ix, rows), objects });
         Ok(true)
     })?;
     Ok(found)

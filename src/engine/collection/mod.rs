@@ -52,7 +52,7 @@ pub(crate) fn apply(
             if store.collections.is_empty() {
                 sink.forgotten.push((store.number, false)); // changes of its tuples were not told before
             }
-            let new = Collection::new(*collection, spec, Timestamp(*at), object_type);
+            let new = Collection::new(*collection, spec, Timestamp(*at), object_type, &sink.rows);
             sink.touch_chunks(store.id, *collection, 0);
             Arc::make_mut(&mut store.collections).push(Arc::new(new));
             Ok(())

@@ -14,20 +14,30 @@ use crate::vector::Chunk;
 use std::sync::Arc;
 
 /// A chunk with the parts that are in memory.
-pub(super) fn stored(view: &View, of: &Collection, chunk: Chunk, with: With) -> Option<StoredChunk> {
-    stored_in(&view.store, of, chunk, with)
+///
+/// # Errors
+/// There is no such chunk, or its vector is on disk and cannot be read.
+pub(super) fn stored(view: &View, of: &Collection, chunk: Chunk, with: With) -> Result<StoredChunk, QuestionError> {
+    stored_in(&view.store, of, chunk, with)?.ok_or(QuestionError::Storage)
 }
 
-fn stored_in(store: &StoreEntry, of: &Collection, chunk: Chunk, with: With) -> Option<StoredChunk> {
-    let owner = of.vectors.owner(chunk)?;
-    let id = store.index.name(of.object_type, owner)?.to_owned();
-    Some(StoredChunk {
-        id: of.ids.id(chunk)?.to_owned(),
-        object: Object { object_type: of.spec.guard.object_type.clone(), id },
-        vector: if with.vector { of.vectors.vector(chunk) } else { None },
+/// The same, or `None` when there is no such chunk.
+fn stored_in(
+    store: &StoreEntry,
+    of: &Collection,
+    chunk: Chunk,
+    with: With,
+) -> Result<Option<StoredChunk>, QuestionError> {
+    let name = of.vectors.owner(chunk).and_then(|owner| store.index.name(of.object_type, owner));
+    let (Some(id), Some(name)) = (of.ids.id(chunk), name) else { return Ok(None) };
+    let id_of_object = name.to_owned();
+    Ok(Some(StoredChunk {
+        id: id.to_owned(),
+        object: Object { object_type: of.spec.guard.object_type.clone(), id: id_of_object },
+        vector: if with.vector { of.vectors.vector(chunk)? } else { None },
         text: None,
         payload: if with.payload { of.payloads.get(chunk).cloned() } else { None },
-    })
+    }))
 }
 
 /// Adds the texts of chunks of a collection.
@@ -141,8 +151,9 @@ impl Engine {
         }
         let (reading, snapshot) = self.reading()?;
         self.of_collection(&snapshot, store, name, |_, entry, of| {
-            let number = |id: &String| of.ids.number(id).and_then(|chunk| stored_in(entry, of, chunk, with));
-            let mut found: Vec<Option<StoredChunk>> = ids.iter().map(number).collect();
+            let number = |id: &String| of.ids.number(id).map(|chunk| stored_in(entry, of, chunk, with));
+            let found: Result<Vec<_>, _> = ids.iter().map(|id| number(id).transpose()).collect();
+            let mut found: Vec<Option<StoredChunk>> = found?.into_iter().map(Option::flatten).collect();
             if with.text {
                 texts_in(entry, of, &reading, found.iter_mut().flatten())?;
             }
@@ -165,7 +176,7 @@ impl Engine {
             let matching = query.filter.map(|filter| of.payloads.matching(filter));
             let page_size = query.page_size.clamp(1, CHUNKS_PER_PAGE_MAX);
             let mut page = ChunkPage { chunks: Vec::new(), next: None };
-            let mut last = None;
+            let (mut last, mut failed) = (None, None);
             let mut admit = |chunk: Chunk| {
                 let good = owner.is_none_or(|owner| owner.is_some() && of.vectors.owner(chunk) == owner)
                     && matching.as_ref().is_none_or(|matching| matching.admits(chunk));
@@ -173,9 +184,16 @@ impl Engine {
                     page.next = last;
                     return false;
                 }
-                if good && let Some(stored) = stored_in(entry, of, chunk, query.with) {
-                    page.chunks.push(stored);
-                    last = Some(chunk.0);
+                match if good { stored_in(entry, of, chunk, query.with) } else { Ok(None) } {
+                    Ok(Some(stored)) => {
+                        page.chunks.push(stored);
+                        last = Some(chunk.0);
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        failed = Some(error);
+                        return false;
+                    }
                 }
                 true
             };
@@ -191,6 +209,7 @@ impl Engine {
                     of.ids.iter_from(first).all(|(chunk, _)| admit(chunk));
                 }
             }
+            failed.map_or(Ok(()), Err)?;
             if query.with.text {
                 texts_in(entry, of, &reading, page.chunks.iter_mut())?;
             }

@@ -46,7 +46,7 @@ pub(crate) fn search(
         }
         let found = nearest(&of.vectors, graph, vector, &rows, query.k, query.effort)?;
         let hits = found.hits.iter().map(|hit| {
-            let chunk = stored(view, of, hit.chunk, query.with).ok_or(QuestionError::Storage)?;
+            let chunk = stored(view, of, hit.chunk, query.with)?;
             Ok(SearchHit { score: hit.score, chunk })
         });
         Ok(SearchAnswer {

@@ -10,7 +10,7 @@ use crate::index::TypeIx;
 use crate::storage::{Fields, Key, Table};
 use crate::tuple::{Ordinal, Revision, Timestamp};
 use crate::vector::{
-    Chunk, ChunkIds, Element, Graph, Kept, Metric, Paged, Payload, Payloads, Space, VectorError, Vectors,
+    Chunk, ChunkIds, Element, Graph, Kept, Metric, Paged, Payload, Payloads, RowStore, Space, VectorError, Vectors,
 };
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
@@ -115,8 +115,15 @@ impl<'a> RowParts<'a> {
 }
 
 impl Collection {
-    pub(crate) fn new(number: u32, spec: CollectionSpec, created_at: Timestamp, object_type: TypeIx) -> Self {
-        let vectors = Vectors::new(spec.space);
+    /// An empty collection, whose rows are where `rows` has room for them.
+    pub(crate) fn new(
+        number: u32,
+        spec: CollectionSpec,
+        created_at: Timestamp,
+        object_type: TypeIx,
+        rows: &RowStore,
+    ) -> Self {
+        let vectors = Vectors::within(spec.space, rows.clone());
         let graph = Arc::new(Graph::new(&vectors));
         Self {
             number,

@@ -89,7 +89,7 @@ fn walks_behind_disallowed_rows_find_the_allowed() {
             let ground = graph::Ground { view: &view, kernel: vectors.kernel, query: &query, rows: vectors.rows() };
             let walked = graph.nearest(&ground, 80, Some((&rows, f64::from(share) / 100.0)), usize::MAX);
             assert!(walked.finished && walked.rows.iter().all(|(_, row)| rows.contains(*row)));
-            let hits = vectors.rescore(&view, &query, walked.rows, 80).hits;
+            let hits = vectors.rescore(&view, &query, walked.rows, 80).unwrap().hits;
             due += truth.len();
             found += truth.iter().filter(|hit| hits.contains(hit)).count();
         }
@@ -128,7 +128,7 @@ fn deletes_upserts_and_rewrites_keep_recall() {
         }
         let (late, _) = recall(&vectors, &graph, &mut dice, &centres, 100);
         let base = vectors.clone();
-        let (mut new, numbers) = base.rewrite(|owner| u64::from(owner.0 / 10));
+        let (mut new, numbers) = base.rewrite(|owner| u64::from(owner.0 / 10)).unwrap();
         assert_eq!(graph.renumber(&base, &vectors, &numbers).err(), Some(VectorError::Stale));
         let next = graph.renumber(&base, &new, &numbers).unwrap();
         new.catch_up(&base, &vectors).unwrap();
@@ -162,7 +162,7 @@ fn bytes_come_back_the_same_and_damage_is_seen() {
     }
     let (other, _, _) = world(Metric::Cosine, 4_000);
     assert_eq!(Graph::from_bytes(&bytes, &other).err(), Some(GraphBytesError::Foreign));
-    assert_eq!(graph.to_bytes(&vectors.rewrite(|_| 0).0), Err(VectorError::Stale));
+    assert_eq!(graph.to_bytes(&vectors.rewrite(|_| 0).unwrap().0), Err(VectorError::Stale));
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn a_start_loads_the_graph_for_rows_in_another_order_and_after_writes() {
     // A start reads chunks in the order of storage; some were written after the bytes were.
     let mut started = Vectors::new(vectors.space());
     for chunk in (0..8_500).rev() {
-        let vector = vectors.vector(Chunk(chunk)).filter(|_| chunk % 10 != 0);
+        let vector = vectors.vector(Chunk(chunk)).unwrap().filter(|_| chunk % 10 != 0);
         let owner = vectors.owner(Chunk(chunk)).unwrap_or(Ordinal(chunk % OWNERS));
         let vector = vector.unwrap_or_else(|| clustered(&mut dice, &centres, owner.0));
         started.upsert(Chunk(chunk), owner, &vector).unwrap();
