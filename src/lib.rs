@@ -84,6 +84,8 @@ pub mod index;
 pub mod vector;
 /// The questions, one file each, and the one writer.
 pub mod engine;
+/// Who asks, for whom, with what; and the events that say what happened.
+pub mod identity;
 /// What all handlers share: error codes and statuses, tokens, the clock.
 pub mod wire;
 /// OpenFGA's surface over gRPC and HTTP/JSON.
