@@ -90,6 +90,8 @@ pub mod identity;
 pub mod wire;
 /// OpenFGA's surface over gRPC and HTTP/JSON.
 pub mod api;
+/// Thin modules around the engine, blind to each other.
+pub mod modules;
 /// Bind, serve, drain.
 pub mod server;
 

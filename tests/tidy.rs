@@ -17,6 +17,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("cel", &["model/condition"]),
     ("reqwest", &["wire/embedding.rs"]),
     ("rustls", &["wire/embedding.rs"]),
+    ("aws_lc_rs", &["secrets", "identity", "modules"]),
     ("memmap2", &["vector/block.rs"]),
     ("half", &["vector"]),
     ("rustix", &["vector/disk.rs"]),
