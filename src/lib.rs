@@ -74,6 +74,8 @@
 //! The rooms, in the order of dependency; each uses only those before it (`tests/tidy.rs` holds the rule).
 /// Words of the field: objects, subjects, tuples, ordinals and sets of them.
 pub mod tuple;
+/// Keys and the sealing of records. Pure; the home of cryptography.
+pub mod secrets;
 /// The authorization model: parse, check, compile to a plan; conditions.
 pub mod model;
 /// What survives: log, keys, batches. The home of RocksDB.

@@ -15,6 +15,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rocksdb", &["storage/rocks.rs"]),
     ("roaring", &["tuple/set.rs"]),
     ("cel", &["model/condition"]),
+    ("argon2", &["secrets/ring.rs"]),
+    ("zeroize", &["secrets"]),
     ("reqwest", &["wire/embedding.rs"]),
     ("rustls", &["wire/embedding.rs"]),
     ("aws_lc_rs", &["secrets", "identity", "modules"]),

@@ -4,5 +4,7 @@
 pub mod model;
 #[path = "../../src/storage/keys.rs"]
 pub mod keys;
+#[path = "../../src/secrets/mod.rs"]
+pub mod secrets;
 #[path = "../../src/tuple/mod.rs"]
 pub mod tuple;

@@ -2,6 +2,7 @@
 
 use bailiwick_fuzz::keys::{Fields, Key, Table};
 use bailiwick_fuzz::model::Model;
+use bailiwick_fuzz::secrets::{Hierarchy, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
 use bailiwick_fuzz::tuple::{ObjectRef, SubjectRef, TupleKeyRef};
 
 /// Words of the language, so that random input gets past the first line.
@@ -104,5 +105,63 @@ fn key_codec() {
         let key = key(a);
         let mut fields = Fields(key.bytes().split_first().unwrap().1);
         assert_eq!((fields.u32(), fields.u64(), fields.u8()), (Some(store), Some(a), None));
+    });
+}
+
+fn ring() -> &'static KeyRing {
+    static RING: std::sync::OnceLock<KeyRing> = std::sync::OnceLock::new();
+    RING.get_or_init(|| {
+        let line = KeyRing::key_line("k1", 1, b"a key of exactly thirty-two byte").expect("a good name");
+        KeyRing::parse(&(KeyRing::head() + &line), &[]).expect("a good ring")
+    })
+}
+
+/// Nothing opens but what was sealed: neither bytes from nowhere, nor those behind a good head, nor damaged ones.
+#[test]
+fn seal_open() {
+    bolero::check!().for_each(|input: &[u8]| {
+        assert!(open(ring(), Hierarchy::System, b"place", input).is_err());
+        let behind_a_head = [b"\x01\x02k1".as_slice(), input].concat();
+        assert_eq!(open(ring(), Hierarchy::System, b"place", &behind_a_head), Err(OpenError::Damaged));
+        let sealed = seal(ring(), Hierarchy::System, b"place", input, &[7; NONCE_BYTES]).expect("short enough");
+        assert!(is_newest(ring(), &sealed));
+        assert_eq!(&**open(ring(), Hierarchy::System, b"place", &sealed).expect("whole"), input);
+        let mut damaged = sealed;
+        let (at, flip) = (input.first().map_or(0, |b| usize::from(*b)) % damaged.len(), input.len() % 8);
+        damaged[at] ^= 1 << flip;
+        assert!(open(ring(), Hierarchy::System, b"place", &damaged).is_err());
+    });
+}
+
+/// Any text is a ring or an error; a ring has keys, of which the newest is the last.
+#[test]
+fn key_ring_text() {
+    const WORDS: [&str; 16] = [
+        "key ",
+        "passphrase ",
+        "argon2id ",
+        "m=19456 ",
+        "t=1 p=1 ",
+        "salt=",
+        "check=",
+        "AAAAAAAAAAAAAAAAAAAAAA== ",
+        "a ",
+        "b ",
+        "1 ",
+        "18446744073709551616 ",
+        "YSBrZXkgb2YgZXhhY3RseSB0aGlydHktdHdvIGJ5dGU=",
+        "YW4gb2xkIGtleSBvZiB0aGlydHktdHdvIGJ5dGVzLi4=",
+        "\n",
+        "#",
+    ];
+    bolero::check!().for_each(|input: &[u8]| {
+        let words: String = input.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+        for text in [String::from_utf8_lossy(input).into_owned(), KeyRing::head() + &words] {
+            if let Ok(ring) = KeyRing::parse(&text, &[]) {
+                let ids: Vec<_> = ring.ids().collect();
+                assert!(ids.is_sorted_by_key(|(_, created)| *created));
+                assert_eq!(ids.last().map(|(id, _)| *id), Some(ring.newest()));
+            }
+        }
     });
 }
