@@ -149,6 +149,28 @@ fn the_nearest_of_what_people_may_see_in_real_documents() {
     assert_eq!(database.verify().unwrap().differences, Vec::<String>::new());
 }
 
+/// The nearest of what two people may see to eight vectors that are none of the collection's, exactly.
+fn nearest_of_two(database: &Bailiwick, vectors: &[Vec<f32>]) -> [Vec<Vec<SearchHit>>; 2] {
+    assert!(database.settle(Duration::from_secs(120)));
+    let queries: Vec<Vec<f32>> = (0..8).map(|n| vectors[n * 1_000].iter().rev().copied().collect()).collect();
+    ["user:anne", "user:bob"].map(|subject| {
+        let query = SearchQuery {
+            collection: "c",
+            subject: SubjectRef::parse(subject).unwrap(),
+            agent: None,
+            vectors: &queries,
+            k: 20,
+            relation: None,
+            filter: None,
+            effort: Effort::Exact,
+            given: Given::default(),
+            with: With { vector: true, ..With::default() },
+        };
+        let found = database.search(store(), None, Consistency::Latest, &query, &Limits::default()).unwrap().value;
+        found.into_iter().map(|answer| answer.hits).collect()
+    })
+}
+
 /// A database whose memory has no room for vectors answers as one that has: from disk, also after a start.
 #[test]
 fn vectors_on_disk_answer_as_those_in_memory() {
@@ -186,46 +208,26 @@ fn vectors_on_disk_answer_as_those_in_memory() {
                 .unwrap();
         }
     };
-    let answers = |database: &Bailiwick| {
-        assert!(database.settle(Duration::from_secs(120)));
-        let queries: Vec<Vec<f32>> = (0..8).map(|n| vectors[n * 1_000].iter().rev().copied().collect()).collect();
-        ["user:anne", "user:bob"].map(|subject| {
-            let query = SearchQuery {
-                collection: "c",
-                subject: SubjectRef::parse(subject).unwrap(),
-                agent: None,
-                vectors: &queries,
-                k: 20,
-                relation: None,
-                filter: None,
-                effort: Effort::Exact,
-                given: Given::default(),
-                with: With { vector: true, ..With::default() },
-            };
-            let found = database.search(store(), None, Consistency::Latest, &query, &Limits::default()).unwrap().value;
-            found.into_iter().map(|answer| answer.hits).collect::<Vec<_>>()
-        })
-    };
     let settings = |vectors_memory_bytes_max| Settings { sync: false, vectors_memory_bytes_max, ..Settings::default() };
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let memory = Bailiwick::open_with(one.path(), settings(usize::MAX)).unwrap();
     let disk = Bailiwick::open_with(two.path(), settings(0)).unwrap();
     fill(&memory);
     fill(&disk);
-    let due = answers(&memory);
+    let due = nearest_of_two(&memory, &vectors);
     assert_eq!(due[0][0].len(), 20);
     let on_disk = |database: &Bailiwick| database.collection(store(), "c").unwrap().value.memory.disk;
     assert_eq!(on_disk(&memory), 0);
-    assert_eq!(answers(&disk), due);
+    assert_eq!(nearest_of_two(&disk, &vectors), due);
     assert_eq!(on_disk(&disk), 2 * 4_096 * DIMENSION * 4, "all full blocks");
     assert!(disk.verify().unwrap().differences.is_empty());
     drop(disk);
     let disk = Bailiwick::open_with(two.path(), settings(0)).unwrap();
-    assert_eq!(answers(&disk), due, "after a start");
+    assert_eq!(nearest_of_two(&disk, &vectors), due, "after a start");
     assert_eq!(on_disk(&disk), 2 * 4_096 * DIMENSION * 4);
     // Room for one of the two blocks.
     drop(disk);
     let disk = Bailiwick::open_with(two.path(), settings(20 << 20)).unwrap();
-    assert_eq!(answers(&disk), due);
+    assert_eq!(nearest_of_two(&disk, &vectors), due);
     assert_eq!(on_disk(&disk), 4_096 * DIMENSION * 4);
 }

@@ -456,9 +456,10 @@ pub enum QuestionError {
 
 impl From<crate::vector::VectorError> for QuestionError {
     fn from(error: crate::vector::VectorError) -> Self {
-        match error {
-            crate::vector::VectorError::Unreadable => QuestionError::Storage,
-            error => QuestionError::Vector(error),
+        if error == crate::vector::VectorError::Unreadable {
+            QuestionError::Storage
+        } else {
+            QuestionError::Vector(error)
         }
     }
 }
