@@ -9,7 +9,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// Bytes of a [`Hash`].
+/// Bytes of a hash.
 pub const HASH_BYTES: usize = 32;
 /// Levels of the tree within one tile.
 pub const TILE_HEIGHT: u32 = 8;
