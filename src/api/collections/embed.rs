@@ -1,7 +1,8 @@
 //! Texts that stand for vectors: which of a request's texts need one, which cannot have one, and what is said when the
 //! vector that came does not fit.
 
-use super::{ChunkIn, In, Search, filter, subject, with, wrong};
+use super::search::subject;
+use super::{ChunkIn, In, Search, filter, with, wrong};
 use crate::api::run::Api;
 use crate::engine::{ChunkFault, WriteError};
 use crate::wire::{EMBEDDED_TEXT_BYTES_MAX, EMBEDDED_TEXTS_MAX, Problem};
