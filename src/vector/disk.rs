@@ -45,7 +45,7 @@ impl RowStore {
     #[must_use]
     pub fn bounded(directory: &Path, memory_bytes_max: usize) -> Self {
         for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(NAME)) {
+            if entry.file_name().to_str().is_some_and(is_ours) {
                 let _ = std::fs::remove_file(entry.path()); // what cannot be removed does no harm
             }
         }
@@ -79,6 +79,12 @@ impl RowStore {
         }
         Err(io::ErrorKind::AlreadyExists.into())
     }
+}
+
+/// Whether a name is one that [`RowStore::file`] gives: others' files are not touched.
+fn is_ours(name: &str) -> bool {
+    let numbers = name.strip_prefix(NAME).and_then(|rest| rest.split_once('-'));
+    numbers.is_some_and(|(process, number)| process.parse::<u32>().is_ok() && number.parse::<usize>().is_ok())
 }
 
 /// Room in memory.
