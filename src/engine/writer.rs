@@ -3,7 +3,7 @@
 
 use super::bulk::Stored;
 use super::collection::{self, Arranged, CollectionChange, WithTuples};
-use super::entry::{Entry, skips, subject_id};
+use super::entry::{Entry, RecordRow, skips, subject_id};
 use super::queue::Waiting;
 use super::state::{ApplyError, Sink, Snapshot, StoreEntry};
 use super::tuple_rules::column_at;
@@ -148,8 +148,8 @@ struct Group<'a> {
     arranged: bool,
     /// Bytes of the rows and graphs that they take the place of.
     arranged_bytes: u64,
-    /// Module records that the group has changed so far.
-    records: HashMap<(super::Module, Vec<u8>), Option<Vec<u8>>>,
+    /// Where the group has last changed each module record: the entry, and the row in it.
+    records: HashMap<(super::Module, Vec<u8>), (usize, usize)>,
     /// How many records the group has appended.
     appended: u32,
 }
@@ -322,7 +322,7 @@ impl Group<'_> {
                 change.key.extend_from_slice(&self.appended.to_be_bytes());
                 self.appended = self.appended.checked_add(1).ok_or(WriteError::Poisoned)?;
             }
-            self.records.insert((change.module, change.key.clone()), change.value.clone());
+            self.records.insert((change.module, change.key.clone()), (self.entries.len(), rows.len()));
             rows.push(change.into());
         }
         self.apply(None, Entry::Records { changes: rows })
@@ -332,7 +332,7 @@ impl Group<'_> {
     fn expected(&self, expectations: &[super::RecordExpectation]) -> Result<(), WriteError> {
         for expectation in expectations {
             let super::RecordExpectation { module, key, value } = expectation;
-            let holds = match self.records.get(&(*module, key.clone())) {
+            let holds = match self.changed(*module, key)? {
                 Some(changed) => changed == value,
                 None => {
                     let reading = self.sink.reading.as_ref().ok_or(WriteError::Poisoned)?;
@@ -345,6 +345,13 @@ impl Group<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What the group has made of a record; `None` when it has not changed it.
+    fn changed(&self, module: super::Module, key: &[u8]) -> Result<Option<&Option<Vec<u8>>>, WriteError> {
+        let Some((entry, row)) = self.records.get(&(module, key.to_vec())) else { return Ok(None) };
+        let Some(Entry::Records { changes }) = self.entries.get(*entry) else { return Err(WriteError::Poisoned) };
+        changes.get(*row).map(|RecordRow(_, _, value)| Some(value)).ok_or(WriteError::Poisoned)
     }
 
     fn apply(&mut self, id: Option<StoreId>, entry: Entry) -> Result<(), WriteError> {

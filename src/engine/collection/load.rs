@@ -18,7 +18,8 @@ pub(crate) struct Unread {
     objects: u32,
 }
 
-/// The collections, still without chunks; their rows will be where `rows` has room. `type_of` finds a store's type, and how many objects of it have names.
+/// The collections, still without chunks; their rows will be where `rows` has room. `type_of` finds a store's type, and
+/// how many objects of it have names.
 ///
 /// # Errors
 /// A row is damaged.

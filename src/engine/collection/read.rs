@@ -30,10 +30,9 @@ fn stored_in(
 ) -> Result<Option<StoredChunk>, QuestionError> {
     let name = of.vectors.owner(chunk).and_then(|owner| store.index.name(of.object_type, owner));
     let (Some(id), Some(name)) = (of.ids.id(chunk), name) else { return Ok(None) };
-    let id_of_object = name.to_owned();
     Ok(Some(StoredChunk {
         id: id.to_owned(),
-        object: Object { object_type: of.spec.guard.object_type.clone(), id: id_of_object },
+        object: Object { object_type: of.spec.guard.object_type.clone(), id: name.to_owned() },
         vector: if with.vector { of.vectors.vector(chunk)? } else { None },
         text: None,
         payload: if with.payload { of.payloads.get(chunk).cloned() } else { None },
