@@ -77,31 +77,35 @@ pub(super) enum Exact {
 }
 
 /// A few rows of a space.
-// INVARIANT: `codes` and `exact` hold `stride` items a row; `scales`, `norms` and `residuals` one.
+// INVARIANT: `codes` and `exact` hold `stride` items a row; `measures` one.
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     stride: usize,
     pub(super) codes: Area<u8>,
     pub(super) exact: Exact,
-    pub(super) scales: Vec<f32>,
-    pub(super) norms: Vec<f32>,
-    pub(super) residuals: Vec<f32>,
-    /// The largest of `norms` and of `residuals`.
+    measures: Vec<Measure>,
+    /// The largest norm and residual.
     pub(super) norm_max: f32,
     pub(super) residual_max: f32,
     /// The room that a full block's elements take in memory.
     reserved: Option<Arc<Reserved>>,
 }
 
+/// What a code of a row says besides its bytes: together, because a scan of single rows waits for each line of memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Measure {
+    pub(super) scale: f32,
+    /// At least the vector's length.
+    pub(super) norm: f32,
+    /// At least the length of what the code loses.
+    pub(super) residual: f32,
+}
+
 /// A vector's code.
 pub(super) struct Code {
     /// Signed codes, -127 to 127.
     pub(super) code: Vec<i8>,
-    pub(super) scale: f32,
-    /// At least the length of what the code loses.
-    pub(super) residual: f32,
-    /// At least the vector's length.
-    pub(super) norm: f32,
+    pub(super) measure: Measure,
 }
 
 impl Code {
@@ -117,7 +121,7 @@ impl Code {
             length += f64::from(*x) * f64::from(*x);
         }
         let widened = |square: f64| super::narrow(square.sqrt()) * WIDEN;
-        Self { code, scale, residual: widened(lost), norm: widened(length) }
+        Self { code, measure: Measure { scale, norm: widened(length), residual: widened(lost) } }
     }
 }
 
@@ -138,9 +142,7 @@ impl Block {
             stride,
             codes: Area::large(rows * stride),
             exact,
-            scales: Vec::with_capacity(rows),
-            norms: Vec::with_capacity(rows),
-            residuals: Vec::with_capacity(rows),
+            measures: Vec::with_capacity(rows),
             norm_max: 0.0,
             residual_max: 0.0,
             reserved: None,
@@ -171,7 +173,7 @@ impl Block {
     }
 
     pub(super) fn rows(&self) -> usize {
-        self.scales.len()
+        self.measures.len()
     }
 
     /// Appends an admitted vector, whose length is the stride. Codes are those of the elements as they are kept.
@@ -190,15 +192,28 @@ impl Block {
         };
         let bytes: Vec<u8> = code.code.iter().map(|c| c.cast_unsigned().wrapping_add(ZERO_CODE)).collect();
         self.codes.extend(&bytes);
-        self.measure(code.scale, code.norm, code.residual);
+        self.measured(code.measure);
     }
 
-    fn measure(&mut self, scale: f32, norm: f32, residual: f32) {
-        self.scales.push(scale);
-        self.norms.push(norm);
-        self.residuals.push(residual);
-        self.norm_max = self.norm_max.max(norm);
-        self.residual_max = self.residual_max.max(residual);
+    fn measured(&mut self, measure: Measure) {
+        self.measures.push(measure);
+        self.norm_max = self.norm_max.max(measure.norm);
+        self.residual_max = self.residual_max.max(measure.residual);
+    }
+
+    /// What bounds the error of a row's code.
+    #[inline]
+    pub(super) fn measure(&self, row: usize) -> Measure {
+        self.measures.get(row).copied().unwrap_or_default()
+    }
+
+    /// Asks for the code of a row and its measure.
+    #[inline]
+    pub(super) fn prefetch_code(&self, row: usize) {
+        super::kernel::prefetch(self.code(row));
+        if let Some(measure) = self.measures.get(row) {
+            super::kernel::prefetch_item(measure);
+        }
     }
 
     /// Appends row `row` of another block of the same space.
@@ -212,8 +227,7 @@ impl Block {
             (Exact::F32(_) | Exact::F16(_) | Exact::Disk(..), _) => return Err(VectorError::Stale),
         }
         self.codes.extend(other.code(row));
-        let of = |values: &[f32]| values.get(row).copied().unwrap_or_default();
-        self.measure(of(&other.scales), of(&other.norms), of(&other.residuals));
+        self.measured(other.measure(row));
         Ok(())
     }
 
@@ -278,7 +292,7 @@ impl Block {
             Exact::F16(area) => (size_of_val(area.items()), 0),
             Exact::Disk(region, _) => (0, region.bytes()),
         };
-        (exact, disk, self.codes.items().len() + self.rows() * 3 * size_of::<f32>())
+        (exact, disk, self.codes.items().len() + self.rows() * size_of::<Measure>())
     }
 }
 

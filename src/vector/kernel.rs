@@ -130,6 +130,19 @@ pub(super) fn prefetch(bytes: &[u8]) {
     let _ = bytes;
 }
 
+/// Asks for the line at which an item begins.
+#[inline]
+pub(super) fn prefetch_item<T>(item: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: as above; the address is that of a reference.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast()) }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = item;
+}
+
 /// What every level must agree with.
 mod portable {
     use super::FLOATS;

@@ -6,7 +6,7 @@
 
 use super::block::Block;
 use super::disk::{RowFile, RowStore};
-use super::kernel::{self, Kernel};
+use super::kernel::Kernel;
 use super::owners::Owners;
 use super::paged::Paged;
 use super::set::{RowSet, RowSetBuilder, State};
@@ -496,6 +496,8 @@ impl<'a> View<'a> {
 
     #[inline]
     pub(super) fn prefetch_code(&self, row: u32) {
-        kernel::prefetch(self.code(row));
+        if let Some((block, local)) = self.place(row) {
+            block.prefetch_code(local);
+        }
     }
 }

@@ -5,13 +5,13 @@
 //! and the rest is scored exactly, best upper bound first, until no upper bound can reach the k-th best score. So the
 //! answer is that of exact scores over all allowed rows, always; the codes only save reading the rows.
 
-use super::block::{Block, Code};
+use super::block::{Block, Code, Measure};
 use super::kernel::Kernel;
 use super::rows::{Vectors, View};
 use super::set::{DENSE_MIN, Form, RowSet, bit_runs};
 use super::{HITS_MAX, Hit, Metric, Space, VectorError, row_number};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 /// Runs shorter than this are gathered row by row, with their lines asked for ahead.
 const RUN_MIN: u32 = 8;
@@ -19,7 +19,7 @@ const RUN_MIN: u32 = 8;
 /// Rows whose products are computed in one call of a kernel: those of a word of a set.
 const BATCH: usize = 64;
 
-/// Rows whose lines are asked for before the first of them is read.
+/// Single rows whose lines are asked for before the first of them is read.
 const AHEAD: usize = 16;
 
 /// Rows on disk that are asked for before the first of them is read: as many as disks like to have in their queue.
@@ -47,7 +47,7 @@ impl Query {
     /// Admits a query; refused as a vector of the collection would be.
     pub fn new(space: Space, vector: &[f32]) -> Result<Self, VectorError> {
         let exact = space.admit(vector)?;
-        let Code { code, scale, residual, norm } = Code::of(&exact);
+        let Code { code, measure: Measure { scale, norm, residual } } = Code::of(&exact);
         let bias = code.iter().map(|c| i32::from(*c) * 128).sum();
         // An eighth of the lanes' additions, the additions across lanes, and the widened norms, each rounded once.
         let roundings = u16::try_from(exact.len() / 16 + 64).unwrap_or(u16::MAX);
@@ -61,12 +61,10 @@ impl Query {
     /// The estimated key of a row: its product with the query, or minus the square of the distance.
     #[inline]
     #[expect(clippy::cast_precision_loss, reason = "the rounding is within epsilon")]
-    pub(super) fn estimate(&self, block: &Block, row: usize, sum: i32) -> f32 {
-        let scale = block.scales.get(row).copied().unwrap_or_default();
-        let product = sum.wrapping_sub(self.bias) as f32 * scale * self.scale;
+    pub(super) fn estimate(&self, row: Measure, sum: i32) -> f32 {
+        let product = sum.wrapping_sub(self.bias) as f32 * row.scale * self.scale;
         if self.euclid() {
-            let norm = block.norms.get(row).copied().unwrap_or_default();
-            2.0 * product - norm * norm - self.norm * self.norm
+            2.0 * product - row.norm * row.norm - self.norm * self.norm
         } else {
             product
         }
@@ -81,24 +79,20 @@ impl Query {
         if self.euclid() { 2.0 * product + rounding } else { product + rounding }
     }
 
-    #[inline]
-    fn row_error(&self, block: &Block, row: usize) -> f32 {
-        let of = |values: &[f32]| values.get(row).copied().unwrap_or_default();
-        self.error(of(&block.norms), of(&block.residuals))
-    }
-
     /// At least the exact key of a row with this estimate.
     pub(super) fn upper(&self, view: &View<'_>, row: u32, estimate: f32) -> f32 {
-        view.place(row).map_or(estimate, |(block, local)| estimate + self.row_error(block, local))
+        view.place(row).map_or(estimate, |(block, local)| {
+            let Measure { norm, residual, .. } = block.measure(local);
+            estimate + self.error(norm, residual)
+        })
     }
 
     /// A row as a query: what building a graph compares others with.
     pub(super) fn of_row(vectors: &Vectors, row: u32) -> Option<Self> {
         let (block, local) = vectors.place(row)?;
         let code: Vec<i8> = block.code(local).iter().map(|byte| byte.wrapping_sub(128).cast_signed()).collect();
-        let of = |values: &[f32]| values.get(local).copied().unwrap_or_default();
         let bias = code.iter().map(|c| i32::from(*c) * 128).sum();
-        let (scale, residual, norm) = (of(&block.scales), of(&block.residuals), of(&block.norms));
+        let Measure { scale, norm, residual } = block.measure(local);
         let space = vectors.space;
         Some(Self { space, exact: Vec::new(), code, scale, residual, norm, bias, epsilon: 0.0 })
     }
@@ -198,13 +192,13 @@ impl Vectors {
         if query.space != self.space {
             return Err(VectorError::Stale);
         }
-        let mut scan =
-            Scan { kernel: self.kernel, view, query, candidates: Candidates::new(k.max(1)), waiting: vec![] };
+        let waiting = VecDeque::with_capacity(AHEAD);
+        let mut scan = Scan { kernel: self.kernel, view, query, candidates: Candidates::new(k.max(1)), waiting };
         match &allowed.form {
             Form::Few(_) => allowed.runs(|start, end| scan.run(start, end)),
             Form::Many(words) => scan.words(words, row_number(self.rows())),
         }
-        scan.flush();
+        while scan.next() {}
         scan.candidates.thin();
         let rows = std::mem::take(&mut scan.candidates.rows);
         self.rescore(view, query, rows, k)
@@ -257,8 +251,9 @@ struct Scan<'a> {
     view: &'a View<'a>,
     query: &'a Query,
     candidates: Candidates,
-    /// Single rows whose lines have been asked for.
-    waiting: Vec<u32>,
+    /// Single rows whose lines have been asked for, at most `AHEAD`: the oldest is compared when another is asked for, so
+    /// that there are always as many on their way.
+    waiting: VecDeque<u32>,
 }
 
 impl Scan<'_> {
@@ -284,10 +279,10 @@ impl Scan<'_> {
         }
         for row in start..end {
             self.view.prefetch_code(row);
-            self.waiting.push(row);
-            if self.waiting.len() >= AHEAD {
-                self.flush();
+            if self.waiting.len() == AHEAD {
+                self.next();
             }
+            self.waiting.push_back(row);
         }
     }
 
@@ -300,9 +295,10 @@ impl Scan<'_> {
             let sums = sums.get_mut(..count).unwrap_or_default();
             self.kernel.run(block.codes(local, count), &self.query.code, sums);
             for (at, sum) in sums.iter().enumerate() {
-                let estimate = self.query.estimate(block, local + at, *sum);
+                let measure = block.measure(local + at);
+                let estimate = self.query.estimate(measure, *sum);
                 if estimate + bound >= self.candidates.threshold && wanted >> at & 1 == 1 {
-                    let error = self.query.row_error(block, local + at);
+                    let error = self.query.error(measure.norm, measure.residual);
                     self.candidates.offer(start + row_number(at), estimate, error);
                 }
             }
@@ -311,14 +307,16 @@ impl Scan<'_> {
         }
     }
 
-    fn flush(&mut self) {
-        let mut waiting = std::mem::take(&mut self.waiting);
-        for row in waiting.drain(..) {
-            let Some((block, local)) = self.view.place(row) else { continue };
+    /// Compares the single row that has waited longest; false when none waits.
+    #[inline]
+    fn next(&mut self) -> bool {
+        let Some(row) = self.waiting.pop_front() else { return false };
+        if let Some((block, local)) = self.view.place(row) {
             let sum = self.kernel.code(block.code(local), &self.query.code);
-            let estimate = self.query.estimate(block, local, sum);
-            self.candidates.offer(row, estimate, self.query.row_error(block, local));
+            let measure = block.measure(local);
+            let error = self.query.error(measure.norm, measure.residual);
+            self.candidates.offer(row, self.query.estimate(measure, sum), error);
         }
-        self.waiting = waiting;
+        true
     }
 }

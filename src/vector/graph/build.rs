@@ -203,12 +203,11 @@ impl Pairs<'_> {
         let (Some((first, at)), Some((second, bt))) = (self.view.place(a), self.view.place(b)) else {
             return f32::NEG_INFINITY;
         };
-        let of = |values: &[f32], row: usize| values.get(row).copied().unwrap_or_default();
+        let (one, two) = (first.measure(at), second.measure(bt));
         let sum = self.vectors.kernel.pair(first.code(at), second.code(bt));
-        let product = sum as f32 * of(&first.scales, at) * of(&second.scales, bt);
+        let product = sum as f32 * one.scale * two.scale;
         if self.vectors.space.metric == Metric::Euclid {
-            let (one, two) = (of(&first.norms, at), of(&second.norms, bt));
-            2.0 * product - one * one - two * two
+            2.0 * product - one.norm * one.norm - two.norm * two.norm
         } else {
             product
         }

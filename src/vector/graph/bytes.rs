@@ -58,7 +58,7 @@ impl Reader<'_> {
 /// What tells a row's vector from another: made of its code.
 fn print_of(vectors: &Vectors, row: u32) -> u32 {
     let Some((block, local)) = vectors.place(row) else { return 0 };
-    let scale = block.scales.get(local).map_or(0, |scale| scale.to_bits());
+    let scale = block.measure(local).scale.to_bits();
     let sum = checksum(block.code(local)) ^ u64::from(scale);
     row_number(usize::try_from((sum ^ sum >> 32) & 0xffff_ffff).unwrap_or(0))
 }

@@ -68,7 +68,7 @@ impl Ground<'_> {
     pub(in super::super) fn key(&self, row: u32) -> f32 {
         let Some((block, local)) = self.view.place(row) else { return f32::NEG_INFINITY };
         let sum = self.kernel.code(block.code(local), &self.query.code);
-        self.query.estimate(block, local, sum)
+        self.query.estimate(block.measure(local), sum)
     }
 }
 
