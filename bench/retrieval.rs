@@ -3,7 +3,7 @@
 //! `cargo bench --bench retrieval` takes `../shared/data/debian` (63,666 packages: whole teams, and packages one by one) and
 //! `../shared/data/k8s-docs` (its own tuples and questions); `-- small` the first 6,000 packages, `-- 1e6` a million made
 //! from them. A cold search is the first of a subject: the engine evaluates who may see what. Speeds are wall time of one
-//! thread. Every answer of the graph is compared with the exact one, and every hit with Check.
+//! thread; those over gRPC are of a client on loopback, one call at a time. Every answer of the graph is compared with the exact one, and every hit with Check.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -12,11 +12,16 @@
     reason = "a bench fails loudly and talks to a person"
 )]
 
+mod data;
+
 use bailiwick::Bailiwick;
+use bailiwick::api::own_proto::collections_client::CollectionsClient;
+use bailiwick::api::own_proto::SearchRequest;
 use bailiwick::engine::*;
 use bailiwick::model::Model;
 use bailiwick::tuple::*;
-use bailiwick::vector::{Effort, Element, Metric, Space, half_to_f32};
+use bailiwick::vector::{Effort, Element, Metric, Space};
+use data::{Dice, halves};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{BufRead, BufReader};
@@ -51,29 +56,6 @@ type document
   relations
     define can_view: [user:*]
 ";
-
-/// Splitmix64, so that every run asks the same.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
-    }
-}
-
-/// The rows of a `.npy` of half floats.
-fn halves(path: &Path) -> Vec<Vec<f32>> {
-    let bytes = std::fs::read(path).unwrap();
-    let from = 10 + usize::from(bytes[8]) + 256 * usize::from(bytes[9]);
-    let header = std::str::from_utf8(&bytes[10..from]).unwrap();
-    let shape = header.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0;
-    let width: usize = shape.split(',').nth(1).unwrap().trim().parse().unwrap();
-    let float = |pair: &[u8]| half_to_f32(u16::from(pair[0]) | u16::from(pair[1]) << 8);
-    bytes[from..].chunks_exact(2 * width).map(|row| row.chunks_exact(2).map(float).collect()).collect()
-}
 
 fn lines(path: &Path) -> Vec<Value> {
     let reader = BufReader::new(zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap());
@@ -286,29 +268,35 @@ fn shuffled(size: usize) -> Vec<usize> {
     order
 }
 
-fn packages(data: &Path, size: usize, results: &mut Vec<Value>) {
+/// A store with packages, their teams and users who see the shares; the users, and the questions.
+fn package_store(database: &Bailiwick, data: &Path, size: usize) -> (StoreId, Users, Vec<Vec<f32>>) {
     let base = halves(&data.join("packages.f16.npy"));
     let queries = halves(&data.join("queries.f16.npy"));
     let team = |line: &Value| line["team"].as_str().map_or_else(|| line["team"].to_string(), str::to_owned);
     let teams: Vec<String> = lines(&data.join("packages.jsonl.zst")).iter().map(team).collect();
-    let directory = tempfile::tempdir().unwrap();
-    let settings = Settings { sync: false, ..Settings::default() };
-    let database = Bailiwick::open_with(directory.path(), settings).unwrap();
-    let store = store("packages", &database, PACKAGES);
+    let store = store("packages", database, PACKAGES);
     let mut dice = Dice(3);
     let team_of: Vec<&str> = (0..size)
         .map(|row| if row >= base.len() && dice.below(10) < 3 { dice.below(base.len()) } else { row % base.len() })
         .map(|row| teams[row].as_str())
         .collect();
     let (tuples, users) = permissions(&team_of, &mut dice);
-    write(&database, store, tuples);
+    write(database, store, tuples);
     let mut noise = Dice(9);
     // Rows come in no order that permissions know.
     let chunks = shuffled(size).into_iter().map(|row| {
         let object = Object { object_type: "package".into(), id: row.to_string() };
         (row.to_string(), object, made(&base, row, &mut noise))
     });
-    collect(&database, store, ("package", "viewer"), Element::F32, chunks, queries[0].len());
+    collect(database, store, ("package", "viewer"), Element::F32, chunks, queries[0].len());
+    (store, users, queries)
+}
+
+fn packages(data: &Path, size: usize, results: &mut Vec<Value>) {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { sync: false, ..Settings::default() };
+    let database = Bailiwick::open_with(directory.path(), settings).unwrap();
+    let (store, users, queries) = package_store(&database, data, size);
     let view = database.view(store, None, Consistency::Latest).unwrap();
     let asking = Asking { view, relation: "viewer" };
     println!(
@@ -325,6 +313,39 @@ fn packages(data: &Path, size: usize, results: &mut Vec<Value>) {
     }
     let (sets, bytes) = (database.stats().search_sets, database.stats().search_set_bytes);
     println!("{sets} sets kept in {} KiB", bytes / 1024);
+}
+
+/// Vectors that do not fit in memory: known users, with the system's cache of the file and without it.
+fn on_disk(data: &Path, size: usize, results: &mut Vec<Value>) {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { sync: false, vectors_memory_bytes_max: 0, ..Settings::default() };
+    let database = Bailiwick::open_with(directory.path(), settings).unwrap();
+    let (store, users, queries) = package_store(&database, data, size);
+    let asking = Asking { view: database.view(store, None, Consistency::Latest).unwrap(), relation: "viewer" };
+    // Only root may empty the cache, and only on Linux.
+    let forget = || std::fs::write("/proc/sys/vm/drop_caches", "1");
+    println!("\n{:>8} {:>7} {:>12} {:>14} {:>14}", "on disk", "share", "cached us", "uncached us", "uncached p99");
+    for ((kind, at), users) in &users {
+        let (mut cached, mut uncached) = (Vec::new(), Vec::new());
+        for (n, user) in users.iter().enumerate() {
+            asking.search(user, &queries[n], K, Effort::Balanced);
+            for query in queries.iter().skip(n * QUERIES).take(QUERIES) {
+                let (_, answer) = timed(|| asking.search(user, query, K, Effort::Balanced));
+                cached.push(timed(|| asking.search(user, query, K, Effort::Balanced)).0);
+                if forget().is_ok() {
+                    let (us, again) = timed(|| asking.search(user, query, K, Effort::Balanced));
+                    uncached.push(us);
+                    assert_eq!(answer.hits, again.hits, "the same from the disk");
+                }
+            }
+        }
+        let cached = percentile(&mut cached, 0.5);
+        let of = |values: &mut Vec<f64>, share| if values.is_empty() { f64::NAN } else { percentile(values, share) };
+        let (p50, p99) = (of(&mut uncached, 0.5), of(&mut uncached, 0.99));
+        println!("{kind:>8} {:>7} {cached:>12.1} {p50:>14.1} {p99:>14.1}", SHARES[*at]);
+        results.push(json!({"what": "rows on disk", "sets": kind, "share": SHARES[*at], "size": size,
+            "cached_us_p50": cached, "uncached_us_p50": p50, "uncached_us_p99": p99}));
+    }
 }
 
 fn print_line(kind: &str, share: f64, line: &Value) {
@@ -482,6 +503,78 @@ fn documents(data: &Path, results: &mut Vec<Value>) {
     println!("(the time to fetch the nearest without permissions is not counted for the other ways)");
 }
 
+/// The database is opened so many times, so that subjects are cold so many times.
+const OPENS: usize = 10;
+
+/// Whole searches over gRPC: the first of a subject, and others.
+fn served(data: &Path, results: &mut Vec<Value>) {
+    let directory = tempfile::tempdir().unwrap();
+    let open = || Bailiwick::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
+    let store = real(&open(), data, &chunks(data));
+    let questions = questions(data);
+    let (mut cold, mut known) = (Vec::new(), Vec::new());
+    for _ in 0..OPENS {
+        let database = open();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(ask_over_grpc(&database, store, &questions, &mut cold, &mut known));
+        runtime.shutdown_timeout(Duration::from_secs(10));
+    }
+    println!("\n{:<44} {:>10} {:>10}", "k8s-docs over gRPC", "p50 us", "p99 us");
+    for (name, mut us) in [("first of a user", cold), ("known user", known)] {
+        let (p50, p99) = (percentile(&mut us, 0.5), percentile(&mut us, 0.99));
+        println!("{:<44} {p50:>10.1} {p99:>10.1}", format!("{name}, {} searches", us.len()));
+        results.push(json!({"what": format!("over gRPC, {name}"), "us_p50": p50, "us_p99": p99}));
+    }
+}
+
+/// Every question once, on one connection that has been used; answers are compared with the engine's own.
+async fn ask_over_grpc(
+    database: &Bailiwick,
+    store: StoreId,
+    questions: &[Question],
+    cold: &mut Vec<f64>,
+    known: &mut Vec<f64>,
+) {
+    let free = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    let settings = bailiwick::server::Settings { http: free, grpc: free, ..bailiwick::server::Settings::default() };
+    let (told, address) = tokio::sync::oneshot::channel();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = bailiwick::server::serve(
+        database.clone(),
+        settings,
+        move |_, grpc| told.send(grpc).unwrap(),
+        async move { drop(stopped.await) },
+    );
+    let server = tokio::spawn(server);
+    let address = address.await.unwrap();
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true);
+    let mut client = CollectionsClient::new(endpoint.connect().await.unwrap());
+    let request = |user: &str, relation: &str, vector: &[f32]| SearchRequest {
+        store_id: store.to_string(),
+        collection: COLLECTION.to_owned(),
+        user: user.to_owned(),
+        relation: Some(relation.to_owned()),
+        vector: vector.to_vec(),
+        ..SearchRequest::default()
+    };
+    for _ in 0..100 {
+        client.search(request("user:nobody", "can_view", &questions[0].vector)).await.unwrap();
+    }
+    let mut met = HashSet::new();
+    for Question { user, relation, vector } in questions {
+        let start = Instant::now();
+        let answer = client.search(request(user, relation, vector)).await.unwrap().into_inner();
+        let us = start.elapsed().as_secs_f64() * 1e6;
+        if met.insert((user, relation)) { cold.push(us) } else { known.push(us) }
+        let asking = Asking { view: database.view(store, None, Consistency::Latest).unwrap(), relation };
+        let ids: Vec<String> = answer.result.unwrap().hits.into_iter().map(|hit| hit.chunk.unwrap().id).collect();
+        let own = asking.search(user, vector, K, Effort::Balanced).hits;
+        assert_eq!(ids, own.into_iter().map(|hit| hit.chunk.id).collect::<Vec<_>>(), "as the engine answers");
+    }
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+}
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let name = arguments.first().map_or("debian", String::as_str);
@@ -497,7 +590,9 @@ fn main() {
     let mut results = Vec::new();
     packages(&data.join("debian"), size, &mut results);
     if size <= 100_000 {
+        on_disk(&data.join("debian"), size, &mut results);
         documents(&data.join("k8s-docs"), &mut results);
+        served(&data.join("k8s-docs"), &mut results);
     }
     let file = std::env::temp_dir().join(format!("bailiwick-retrieval-{name}.json"));
     std::fs::write(&file, serde_json::to_string_pretty(&results).unwrap()).unwrap();

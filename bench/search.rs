@@ -4,8 +4,12 @@
 //! `-- 1e6` a million made from them: each row mixed with one of its team and noise, 30 % of them moved to another team.
 //! Sets are uniform (rows one by one) and by team (whole teams). Layouts are shuffled and grouped by team. Speeds are of
 //! CPU time of the searching thread, so that waiting for a core is left out. Every answer is compared with the exact one,
-//! and some exact ones with a plain loop; a wrong one stops the bench. Writes a JSON, an SVG (recall against speed) and
-//! the users' sets for `bench/peers/run.py` to a folder, the second argument; the third is the data's, if elsewhere.
+//! and some exact ones with a plain loop; a wrong one stops the bench. Writes a JSON and an SVG (recall against speed) to
+//! a folder, the second argument; the third is the data's, if elsewhere.
+//!
+//! With `ask` before these arguments it is one side of `bench/peers/run.py`: it lays rows out by team, writes the users'
+//! sets to the folder, prints `{"build_cpu_s":...}`, and then measures each cell that a line of its input names
+//! (`team 25`), printing one line of JSON for each.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -14,12 +18,15 @@
     reason = "a bench fails loudly and talks to a person"
 )]
 
+mod data;
+
 use bailiwick::tuple::{ObjectSet, Ordinal};
 use bailiwick::vector::{Chunk, Effort, Element, Graph, Hit, Metric, PlanKind, Query, RowSet, Space, Vectors, search};
+use data::{Dice, halves};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -36,26 +43,6 @@ const K: usize = 10;
 /// CPU time that a cell is measured for at least.
 const ROUND_NS_MIN: u64 = 150_000_000;
 
-/// Splitmix64, so that every run asks the same.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-    fn below(&mut self, bound: usize) -> usize {
-        (self.roll() % bound as u64) as usize
-    }
-    /// About normal, of variance one.
-    fn normal(&mut self) -> f32 {
-        let sum: u64 = (0..4).map(|_| self.roll() >> 40).sum();
-        (sum as f32 / (1 << 24) as f32 - 2.0) * 1.732
-    }
-}
-
 /// CPU seconds of all threads of this process, in steps of the system's tick.
 fn process_cpu_s() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap();
@@ -69,12 +56,10 @@ fn cpu_ns() -> u64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// The rows of a `.npy` of half floats.
-fn halves(path: &Path) -> Vec<Vec<f32>> {
-    let bytes = std::fs::read(path).unwrap();
-    let from = 10 + usize::from(bytes[8]) + 256 * usize::from(bytes[9]);
-    let float = |pair: &[u8]| half::f16::from_le_bytes([pair[0], pair[1]]).to_f32();
-    bytes[from..].chunks_exact(2 * DIMENSION).map(|row| row.chunks_exact(2).map(float).collect()).collect()
+/// About normal, of variance one.
+fn normal(dice: &mut Dice) -> f32 {
+    let sum: u64 = (0..4).map(|_| dice.roll() >> 40).sum();
+    (sum as f32 / (1 << 24) as f32 - 2.0) * 1.732
 }
 
 struct World {
@@ -108,7 +93,7 @@ fn world(data: &Path, size: usize) -> World {
         let alpha = 0.1 + 0.3 * (dice.below(1_000) as f32 / 1_000.0);
         let noise = 0.25 / (DIMENSION as f32).sqrt();
         rows.push(
-            base[from].iter().zip(mate).map(|(a, b)| (1.0 - alpha) * a + alpha * b + noise * dice.normal()).collect(),
+            base[from].iter().zip(mate).map(|(a, b)| (1.0 - alpha) * a + alpha * b + noise * normal(&mut dice)).collect(),
         );
         team_of.push(if dice.below(10) < 3 { dice.below(numbers.len()) } else { team });
     }
@@ -154,6 +139,25 @@ fn plain(world: &World, allowed: &ObjectSet, query: &[f32]) -> Vec<(f32, u32)> {
     all
 }
 
+/// One effort in one cell.
+struct Point {
+    label: String,
+    recall: f64,
+    /// Searches a CPU second.
+    speed: f64,
+    /// Mean visits of a search.
+    visits: f64,
+    /// The share of searches that the graph answered.
+    walked: f64,
+}
+
+impl Point {
+    fn json(&self) -> Value {
+        json!({"plan": self.label, "recall": self.recall, "searches_per_cpu_second": self.speed, "visits": self.visits,
+            "by_graph": self.walked})
+    }
+}
+
 struct Cell<'a> {
     vectors: &'a Vectors,
     graph: &'a Graph,
@@ -174,25 +178,15 @@ impl Cell<'_> {
         })
     }
 
-    /// Measures every effort, prints a line, and returns its points.
-    fn line(&self, truth: &[Vec<Hit>], share: f64, cold: f64) -> Vec<(String, f64, f64, f64, f64)> {
+    /// Measures every effort.
+    fn points(&self, truth: &[Vec<Hit>], share: f64) -> Vec<Point> {
         let mut efforts = vec![("exact".to_owned(), Effort::Exact), ("balanced".to_owned(), Effort::Balanced)];
         let widths = WIDTHS.iter().filter(|_| share >= 5.0);
         efforts.extend(widths.map(|width| (format!("w{width}"), Effort::Width(*width))));
-        let rows = self.sets.iter().map(RowSet::len).sum::<usize>() / USERS;
-        let mut text = format!("{share:>6} % {rows:>7} rows, set {cold:>7.1} us:");
-        let mut points = Vec::new();
-        for (label, effort) in efforts {
-            let (recall, speed, visits, walked) = self.measure(truth, effort);
-            write!(text, "  {label} {recall:.3}/{speed:.0}/{visits:.0}[{walked:.1}]").unwrap();
-            points.push((label, recall, speed, visits, walked));
-        }
-        println!("{text}");
-        points
+        efforts.into_iter().map(|(label, effort)| self.measure(label, truth, effort)).collect()
     }
 
-    /// Recall, searches a CPU second, mean visits, and the share of searches that the graph answered.
-    fn measure(&self, truth: &[Vec<Hit>], effort: Effort) -> (f64, f64, f64, f64) {
+    fn measure(&self, label: String, truth: &[Vec<Hit>], effort: Effort) -> Point {
         let (mut found, mut due, mut visits, mut walked) = (0, 0, 0, 0);
         let start = cpu_ns();
         let ask = |(set, query)| search(self.vectors, Some(self.graph), query, set, K, effort).unwrap();
@@ -212,7 +206,13 @@ impl Cell<'_> {
             walked += usize::from(answer.plan == PlanKind::Graph);
         }
         let count = answers.len() as f64;
-        (found as f64 / due.max(1) as f64, count / seconds, visits as f64 / count, walked as f64 / count)
+        Point {
+            label,
+            recall: found as f64 / due.max(1) as f64,
+            speed: count / seconds,
+            visits: visits as f64 / count,
+            walked: walked as f64 / count,
+        }
     }
 }
 
@@ -275,12 +275,27 @@ fn build(world: &World) -> (Vectors, Vec<Query>) {
     (vectors, queries)
 }
 
-/// Rows, where to write, and where the data is.
-fn arguments() -> (usize, PathBuf, PathBuf) {
+/// The kinds of sets: uniform, and by team.
+const KINDS: [(&str, bool); 2] = [("uniform", false), ("team", true)];
+
+/// What the command line says.
+struct Arguments {
+    /// Whether cells are asked for by lines of the input.
+    ask: bool,
+    rows: usize,
+    /// Where to write.
+    folder: PathBuf,
+    /// Where the data is.
+    data: PathBuf,
+}
+
+fn arguments() -> Arguments {
     // `cargo bench` passes `--bench` too.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let mut arguments: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let ask = arguments.first().is_some_and(|a| a == "ask");
+    arguments.drain(..usize::from(ask));
     let name = arguments.first().map_or("debian", String::as_str);
-    let size = match name {
+    let rows = match name {
         "small" => 6_000,
         "debian" => 63_666,
         "1e6" => 1_000_000,
@@ -293,22 +308,67 @@ fn arguments() -> (usize, PathBuf, PathBuf) {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/debian");
     let data = arguments.get(2).map_or(data, PathBuf::from);
     assert!(data.is_dir(), "no data at {}: give its folder as third argument", data.display());
-    (size, folder, data)
+    Arguments { ask, rows, folder, data }
+}
+
+/// The key that rows are laid out by.
+fn key(world: &World, grouped: bool) -> impl Fn(Ordinal) -> u64 + '_ {
+    move |owner| if grouped { world.team_of[owner.0 as usize] as u64 } else { Dice(owner.0.into()).roll() }
+}
+
+/// Users of a cell; the same in every run.
+fn users_of(world: &World, by_team: bool, share: f64) -> Vec<ObjectSet> {
+    users(world, by_team, share, &mut Dice(77 + share as u64))
 }
 
 fn main() {
-    let (size, folder, data) = arguments();
-    let world = world(&data, size);
-    let (mut vectors, queries) = build(&world);
+    let arguments = arguments();
+    let world = world(&arguments.data, arguments.rows);
+    if arguments.ask { answer(&world, &arguments.folder) } else { table(&world, &arguments.folder) }
+}
+
+/// Measures the cells that the input names.
+fn answer(world: &World, folder: &Path) {
+    for (kind, by_team) in KINDS {
+        for share in SHARES {
+            let mask = |set: &ObjectSet| {
+                (0..world.rows.len() as u32).map(|row| u8::from(set.contains(Ordinal(row)))).collect::<Vec<u8>>()
+            };
+            let masks: Vec<Vec<u8>> = users_of(world, by_team, share).iter().map(mask).collect();
+            std::fs::write(folder.join(format!("{kind}-{share}.u8")), masks.concat()).unwrap();
+        }
+    }
+    let cpu = process_cpu_s();
+    let (vectors, queries) = build(world);
+    let (vectors, _) = vectors.rewrite(key(world, true)).unwrap();
+    let graph = Graph::new(&vectors);
+    graph.extend(&vectors, 1).unwrap();
+    println!("{}", json!({"build_cpu_s": process_cpu_s() - cpu}));
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
+        let (kind, share) = line.split_once(' ').unwrap();
+        let (_, by_team) = *KINDS.iter().find(|(name, _)| *name == kind).unwrap();
+        let share: f64 = share.parse().unwrap();
+        let owners = users_of(world, by_team, share);
+        let sets = owners.iter().map(|set| vectors.rows_of(set)).collect();
+        let cell = Cell { vectors: &vectors, graph: &graph, sets, queries: &queries };
+        let truth = cell.truth();
+        check(world, &owners, &truth);
+        println!("{}", Value::from_iter(cell.points(&truth, share).iter().map(Point::json)));
+        std::io::stdout().flush().unwrap();
+    }
+}
+
+/// Measures every cell in both layouts.
+fn table(world: &World, folder: &Path) {
+    let (mut vectors, queries) = build(world);
     let (mut results, mut lines) = (Vec::new(), BTreeMap::new());
     let mut last: Option<Graph> = None;
     // One thread up to a size at which it takes minutes; CPU time is what counts.
-    let threads = if size > 100_000 { 2 } else { 1 };
-    for (layout, by_team) in [("shuffled", false), ("grouped", true)] {
+    let threads = if world.rows.len() > 100_000 { 2 } else { 1 };
+    for (layout, grouped) in [("shuffled", false), ("grouped", true)] {
         let start = Instant::now();
-        let key =
-            |owner: Ordinal| if by_team { world.team_of[owner.0 as usize] as u64 } else { Dice(owner.0.into()).roll() };
-        let (new, numbers) = vectors.rewrite(key).unwrap();
+        let (new, numbers) = vectors.rewrite(key(world, grouped)).unwrap();
         let rewritten = start.elapsed();
         let cpu = process_cpu_s();
         // The second layout takes the graph of the first along, as a running server does.
@@ -327,38 +387,39 @@ fn main() {
             each(graph.bytes()),
             vectors.kernel_name()
         );
-        for (kind, by_team) in [("uniform", false), ("team", true)] {
+        for (kind, by_team) in KINDS {
             println!("{layout}, {kind} sets: recall / searches a second of one core / visits [share by graph]");
             for share in SHARES {
-                let owners = users(&world, by_team, share, &mut Dice(77 + share as u64));
-                if layout == "grouped" {
-                    let mask =
-                        |set: &ObjectSet| (0..size as u32).map(|row| u8::from(set.contains(Ordinal(row)))).collect();
-                    let masks: Vec<Vec<u8>> = owners.iter().map(mask).collect();
-                    std::fs::write(folder.join(format!("{kind}-{share}.u8")), masks.concat()).unwrap();
-                }
+                let owners = users_of(world, by_team, share);
                 let cold = cold_us(&vectors, &owners);
                 let sets: Vec<RowSet> = owners.iter().map(|set| vectors.rows_of(set)).collect();
+                let rows = sets.iter().map(RowSet::len).sum::<usize>() / USERS;
                 let cell = Cell { vectors: &vectors, graph: &graph, sets, queries: &queries };
                 let truth = cell.truth();
                 if share <= 10.0 {
-                    check(&world, &owners, &truth);
+                    check(world, &owners, &truth);
                 }
-                let points = cell.line(&truth, share, cold);
-                for (label, recall, speed, visits, walked) in points {
-                    results
-                        .push(json!({"layout": layout, "sets": kind, "share": share, "plan": label, "recall": recall,
-                        "searches_per_cpu_second": speed, "visits": visits, "by_graph": walked}));
-                    if share >= 10.0 && kind == "team" && layout == "grouped" {
-                        lines.entry(format!("{share} %")).or_insert_with(Vec::new).push((recall, speed));
+                let mut text = format!("{share:>6} % {rows:>7} rows, set {cold:>7.1} us:");
+                for point in cell.points(&truth, share) {
+                    let Point { label, recall, speed, visits, walked } = &point;
+                    write!(text, "  {label} {recall:.3}/{speed:.0}/{visits:.0}[{walked:.1}]").unwrap();
+                    let mut line = point.json();
+                    line["layout"] = json!(layout);
+                    line["sets"] = json!(kind);
+                    line["share"] = json!(share);
+                    results.push(line);
+                    if share >= 10.0 && by_team && grouped {
+                        lines.entry(format!("{share} %")).or_insert_with(Vec::new).push((*recall, *speed));
                     }
                 }
+                println!("{text}");
             }
         }
         last = Some(graph);
     }
     std::fs::write(folder.join("ours.json"), serde_json::to_string_pretty(&results).unwrap()).unwrap();
-    std::fs::write(folder.join("recall-speed.svg"), svg(&format!("{size} rows, team sets, grouped"), &lines)).unwrap();
+    let title = format!("{} rows, team sets, grouped", world.rows.len());
+    std::fs::write(folder.join("recall-speed.svg"), svg(&title, &lines)).unwrap();
     println!("\nwritten to {}", folder.display());
 }
 
