@@ -15,8 +15,8 @@
 mod data;
 
 use bailiwick::Bailiwick;
-use bailiwick::api::own_proto::collections_client::CollectionsClient;
 use bailiwick::api::own_proto::SearchRequest;
+use bailiwick::api::own_proto::collections_client::CollectionsClient;
 use bailiwick::engine::*;
 use bailiwick::model::Model;
 use bailiwick::tuple::*;
@@ -539,12 +539,10 @@ async fn ask_over_grpc(
     let settings = bailiwick::server::Settings { http: free, grpc: free, ..bailiwick::server::Settings::default() };
     let (told, address) = tokio::sync::oneshot::channel();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = bailiwick::server::serve(
-        database.clone(),
-        settings,
-        move |_, grpc| told.send(grpc).unwrap(),
-        async move { drop(stopped.await) },
-    );
+    let server =
+        bailiwick::server::serve(database.clone(), settings, move |_, grpc| told.send(grpc).unwrap(), async move {
+            drop(stopped.await)
+        });
     let server = tokio::spawn(server);
     let address = address.await.unwrap();
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap().tcp_nodelay(true);
@@ -565,7 +563,11 @@ async fn ask_over_grpc(
         let start = Instant::now();
         let answer = client.search(request(user, relation, vector)).await.unwrap().into_inner();
         let us = start.elapsed().as_secs_f64() * 1e6;
-        if met.insert((user, relation)) { cold.push(us) } else { known.push(us) }
+        if met.insert((user, relation)) {
+            cold.push(us)
+        } else {
+            known.push(us)
+        }
         let asking = Asking { view: database.view(store, None, Consistency::Latest).unwrap(), relation };
         let ids: Vec<String> = answer.result.unwrap().hits.into_iter().map(|hit| hit.chunk.unwrap().id).collect();
         let own = asking.search(user, vector, K, Effort::Balanced).hits;

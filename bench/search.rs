@@ -93,7 +93,11 @@ fn world(data: &Path, size: usize) -> World {
         let alpha = 0.1 + 0.3 * (dice.below(1_000) as f32 / 1_000.0);
         let noise = 0.25 / (DIMENSION as f32).sqrt();
         rows.push(
-            base[from].iter().zip(mate).map(|(a, b)| (1.0 - alpha) * a + alpha * b + noise * normal(&mut dice)).collect(),
+            base[from]
+                .iter()
+                .zip(mate)
+                .map(|(a, b)| (1.0 - alpha) * a + alpha * b + noise * normal(&mut dice))
+                .collect(),
         );
         team_of.push(if dice.below(10) < 3 { dice.below(numbers.len()) } else { team });
     }

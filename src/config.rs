@@ -23,8 +23,17 @@ const NESTING_MAX: usize = 8;
 /// The variable that holds the key of the embedding endpoint. It is no setting: a flag would stand in the list of processes,
 /// and settings are printed.
 pub(crate) const KEY_VARIABLE: &str = "BAILIWICK_EMBEDDING_KEY";
+/// The variable that holds the passphrase of the key ring, which is no setting for the same reasons.
+pub(crate) const PASSPHRASE_VARIABLE: &str = "BAILIWICK_PASSPHRASE";
 /// Variables that belong to the other commands.
-const OTHER_VARIABLES: [&str; 4] = ["BAILIWICK_SERVER", "BAILIWICK_STORE", "BAILIWICK_MODEL", "BAILIWICK_CONFIG"];
+const OTHER_VARIABLES: [&str; 6] = [
+    "BAILIWICK_SERVER",
+    "BAILIWICK_STORE",
+    "BAILIWICK_MODEL",
+    "BAILIWICK_CONFIG",
+    "BAILIWICK_TENANT",
+    PASSPHRASE_VARIABLE,
+];
 
 /// A setting as it is described.
 pub(crate) struct Setting {
@@ -137,6 +146,10 @@ settings! {
         "how long the endpoint may take for one request, repetitions included; `request-timeout` does not count it";
     arrange_threads: Count<0, 64> = "1", "arrange-threads", None,
         "threads that fill graphs and lay vectors out by permission; with 0 every search scans";
+    identity_key_ring: File = "", "identity-key-ring", None,
+        "the file of the keys that seal secrets (docs/secrets.md); with it the issuers of the database are served";
+    identity_addr: Address = "127.0.0.1:8082", "identity-addr", None,
+        "where to listen for the issuers; each is found by the host and the path of its URL";
 }
 
 /// Where a value comes from.

@@ -1,10 +1,28 @@
 //! Binds the two surfaces, serves, and drains when told to stop.
 
+mod plugs;
+
 use crate::api::{Api, Cors, grpc_service, http_routes};
 use crate::engine::Engine;
-use crate::wire::{Bounds, Embedder, EmbeddingSettings, EmbeddingStartError};
+use crate::identity::{
+    ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, NoKeys, RefreshGrant, Refusal, Tenant,
+};
+use crate::modules::agent;
+use crate::modules::approval::{self, APPROVAL, ApprovalSettings, Approvals, CibaGrant};
+use crate::modules::audit::{self, Audit};
+use crate::modules::exchange::{EXCHANGE, IdentityAssertion, NoApprovals, TokenExchange};
+use crate::modules::login::{self, LoginSettings};
+use crate::modules::oauth::{self, OAuth};
+use crate::modules::vault::{self, FederatedConnection, TellNobody, VAULT, Vault};
+use crate::wire::{
+    Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, Outgoing, OutgoingSettings, Pool, SystemResolver,
+    now, random,
+};
+use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
+use plugs::{Administration, Auditors, Browsers, Logs};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
@@ -12,6 +30,16 @@ use tonic::transport::server::TcpIncoming;
 /// What a client may send on one stream, and on one connection, before it is taken. The largest message fits.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// How often what is over is removed, and old keys are rotated.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// How often new events are taken into the audit trees, and those are signed.
+const AUDIT_TENDING: Duration = Duration::from_secs(1);
+
+/// Threads that read audit logs for requests, and requests that wait for one.
+const AUDIT_THREADS: usize = 1;
+const AUDIT_QUEUE_MAX: usize = 32;
 
 /// Why the server could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +84,18 @@ pub struct Settings {
     pub bounds: Bounds,
     /// Where vectors of texts come from, if texts may stand for vectors.
     pub embedding: Option<EmbeddingSettings>,
+    /// The issuers and where they are served; without them the server is the engine alone.
+    pub issuers: Option<Issuers>,
+}
+
+/// The issuers of a database, on a listener of their own: they show who calls, and may be reached from elsewhere, where the
+/// engine's surface may not.
+#[derive(Clone, Debug)]
+pub struct Issuers {
+    /// Bound by the caller, who may have to know the port before a tenant is made.
+    pub listener: Arc<std::net::TcpListener>,
+    /// All tenants.
+    pub identity: Identity,
 }
 
 impl Default for Settings {
@@ -71,6 +111,7 @@ impl Default for Settings {
             cors_headers: vec!["*".to_owned()],
             bounds: Bounds::default(),
             embedding: None,
+            issuers: None,
         }
     }
 }
@@ -112,10 +153,20 @@ pub async fn serve(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .serve_with_incoming_shutdown(service, TcpIncoming::from(grpc).with_nodelay(Some(true)), wait(stopped));
+    let issuers =
+        settings.issuers.clone().map(|issuers| serve_issuers(issuers, &settings.bounds, wait(stopping.subscribe())));
+    let issuers = issuers.transpose()?;
     let both = async {
-        tokio::try_join!(async { http.await.map_err(|e| e.to_string()) }, async {
-            grpc.await.map_err(|e| e.to_string())
-        })
+        tokio::try_join!(
+            async { http.await.map_err(|e| e.to_string()) },
+            async { grpc.await.map_err(|e| e.to_string()) },
+            async {
+                match issuers {
+                    Some(issuers) => issuers.await,
+                    None => Ok(()),
+                }
+            }
+        )
     };
     tokio::pin!(both);
     ready(addresses.0, addresses.1);
@@ -134,4 +185,114 @@ pub async fn serve(
             Ok(())
         }
     }
+}
+
+/// All that an issuer serves: the one place that knows the modules.
+fn issuer_routes(identity: &Identity) -> std::io::Result<axum::Router> {
+    let outgoing = Outgoing::new(OutgoingSettings::default(), SystemResolver).map_err(std::io::Error::other)?;
+    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(TellNobody));
+    let approvals = Approvals::new(ApprovalSettings::default());
+    let grant_types: Vec<Arc<dyn GrantType>> = vec![
+        Arc::new(CodeGrant),
+        Arc::new(RefreshGrant),
+        Arc::new(ClientCredentialsGrant),
+        Arc::new(TokenExchange::new(Arc::new(NoApprovals))),
+        Arc::new(IdentityAssertion::new(Arc::new(NoKeys))),
+        Arc::new(CibaGrant(approvals.clone())),
+        Arc::new(FederatedConnection::new(vault.clone())),
+    ];
+    let readers = Arc::new(Pool::new("audit", AUDIT_THREADS, AUDIT_QUEUE_MAX)?);
+    let log = audit::http::routes(Audit::new(identity.engine()), Arc::new(Auditors), readers);
+    let agents = agent::http::Setup {
+        tokens: Arc::new(Administration),
+        approvals: Arc::new(agent::NoApprovals),
+        data_stores: Arc::new(|_| Vec::new()),
+    };
+    let asked = approval::http::Setup {
+        approvals,
+        keys: Arc::new(NoKeys),
+        visitors: Arc::new(Browsers),
+        tokens: Arc::new(Administration),
+    };
+    Ok(oauth::routes(OAuth::new(grant_types, Arc::new(NoKeys)))
+        .merge(login::routes(LoginSettings::default(), outgoing)?)
+        .merge(agent::http::routes(agents))
+        .merge(approval::http::routes(asked))
+        .merge(vault::http::routes(vault))
+        .nest("/admin/audit", log))
+}
+
+/// Serves the issuers until told to stop, and keeps house for them.
+fn serve_issuers(
+    issuers: Issuers,
+    bounds: &Bounds,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<impl Future<Output = Result<(), String>>, ServeError> {
+    let failed = |e: std::io::Error| ServeError::Failed(e.to_string());
+    let listener = issuers.listener.try_clone().map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = TcpListener::from_std(listener).map_err(failed)?;
+    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let routes = issuer_routes(&issuers.identity).map_err(failed)?;
+    let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
+    let service = front.map_err(failed)?.into_make_service_with_connect_info::<SocketAddr>();
+    let logs = tokio::spawn(keep_logs(issuers.identity.clone()));
+    let house = tokio::spawn(keep_house(issuers.identity));
+    Ok(async move {
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop).await;
+        house.abort();
+        logs.abort();
+        served.map_err(|e| e.to_string())
+    })
+}
+
+/// Removes what is over and rotates old keys, now and then.
+async fn keep_house(identity: Identity) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        ticks.tick().await;
+        let identity = identity.clone();
+        let work = move || {
+            let env = Env { now: now(), random: &random, trace: None, address: None };
+            for tenant in identity.tenants() {
+                if let Err(refusal) = tidy(&tenant, &env) {
+                    tracing::error!(tenant = tenant.name(), %refusal, "housekeeping failed; it is tried again");
+                }
+            }
+        };
+        let _ = tokio::task::spawn_blocking(work).await; // a panic there was reported when it happened
+    }
+}
+
+/// Takes new events into the audit trees, and signs those that grew.
+async fn keep_logs(identity: Identity) {
+    let mut ticks = tokio::time::interval(AUDIT_TENDING);
+    loop {
+        ticks.tick().await;
+        let identity = identity.clone();
+        let work = move || {
+            let (audit, logs) = (Audit::new(identity.engine()), Logs(identity.clone()));
+            for tenant in identity.tenants() {
+                let env = Env { now: now(), random: &random, trace: None, address: None };
+                if let Err(error) = logs.first_key(&tenant, &env) {
+                    tracing::error!(tenant = tenant.name(), %error, "the audit log has no key; it is tried again");
+                }
+            }
+            for (tenant, error) in audit.tend(&logs, now()).failed {
+                tracing::error!(tenant, %error, "the audit log was not tended; it is tried again");
+            }
+        };
+        let _ = tokio::task::spawn_blocking(work).await; // a panic there was reported when it happened
+    }
+}
+
+fn tidy(tenant: &Tenant, env: &Env<'_>) -> Result<(), Refusal> {
+    for module in [IDENTITY, EXCHANGE, VAULT, APPROVAL, agent::AGENT] {
+        while tenant.sweep(module, env)? > 0 {}
+    }
+    tenant.reseal_keys(env)?;
+    if tenant.rotate_old_keys(env)? {
+        tracing::info!(tenant = tenant.name(), "the next signing key is published");
+    }
+    Ok(())
 }

@@ -11,7 +11,13 @@
     reason = "a test fails loudly and says what it skips"
 )]
 
+mod agents;
 mod agree;
+mod audit;
+mod audit_cli;
+mod audit_crash;
+mod audit_export;
+mod audit_http;
 mod bulk;
 mod bulk_cli;
 mod bulk_wire;
@@ -26,8 +32,16 @@ mod crash;
 mod cves;
 mod data;
 mod embedding_wire;
+mod exchange_served;
 mod fuzz;
+mod identity;
+mod identity_cli;
 mod language;
+mod login;
+mod login_browser;
+mod login_passkeys;
+mod login_upstream;
+mod mcp_served;
 mod oracle;
 mod search;
 mod search_crash;

@@ -8,3 +8,12 @@ pub mod keys;
 pub mod secrets;
 #[path = "../../src/tuple/mod.rs"]
 pub mod tuple;
+
+/// The audit log's tree and its notes.
+#[path = "."]
+pub mod audit {
+    #[path = "../../src/modules/audit/note.rs"]
+    pub mod note;
+    #[path = "../../src/modules/audit/tree.rs"]
+    pub mod tree;
+}

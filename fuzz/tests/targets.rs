@@ -1,8 +1,10 @@
 //! Any input is answered, never with a panic; and what is read, printed and read again is the same.
 
+use bailiwick_fuzz::audit::note::{Checkpoint, KeyKind, Note, Signer, SignerKey, VerifierKey};
+use bailiwick_fuzz::audit::tree::{HASH_BYTES, extends, includes, whole_parts};
 use bailiwick_fuzz::keys::{Fields, Key, Table};
 use bailiwick_fuzz::model::Model;
-use bailiwick_fuzz::secrets::{Hierarchy, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
+use bailiwick_fuzz::secrets::{Filter, Hierarchy, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
 use bailiwick_fuzz::tuple::{ObjectRef, SubjectRef, TupleKeyRef};
 
 /// Words of the language, so that random input gets past the first line.
@@ -162,6 +164,120 @@ fn key_ring_text() {
                 assert!(ids.is_sorted_by_key(|(_, created)| *created));
                 assert_eq!(ids.last().map(|(id, _)| *id), Some(ring.newest()));
             }
+        }
+    });
+}
+
+fn log() -> &'static SignerKey {
+    static KEY: std::sync::OnceLock<SignerKey> = std::sync::OnceLock::new();
+    KEY.get_or_init(|| SignerKey::from_seed("fuzz.example", KeyKind::Log, &[7; 32]).expect("a good name"))
+}
+
+/// Any text is a note, a checkpoint or a key in its one form, or an error; and nobody guesses a signature.
+#[test]
+fn note_text() {
+    const WORDS: [&str; 16] = [
+        "fuzz.example",
+        "\n",
+        "\n\n",
+        "\u{2014} ",
+        " ",
+        "+",
+        "12",
+        "0",
+        "AwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwM=",
+        "Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=",
+        "jWbPPwAAAABkGFDLEZMHwSRaJNiIDoe9DYn/zXcrtPHeolMI5OWXEhZCB9dlrDJsX3b2oyin1nPZqhf5nNo0xUe+mbIUBkBIfZ+qnA==",
+        "PRIVATE+KEY+",
+        "f80c4422",
+        "AepKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtI=",
+        "example.com/audit",
+        "é",
+    ];
+    let known = std::slice::from_ref(log().key());
+    bolero::check!().for_each(|input: &[u8]| {
+        let words: String = input.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+        for text in [String::from_utf8_lossy(input).into_owned(), words] {
+            if let Ok(note) = Note::parse(&text) {
+                assert_eq!(note.to_string(), text);
+                assert!(note.verify(known).is_err());
+            }
+            if let Ok(checkpoint) = Checkpoint::parse(&text) {
+                assert_eq!(checkpoint.to_string(), text);
+            }
+            if let Ok(key) = VerifierKey::parse(&text) {
+                assert_eq!(key.to_string(), text.trim());
+            }
+            let _ = SignerKey::parse(&text);
+        }
+    });
+}
+
+/// A signed note of which any byte was changed is not taken for another's, nor for the same of another text.
+#[test]
+fn note_signature() {
+    let known = std::slice::from_ref(log().key());
+    let signed = Checkpoint { origin: "fuzz.example".into(), size: 12, root: [3; HASH_BYTES], extensions: Vec::new() };
+    let signed = signed.sign(log()).expect("a checkpoint").to_string();
+    bolero::check!().with_type::<(u16, u8)>().for_each(|&(at, flip)| {
+        let mut bytes = signed.clone().into_bytes();
+        let at = usize::from(at) % bytes.len();
+        bytes[at] ^= flip;
+        let Ok(text) = String::from_utf8(bytes) else { return };
+        assert_eq!(Checkpoint::open(&text, known, &[]).is_ok(), text == signed);
+    });
+}
+
+/// Hashes from nowhere prove nothing, and whole subtrees of any range cover it.
+#[test]
+fn tree_proofs() {
+    bolero::check!().with_type::<(u64, u64, Vec<[u8; HASH_BYTES]>)>().for_each(|(a, b, proof)| {
+        let (leaf, root) = ([8; HASH_BYTES], [9; HASH_BYTES]);
+        assert!(!includes(&leaf, *a, *b, &root, proof));
+        assert!(!extends(*a, &leaf, *b, &root, proof));
+        let (from, to) = (a.min(b), a.max(b));
+        let end = whole_parts(*from, *to).fold(*from, |at, (height, index)| {
+            assert_eq!(index << height, at);
+            at + (1 << height)
+        });
+        assert_eq!(end, *to);
+    });
+}
+/// Whatever comes, in whatever chunks: the same goes out, no secret with it, and little waits.
+#[test]
+fn redact() {
+    const SECRETS: [&[u8]; 3] = [b"s3cr3t/with+es%63apes", b"plain-token-0123", b"two\r\nlines of it"];
+    const WORDS: [&[u8]; 16] = [
+        b"s3cr3t/with+es%63apes",
+        b"plain-token-0123",
+        b"two\\r\\nlines of it",
+        b"plain-tok",
+        b"cGxhaW4tdG9rZW4tMDEyMw",
+        b"%70%6cain",
+        b"\\u005c",
+        b"\\",
+        b"%25",
+        b"&#x70;",
+        b"\n",
+        b"api_key=\"",
+        b"q7Rt2LpX9vBn4KsW8mZc",
+        b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.",
+        b"-----BEGIN PRIVATE KEY-----",
+        b"https://bob:",
+    ];
+    static FILTER: std::sync::OnceLock<Filter> = std::sync::OnceLock::new();
+    let filter = FILTER.get_or_init(|| Filter::new(SECRETS).expect("good secrets"));
+    bolero::check!().for_each(|input: &[u8]| {
+        let words: Vec<u8> = input.iter().flat_map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).copied().collect();
+        for text in [input, &words] {
+            let (whole, report) = filter.redact(text);
+            let (mut stream, mut out) = (filter.stream(), Vec::new());
+            for chunk in text.chunks(1 + input.len() % 7) {
+                stream.push(chunk, &mut out);
+                assert!(stream.held() < 64 << 10);
+            }
+            assert_eq!((stream.finish(&mut out), out), (report, whole.clone()));
+            assert!(SECRETS.iter().all(|secret| !whole.windows(secret.len()).any(|window| window == *secret)));
         }
     });
 }

@@ -171,7 +171,7 @@ impl BailiwickService for Api {
         Ok(Response::new(pb::StatsResponse {
             consistency_token: self.token(stats.revision),
             revision: stats.revision.0,
-            stores: stats.stores.iter().map(store).collect(),
+            stores: stats.stores.iter().filter(|s| !s.id.is_system()).map(store).collect(),
             disk_bytes: stats.disk_bytes,
             snapshots_retained: stats.snapshots_retained as u64,
             plans: stats.plans as u64,

@@ -196,6 +196,7 @@ async fn stats(State(api): State<Api>) -> Response {
     let stores: Vec<Value> = stats
         .stores
         .iter()
+        .filter(|store| !store.id.is_system())
         .map(|store| {
             json!({
                 "store_id": store.id.to_string(),

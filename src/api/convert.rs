@@ -94,10 +94,14 @@ fn id(text: &str) -> Option<ulid::Ulid> {
     ulid::Ulid::from_string(text).ok().filter(|_| text.bytes().next().is_some_and(|first| first <= b'7'))
 }
 
-/// A store's id.
+/// A store's id. Those of tenants' own identities are not to be found on this surface, whether they exist or not.
 pub(super) fn store_id(text: &str) -> Result<StoreId, Problem> {
     let none = || Problem::new(Code::Validation, format!("store id '{text}' is no ULID: it begins beyond 7"));
-    id(text).map(StoreId).ok_or_else(none)
+    let store = id(text).map(StoreId).ok_or_else(none)?;
+    if store.is_system() {
+        return Err(Problem::new(Code::StoreNotFound, "Store ID not found"));
+    }
+    Ok(store)
 }
 
 /// A model's id; empty means the latest model.

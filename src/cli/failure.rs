@@ -20,6 +20,12 @@ pub(crate) enum Failure {
     Serve(#[from] bailiwick::server::ServeError),
     #[error(transparent)]
     Config(#[from] ConfigError),
+    #[error("{}{}", .0.description, .0.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default())]
+    Identity(#[from] bailiwick::identity::Refusal),
+    #[error(transparent)]
+    Audit(#[from] bailiwick::modules::audit::AuditError),
+    #[error(transparent)]
+    Export(#[from] bailiwick::modules::audit::export::ExportError),
     #[error("{}: {reason}", .path.display())]
     File { path: PathBuf, reason: std::io::Error },
     /// The database, here or behind a server, said no.

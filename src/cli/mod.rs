@@ -1,5 +1,6 @@
 //! One file per subcommand; this one reads the arguments.
 
+mod audit;
 mod bulk;
 mod bulk_remote;
 mod care;
@@ -10,6 +11,7 @@ mod collection;
 mod demo;
 mod failure;
 mod given;
+mod identity;
 mod model;
 mod models;
 mod place;
@@ -111,6 +113,71 @@ enum Command {
     /// Draw what a relation of an object is made of
     #[command(after_help = "Example: bailiwick expand viewer document:1")]
     Expand(question::Expand),
+    /// Make a key ring, a tenant and its first administrator, and the settings to serve them
+    #[command(after_help = "Example: bailiwick init --issuer http://127.0.0.1:8082 --admin sarah@example.com")]
+    Init(identity::Init),
+    /// Create, list, show, suspend and resume tenants; their keys and settings
+    #[command(subcommand, after_help = "Example: bailiwick tenant create acme --issuer https://id.example.com/acme")]
+    Tenant(identity::Tenant),
+    /// Create, list, show, invite, suspend and delete users
+    #[command(subcommand, after_help = "Example: bailiwick user create sarah@example.com --name 'Sarah Chen'")]
+    User(identity::User),
+    /// Create, list, show, change, suspend and delete clients
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick client create --id sales --kind agent --grant-type client_credentials"
+    )]
+    Client(Box<identity::Client>),
+    /// Register, list and show agents, lead them through their life, and see what they reach
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick agent register --id sales --name Sales --purpose 'Writes proposals' --owner \
+                      team:sales-ops --accountable user:john"
+    )]
+    Agent(Box<identity::Agent>),
+    /// Say what needs a person's approval, how it is shown and who decides; list what was asked
+    #[command(subcommand, after_help = "Example: bailiwick approval put-type proposal.json")]
+    Approval(identity::Approval),
+    /// Say who belongs to which team, and who is whose manager
+    #[command(subcommand, after_help = "Example: bailiwick team add sales-ops 01K...")]
+    Team(identity::Team),
+    /// Create, list, show and delete resources, which tokens are for
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick resource create https://api.example.com/ --id api --scope read='See it'"
+    )]
+    Resource(identity::Resource),
+    /// List, show, export, verify, hold and drop what happened
+    #[command(subcommand, after_help = "Example: bailiwick audit list --data ./data --tenant 1 --user user:sarah")]
+    Audit(Box<audit::Audit>),
+    /// Say where clients may go with the tokens of people: resources of a tenant, and other domains
+    #[command(
+        subcommand,
+        after_help = "Examples: bailiwick managed-connection put crm --resource https://crm.example/\n          bailiwick \
+                            managed-connection put pricing --issuer https://pricing.example --client sales=sales-there \
+                            --scope sales.read=pricing:read\n          bailiwick managed-connection allow pricing agent:sales"
+    )]
+    ManagedConnection(Box<identity::ManagedConnection>),
+    /// Say which scopes of a managed connection clients have for the asking, with an approval, or never
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick connection-scope set pricing sales.read --class automatic --for agent:sales"
+    )]
+    ConnectionScope(identity::ConnectionScope),
+    /// Trust the identity assertions of other domains (ID-JAG)
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick trust put https://id.example/acme --subject email --scope pricing:read \
+                            --resource https://pricing.example/api --jwks-uri https://id.example/acme/jwks"
+    )]
+    Trust(Box<identity::Trust>),
+    /// Add, list and delete other OpenID providers with whose word people sign in
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick provider put work --issuer https://login.example.org --client-id bailiwick \
+                      --secret-file secret"
+    )]
+    Provider(identity::Provider),
     /// Derive the index again from what is stored, and compare: exit code 0 clean, 1 damaged, 2 error
     #[command(after_help = "Example: bailiwick verify --data ./data")]
     Verify(care::Verify),
@@ -154,6 +221,19 @@ pub(crate) fn run() -> ExitCode {
         Command::ListObjects(list) => list.run(),
         Command::ListUsers(list) => list.run(),
         Command::Expand(expand) => expand.run(),
+        Command::Init(init) => init.run(),
+        Command::Tenant(tenant) => tenant.run(),
+        Command::User(user) => user.run(),
+        Command::Client(client) => client.run(),
+        Command::Agent(agent) => agent.run(),
+        Command::Approval(approval) => approval.run(),
+        Command::Team(team) => team.run(),
+        Command::Resource(resource) => resource.run(),
+        Command::Audit(audit) => audit.run(),
+        Command::ManagedConnection(connection) => connection.run(),
+        Command::ConnectionScope(scope) => scope.run(),
+        Command::Trust(trust) => trust.run(),
+        Command::Provider(provider) => provider.run(),
         Command::Verify(verify) => verify.run(),
         Command::Stats(stats) => stats.run(),
         Command::Model(model) => model.run(),

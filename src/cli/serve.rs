@@ -1,16 +1,18 @@
 //! `bailiwick serve` and `bailiwick config`: the settings become flags here, and the server is started with what they say.
 
-use super::Failure;
 use super::show::{Look, note, rows, say};
+use super::{Failure, identity};
 use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
 use bailiwick::engine::{self, Engine, LogRetention};
-use bailiwick::server::{self, ServeError, serve};
+use bailiwick::secrets::KeyRing;
+use bailiwick::server::{self, Issuers, ServeError, serve};
 use bailiwick::wire::{Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where `bailiwick run` keeps the database when nothing is said, for those who come from a server that needs no directory.
@@ -114,16 +116,33 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     if let Some(address) = open.filter(|_| !config.insecure_listen) {
         return Err(ServeError::NotLoopback(address).into());
     }
-    let server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
+    let mut server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
+    let ring = config.identity_key_ring.0.as_deref().map(identity::ring_of_file).transpose()?;
     log(config);
     let engine = Engine::open_with(data, engine_settings(config))?;
+    server.issuers = ring.map(|ring| issuers(config, &engine, ring)).transpose()?;
+    let issuing = server.issuers.as_ref().and_then(|issuers| issuers.listener.local_addr().ok());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Said(format!("no threads: {error}")))?;
-    let ready = |http, grpc| say(format!("serving HTTP on {http}, gRPC on {grpc}"));
+    let ready = move |http, grpc| {
+        let issuing = issuing.map(|address| format!(", issuers on {address}")).unwrap_or_default();
+        say(format!("serving HTTP on {http}, gRPC on {grpc}{issuing}"));
+    };
     runtime.block_on(serve(engine, server, ready, stop()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The issuers of the database, and where they are served.
+fn issuers(config: &Config, engine: &Engine, ring: KeyRing) -> Result<Issuers, Failure> {
+    let address = config.identity_addr.0;
+    let listener = std::net::TcpListener::bind(address).map_err(|reason| ServeError::Bind { address, reason })?;
+    let identity = identity::open(engine.clone(), ring)?;
+    if identity.tenants().is_empty() {
+        note("note: the database has no issuer yet; `bailiwick tenant create` makes one");
+    }
+    Ok(Issuers { listener: Arc::new(listener), identity })
 }
 
 fn engine_settings(config: &Config) -> engine::Settings {

@@ -30,6 +30,8 @@ mod world;
 mod writer;
 
 pub use crate::storage::{OpenError, StorageMemory};
+// Parts of a search: modules know the engine alone.
+pub use crate::vector::{Effort, Filter};
 pub use bulk::{
     BAD_LINES_TOLD_MAX, BadLine, BulkFormat, CHUNK_BYTES_MAX, CHUNK_LINES_DEFAULT, CHUNK_LINES_MAX, CONTEXT_BYTES_MAX,
     Compression, ExportError, ExportQuery, IMPORT_ID_BYTES_MAX, ImportError, ImportProgress, ImportQuery, ImportReport,

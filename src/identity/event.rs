@@ -150,6 +150,8 @@ kinds! {
     ProxyCalled = "proxy.called",
     /// A call was not let through.
     ProxyRefused = "proxy.refused",
+    /// What an agent said passed the output filter.
+    OutputFiltered = "output.filtered",
     /// Somebody was asked to approve.
     ApprovalAsked = "approval.asked",
     /// An approval was given or denied.
@@ -448,7 +450,7 @@ impl Event {
 /// Where a tenant's records of one sort begin within [`AUDIT`]: its number, and the sort. Events are `e`.
 #[must_use]
 pub fn audit_key(tenant: u32, sort: u8) -> Vec<u8> {
-    [&tenant.to_be_bytes()[..], &[sort]].concat()
+    super::record_key(tenant, sort, &[])
 }
 
 /// The text as events hold it: without control characters, cut when it is too long, and without what looks like a token.

@@ -1,8 +1,78 @@
 //! Who asks, for whom, with what, and what is recorded of it.
+//!
+//! `Identity` is the handle; a `Tenant` is one issuer, and the only way to what is in it. Each concern has a file and
+//! adds its methods to `Tenant`: records and rules, without a server, with time and randomness in an `Env`.
 
+mod caller;
+mod claims;
+mod clients;
+mod codes;
+mod consents;
+mod dpop;
+mod env;
 mod event;
+mod examine;
+mod form;
+mod grants;
+mod invitations;
+mod issue;
+mod jwt;
+mod keys;
+mod records;
+mod refresh;
+mod refusal;
+mod requests;
+mod rule;
+mod scopes;
+mod sessions;
+mod tenant;
+mod users;
 
+pub use caller::{ASSERTION_LIFE_MAX_S, Caller, JWT_BEARER, KeySource, NoKeys};
+pub use claims::{TokenKind, act_claim, profile_claims};
+pub use clients::{
+    ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ClientSecret, ConsentRule, JWKS_BYTES_MAX,
+    REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, SECRETS_MAX,
+};
+pub use codes::{ClientCredentialsGrant, CodeGrant, Decided, RefreshGrant};
+pub use consents::{CONSENTS_PAGE_MAX, Consent};
+pub use dpop::{DPOP_WINDOW_S, Proved, is_thumbprint};
+pub use env::{Env, SECRET_BYTES, Seconds, decode, encode, hash_of, same};
 pub use event::{
     ACTORS_MAX, AUDIT, DETAILS_MAX, EVENT_BYTES_MAX, EVENT_TEXT_BYTES_MAX, Event, EventError, EventKind, Outcome,
     audit_key,
 };
+pub use examine::{Chain, Examined};
+pub use form::{Form, PARAMETERS_MAX};
+pub use grants::{
+    Actor, DETAILS_BYTES_MAX, GRANT_DEPTH_MAX, GRANTS_PAGE_MAX, Grant, GrantSubject, Narrowed, Refresh, Wanted, narrow,
+    with_actors,
+};
+pub use invitations::INVITATION_LIFE_MAX_S;
+pub use issue::{GrantType, TokenAnswer};
+pub use jwt::{
+    ALGORITHMS, JWKS_KEYS_MAX, SKEW_S, TOKEN_BYTES_MAX, Verified, check_times, unverified_claim, unverified_header,
+    usable_keys, verify_with,
+};
+pub use keys::{KeyState, SIGNING_KEYS_MAX, SigningKey};
+pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
+pub use refusal::{Answer, ErrorCode, Refusal};
+pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};
+pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
+pub use scopes::{
+    OPENID_SCOPES, RESOURCE_BYTES_MAX, RESOURCES_MAX, Resource, SCOPE_BYTES_MAX, SCOPES_MAX, Scope, check_resource,
+    connection_scope_object, connection_scope_of, is_scope, scope_object, scopes_of,
+};
+pub use sessions::{ACR_VALUES, AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, acr_satisfies};
+pub use tenant::{
+    ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, TenantSettings, again, check,
+};
+pub use users::{
+    CLAIMS_BYTES_MAX, CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, ID_BYTES_MAX, LOGIN_BYTES_MAX,
+    LOGINS_MAX, UpstreamIdentity, User, check_id,
+};
+
+use clients::is_loopback;
+
+#[cfg(test)]
+mod tests;

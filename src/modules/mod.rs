@@ -1,4 +1,18 @@
 //! What stands around the engine: thin modules that do not know each other, and meet through tuples.
 
+/// Agents: who they are, who answers for them, what they reach.
+pub mod agent;
+/// What a person has to allow before an agent does it.
+pub mod approval;
 /// What happened, and the proof of it.
 pub mod audit;
+/// Token exchange, and identity assertions across domains.
+pub mod exchange;
+/// Signing in: passwords, passkeys, one-time codes, sessions, consent; and the pages.
+pub mod login;
+/// MCP servers whose every call is decided: a guard, a gateway, and our own server.
+pub mod mcp;
+/// The endpoints of the authorization server.
+pub mod oauth;
+/// Credentials for other people's APIs, the proxy that lends them, and the filter of what comes back.
+pub mod vault;

@@ -226,6 +226,21 @@ impl TupleKeyRef<'_> {
     }
 }
 
+impl StoreId {
+    /// The store of a tenant's own identities. Its id is a ULID of time zero, which no store has that somebody creates: the
+    /// surface of OpenFGA neither lists nor finds it.
+    #[must_use]
+    pub fn system(tenant: u32) -> StoreId {
+        StoreId(ulid::Ulid::from_parts(0, u128::from(tenant)))
+    }
+
+    /// Whether it is one of those.
+    #[must_use]
+    pub fn is_system(self) -> bool {
+        self.0.timestamp_ms() == 0
+    }
+}
+
 impl std::fmt::Display for StoreId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)

@@ -63,11 +63,7 @@ impl Query {
     #[expect(clippy::cast_precision_loss, reason = "the rounding is within epsilon")]
     pub(super) fn estimate(&self, row: Measure, sum: i32) -> f32 {
         let product = sum.wrapping_sub(self.bias) as f32 * row.scale * self.scale;
-        if self.euclid() {
-            2.0 * product - row.norm * row.norm - self.norm * self.norm
-        } else {
-            product
-        }
+        if self.euclid() { 2.0 * product - row.norm * row.norm - self.norm * self.norm } else { product }
     }
 
     /// At least the difference between estimate and exact key of a row with such norm and residual.

@@ -1,10 +1,15 @@
-//! What all handlers share: the clock, fresh identifiers, tokens, bounds, threads, and the one list of error codes.
+//! What all handlers share: the clock, fresh identifiers, tokens, bounds, threads, the client of other people's servers, and
+//! the one list of error codes.
 
 mod bounds;
 mod deadline;
 mod embedding;
+mod flight;
+mod front;
+mod outgoing;
 mod pool;
 mod problem;
+mod random;
 mod token;
 
 pub use bounds::Bounds;
@@ -13,8 +18,16 @@ pub use embedding::{
     EMBEDDED_TEXT_BYTES_MAX, EMBEDDED_TEXTS_MAX, EMBEDDING_KEY_BYTES_MAX, Embedder, EmbeddingError, EmbeddingKey,
     EmbeddingSettings, EmbeddingStartError,
 };
+pub use flight::Flights;
+pub use front::{Asked, FORM_BYTES_MAX, Front, body as read_body, json as json_response};
+pub use outgoing::{
+    ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, Allowed, AllowedError, Outgoing, OutgoingAnswer, OutgoingError,
+    OutgoingRequest, OutgoingSettings, OutgoingStartError, Range, Redirects, Resolution, Resolver, SystemResolver,
+    URL_BYTES_MAX, WholeAnswer, judge,
+};
 pub use pool::{Pool, PoolFull};
 pub use problem::{Code, Problem};
+pub use random::random;
 pub use token::{TokenError, Tokens, decode_page, encode_page};
 
 use crate::tuple::Timestamp;
@@ -35,6 +48,11 @@ pub fn fresh_id() -> ulid::Ulid {
     let fresh = ulid::Ulid::generate();
     *last = if fresh > *last { fresh } else { last.increment().unwrap_or(fresh) };
     *last
+}
+
+/// Does what waits for the disk on a thread that may. `None` when it panicked.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok() // a panic there was reported when it happened
 }
 
 /// What identifies a request in logs and in `X-Request-Id`: a random UUID (version 4).

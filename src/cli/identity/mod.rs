@@ -1,0 +1,171 @@
+//! The commands about identities: `init`, `tenant`, `user`, `team`, `client`, `agent`, `approval`, `resource`,
+//! `provider`, and what they trust. They open the database's directory, so no server may have it open.
+
+mod agent;
+mod approval;
+mod client;
+mod connection;
+mod init;
+mod provider;
+mod resource;
+mod team;
+mod tenant;
+mod trust;
+mod user;
+
+pub(super) use agent::Agent;
+pub(super) use approval::Approval;
+pub(super) use client::Client;
+pub(super) use connection::{ConnectionScope, ManagedConnection};
+pub(super) use init::Init;
+pub(super) use provider::Provider;
+pub(super) use resource::Resource;
+pub(super) use team::Team;
+pub(super) use tenant::Tenant;
+pub(super) use trust::Trust;
+pub(super) use user::User;
+
+use super::Failure;
+use super::place::{At, open as open_directory};
+use super::show::{Look, rows, say};
+use crate::config::{PASSPHRASE_VARIABLE, variable};
+use bailiwick::engine::Engine;
+use bailiwick::identity::{Env, Identity, Seconds};
+use bailiwick::secrets::{KEY_RING_BYTES_MAX, KeyRing};
+use bailiwick::wire::{now, random};
+use clap::Args;
+use serde_json::Value;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Where the identities are.
+#[derive(Args, Clone)]
+#[command(next_help_heading = "Where")]
+pub(super) struct In {
+    #[command(flatten)]
+    at: At,
+    /// The file of the keys that seal secrets [env: BAILIWICK_IDENTITY_KEY_RING]
+    #[arg(long, value_name = "FILE")]
+    identity_key_ring: Option<PathBuf>,
+}
+
+/// Where, and which tenant.
+#[derive(Args, Clone)]
+pub(super) struct InTenant {
+    #[command(flatten)]
+    place: In,
+    /// The tenant, by name; may be left out when there is one only [env: BAILIWICK_TENANT]
+    #[arg(long, help_heading = "Where")]
+    tenant: Option<String>,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// What rules take from outside.
+pub(super) fn env() -> Env<'static> {
+    Env { now: now(), random: &random, trace: None, address: None }
+}
+
+/// Opens the identities of a database, with the model of this program.
+pub(super) fn open(engine: Engine, ring: KeyRing) -> Result<Identity, Failure> {
+    Ok(Identity::open(engine, ring, &env())?)
+}
+
+/// The key ring in a file, which only its owner may read.
+pub(super) fn ring_of_file(path: &Path) -> Result<KeyRing, Failure> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let unreadable = |reason| Failure::File { path: path.to_owned(), reason };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        return Err(Failure::Said(format!("others can read the key ring `{path}`; run `chmod 600 {path}`")));
+    }
+    let mut text = String::new();
+    let most = u64::try_from(KEY_RING_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_string(&mut text).map_err(unreadable)?;
+    let phrase = variable(PASSPHRASE_VARIABLE);
+    let phrases: Vec<&[u8]> = phrase.iter().map(String::as_bytes).collect();
+    KeyRing::parse(&text, &phrases).map_err(|error| Failure::Said(format!("{}: {error}", path.display())))
+}
+
+impl In {
+    fn ring(&self) -> Result<KeyRing, Failure> {
+        let named =
+            self.identity_key_ring.clone().or_else(|| variable("BAILIWICK_IDENTITY_KEY_RING").map(PathBuf::from));
+        let none = || {
+            let text = "where is the key ring? Say --identity-key-ring FILE; `bailiwick init` makes one";
+            Failure::Said(text.into())
+        };
+        ring_of_file(&named.ok_or_else(none)?)
+    }
+
+    fn open(&self) -> Result<Identity, Failure> {
+        let ring = self.ring()?;
+        open(open_directory(&self.at.directory("a command about identities")?)?, ring)
+    }
+}
+
+impl InTenant {
+    /// The tenant that is meant.
+    fn open(&self) -> Result<bailiwick::identity::Tenant, Failure> {
+        let identity = self.place.open()?;
+        if let Some(name) = self.tenant.clone().or_else(|| variable("BAILIWICK_TENANT")) {
+            let none = format!("there is no tenant `{name}`; `bailiwick tenant list` prints those there are");
+            return identity.named(&name).map_err(|_| Failure::Said(none));
+        }
+        let mut tenants = identity.tenants();
+        match (tenants.pop(), tenants.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (None, _) => Err(Failure::Said("there is no tenant yet; `bailiwick tenant create` makes one".into())),
+            (Some(_), false) => Err(Failure::Said("there are several tenants; say which with --tenant NAME".into())),
+        }
+    }
+
+    /// Prints one thing: a line for each member, or JSON.
+    fn show(&self, value: &Value) {
+        show(self.look, value);
+    }
+
+    /// Prints a list.
+    fn list(&self, head: &[&str], lines: &[Vec<String>], json: impl FnOnce() -> Value) {
+        if self.look.json { say(json()) } else { rows(head, lines) }
+    }
+}
+
+fn show(look: Look, value: &Value) {
+    if look.json {
+        return say(value);
+    }
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let members = value.as_object().into_iter().flatten();
+    let lines: Vec<Vec<String>> = members.map(|(name, value)| vec![name.clone(), text(value)]).collect();
+    rows(&["", ""], &lines);
+}
+
+/// A record as JSON.
+fn json_of(record: &impl serde::Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(record).map_err(|error| Failure::Said(error.to_string()))
+}
+
+/// Two names with `=` between them; one alone stands for both.
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (from, to) = text.split_once('=').unwrap_or((text, text));
+    Ok((from.to_owned(), to.to_owned()))
+}
+
+/// A time for a person.
+fn time(seconds: Seconds) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    prost_types::Timestamp { seconds, nanos: 0 }.to_string()
+}
+
+/// JSON in a file.
+fn json_file(path: &Path) -> Result<Value, Failure> {
+    const BYTES_MAX: u64 = 1 << 20;
+    let unreadable = |reason| Failure::File { path: path.to_owned(), reason };
+    let mut text = String::new();
+    std::fs::File::open(path).map_err(unreadable)?.take(BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
+    serde_json::from_str(&text).map_err(|error| Failure::Said(format!("{}: {error}", path.display())))
+}

@@ -1,0 +1,95 @@
+//! `bailiwick resource`: what tokens are for, and its scopes.
+
+use super::super::Failure;
+use super::{InTenant, env, json_of};
+use bailiwick::identity::{Held, Resource as Record, Scope};
+use clap::Subcommand;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Something that tokens are for.
+#[derive(Subcommand)]
+pub(crate) enum Resource {
+    /// Make a resource
+    Create {
+        /// Its identifier: an absolute URI, which is the `aud` of its tokens
+        identifier: String,
+        /// Its short name in tuples
+        #[arg(long)]
+        id: String,
+        /// What people call it; its id when it is left out
+        #[arg(long)]
+        name: Option<String>,
+        /// A scope and what it lets one do, as `orders:read=See your orders`
+        #[arg(long, value_name = "NAME=TEXT", value_parser = scope)]
+        scope: Vec<Scope>,
+        /// A scope that only those may hold who have a tuple for it
+        #[arg(long, value_name = "NAME=TEXT", value_parser = checked)]
+        checked_scope: Vec<Scope>,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// List the resources
+    List {
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Print a resource
+    Show {
+        /// Its identifier
+        identifier: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Take a resource away; no token is issued for it from then on
+    Delete {
+        /// Its identifier
+        identifier: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
+fn scope(text: &str) -> Result<Scope, String> {
+    let (name, description) = text.split_once('=').unwrap_or((text, text));
+    Ok(Scope { name: name.to_owned(), description: description.to_owned(), checked: false })
+}
+
+fn checked(text: &str) -> Result<Scope, String> {
+    scope(text).map(|scope| Scope { checked: true, ..scope })
+}
+
+impl Resource {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Resource::Create { identifier, id, name, scope, checked_scope, tenant } => {
+                let env = env();
+                let resource = Record {
+                    name: name.unwrap_or_else(|| id.clone()),
+                    id,
+                    identifier,
+                    scopes: scope.into_iter().chain(checked_scope).collect(),
+                    created_at: env.seconds(),
+                };
+                tenant.open()?.put_resource(&resource, &env)?;
+                tenant.show(&json_of(&resource)?);
+            }
+            Resource::List { tenant } => {
+                let resources = tenant.open()?.resources()?;
+                let names = |r: &Held<Record>| r.scopes.iter().map(|s| s.name.clone()).collect::<Vec<_>>().join(" ");
+                let line = |r: &Held<Record>| vec![r.id.clone(), r.identifier.clone(), names(r)];
+                let lines: Vec<Vec<String>> = resources.iter().map(line).collect();
+                let json = resources.iter().map(|r| json_of(&r.value)).collect::<Result<Vec<_>, _>>()?;
+                tenant.list(&["id", "identifier", "scopes"], &lines, || json!({ "resources": json }));
+            }
+            Resource::Show { identifier, tenant } => {
+                let held = tenant.open()?.resource(&identifier)?;
+                let none = || Failure::Said(format!("there is no resource `{identifier}`"));
+                tenant.show(&json_of(&held.ok_or_else(none)?.value)?);
+            }
+            Resource::Delete { identifier, tenant } => tenant.open()?.remove_resource(&identifier, &env())?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

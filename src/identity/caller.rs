@@ -1,0 +1,224 @@
+//! Who a client is: one way to show it in each request, and one that the client may use (RFC 6749 2.3, RFC 7523).
+
+use super::{
+    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, Form, Held, Refusal, Seconds, Stored, Tenant, decode,
+    hash_of, jwt, same,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// How long an assertion may live.
+pub const ASSERTION_LIFE_MAX_S: Seconds = 600;
+/// `client_assertion_type` of RFC 7523 2.2.
+pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A client that has shown who it is.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The client.
+    pub client: Held<Client>,
+    /// How it did.
+    pub method: AuthMethod,
+    /// The thumbprint of the key that it has proved besides (RFC 9449), to which its tokens are bound.
+    pub jkt: Option<String>,
+}
+
+/// Where JWK sets of others come from.
+pub trait KeySource: Send + Sync {
+    /// The JWK set at a URL. With `fresh`, one that is kept does not do, if the last was not fetched just now.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn jwks(&self, uri: &str, fresh: bool) -> Answer<Arc<Value>>;
+}
+
+/// A source that has none, where nothing may be asked for.
+pub struct NoKeys;
+
+impl KeySource for NoKeys {
+    fn jwks(&self, _: &str, _: bool) -> Answer<Arc<Value>> {
+        let text = "keys at a `jwks_uri` are not fetched here; register them as `jwks`";
+        Err(Refusal::new(ErrorCode::InvalidClient, "client.jwks_uri", text))
+    }
+}
+
+/// An assertion that was used.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsedAssertion {
+    until: Seconds,
+}
+
+impl Stored for UsedAssertion {
+    const SORT: u8 = b'J';
+    const WHAT: &'static str = "used assertion";
+}
+
+/// What a client has shown.
+enum Shown<'a> {
+    Basic(String, String),
+    Post(&'a str, &'a str),
+    Assertion(&'a str),
+    Nothing(&'a str),
+}
+
+fn refuse(rule: &'static str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidClient, rule, "the client is unknown, or what it shows does not prove who it is")
+}
+
+fn malformed(rule: &'static str, text: &str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, rule, text)
+}
+
+/// Id and secret of the header. Both are form-encoded within it (RFC 6749 2.3.1).
+fn basic(header: &str) -> Option<(String, String)> {
+    use base64::Engine as _;
+    let (scheme, rest) = header.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let bytes = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok().or_else(|| decode(rest.trim()))?;
+    let text = String::from_utf8(bytes).ok()?;
+    let (id, secret) = text.split_once(':')?;
+    let plain = |part: &str| {
+        let pair = url::form_urlencoded::parse(part.as_bytes()).next();
+        pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
+    };
+    Some((plain(id), plain(secret)))
+}
+
+fn shown<'a>(authorization: Option<&str>, form: &'a Form) -> Answer<Shown<'a>> {
+    let (secret, assertion, named) = (form.get("client_secret"), form.get("client_assertion"), form.get("client_id"));
+    let ways = [authorization.is_some(), secret.is_some(), assertion.is_some()];
+    if ways.iter().filter(|way| **way).count() > 1 {
+        return Err(malformed("client.several", "show who you are in one way, not in several"));
+    }
+    if let Some(header) = authorization {
+        let (id, secret) = basic(header).ok_or_else(|| refuse("client.header"))?;
+        if named.is_some_and(|named| named != id) {
+            return Err(malformed("client.differs", "`client_id` is not the client of the header"));
+        }
+        return Ok(Shown::Basic(id, secret));
+    }
+    if let Some(assertion) = assertion {
+        if form.get("client_assertion_type") != Some(JWT_BEARER) {
+            return Err(malformed("client.assertion_type", "`client_assertion_type` is not that of a JWT"));
+        }
+        return Ok(Shown::Assertion(assertion));
+    }
+    let id = named.ok_or_else(|| refuse("client.none"))?;
+    Ok(secret.map_or(Shown::Nothing(id), |secret| Shown::Post(id, secret)))
+}
+
+impl Tenant {
+    /// Who the client of a request is. `authorization` is the value of the header. It must be active now.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidClient`]; or the request is malformed.
+    pub fn authenticate_client(
+        &self,
+        authorization: Option<&str>,
+        form: &Form,
+        keys: &dyn KeySource,
+        env: &Env<'_>,
+    ) -> Answer<Caller> {
+        self.authenticate_client_by(authorization, form, keys, env).map(|(caller, _)| caller)
+    }
+
+    /// The same, and which of its credentials the client has shown: the id of a secret, or the `kid` of a key.
+    ///
+    /// # Errors
+    /// As [`Tenant::authenticate_client`].
+    pub fn authenticate_client_by(
+        &self,
+        authorization: Option<&str>,
+        form: &Form,
+        keys: &dyn KeySource,
+        env: &Env<'_>,
+    ) -> Answer<(Caller, Option<String>)> {
+        let (id, method, credential) = match shown(authorization, form)? {
+            Shown::Basic(id, secret) => {
+                let credential = self.check_secret(&id, &secret, env)?;
+                (id, AuthMethod::ClientSecretBasic, Some(credential))
+            }
+            Shown::Post(id, secret) => {
+                (id.to_owned(), AuthMethod::ClientSecretPost, Some(self.check_secret(id, secret, env)?))
+            }
+            Shown::Assertion(assertion) => {
+                let (id, kid) = self.check_assertion(assertion, form.get("client_id"), keys, env)?;
+                (id, AuthMethod::PrivateKeyJwt, kid)
+            }
+            Shown::Nothing(id) => (id.to_owned(), AuthMethod::None, None),
+        };
+        let client = self.known(&id)?;
+        if !client.auth_methods.contains(&method) {
+            return Err(refuse("client.method").because(method.name()));
+        }
+        let view = self.view()?;
+        self.must_be_active(&view, &client.subject())
+            .map_err(|refusal| Refusal { error: ErrorCode::InvalidClient, ..refusal })?;
+        Ok((Caller { client, method, jkt: None }, credential))
+    }
+
+    fn known(&self, id: &str) -> Answer<Held<Client>> {
+        self.client(id).map_err(|refusal| refusal.instead_of(ErrorCode::NotFound, || refuse("client.unknown")))
+    }
+
+    /// The id of the secret that it is.
+    fn check_secret(&self, id: &str, secret: &str, env: &Env<'_>) -> Answer<String> {
+        let client = self.known(id)?;
+        let hash = hash_of(secret);
+        let good = client.secrets.iter().filter(|known| known.expires_at.is_none_or(|end| env.seconds() < end));
+        // All are looked at, so that the time tells nothing of which it was.
+        let found = good.fold(None, |found, known| if same(&known.hash, &hash) { Some(&known.id) } else { found });
+        found.cloned().ok_or_else(|| refuse("client.secret"))
+    }
+
+    /// The client that signed an assertion, and with which key. An assertion is used once.
+    fn check_assertion(
+        &self,
+        assertion: &str,
+        named: Option<&str>,
+        keys: &dyn KeySource,
+        env: &Env<'_>,
+    ) -> Answer<(String, Option<String>)> {
+        let id = jwt::unverified_claim(assertion, "sub").ok_or_else(|| refuse("client.assertion"))?;
+        if named.is_some_and(|named| named != id) {
+            return Err(malformed("client.differs", "`client_id` is not the client of the assertion"));
+        }
+        let client = self.known(&id)?;
+        let verified = match &client.keys {
+            Some(ClientKeys::Jwks(set)) => jwt::verify_with(assertion, set),
+            Some(ClientKeys::JwksUri(uri)) => match jwt::verify_with(assertion, &*keys.jwks(uri, false)?) {
+                Err(refusal) if refusal.rule == "token.kid" => jwt::verify_with(assertion, &*keys.jwks(uri, true)?),
+                done => done,
+            },
+            None => return Err(refuse("client.keys")),
+        };
+        let of_client = |refusal: Refusal| Refusal { error: ErrorCode::InvalidClient, ..refusal };
+        let verified = verified.map_err(of_client)?;
+        jwt::check_times(&verified, env.seconds(), ASSERTION_LIFE_MAX_S).map_err(of_client)?;
+        if verified.text("iss") != Some(&id) || verified.text("sub") != Some(&id) {
+            return Err(refuse("client.assertion.issuer"));
+        }
+        // The issuer alone (RFC 7523bis); the token endpoint is what older clients write.
+        let accepted = [self.issuer().to_owned(), self.url("/token"), self.url("/oauth/token")];
+        if !matches!(verified.audience().as_slice(), [one] if accepted.iter().any(|known| known == one)) {
+            return Err(refuse("client.assertion.audience"));
+        }
+        let jti = verified.text("jti").ok_or_else(|| refuse("client.assertion.jti"))?;
+        let until = verified.time("exp").unwrap_or(0).saturating_add(jwt::SKEW_S);
+        let part = hash_of(jti);
+        let mut change = self.change(env);
+        change.create(&[&id, &part], &UsedAssertion { until });
+        change.expires::<UsedAssertion>(&[&id, &part], until, None);
+        change.commit().map_err(
+            |refusal| {
+                if refusal.is_stale() { refuse("client.assertion.replayed") } else { refusal }
+            },
+        )?;
+        let kid = verified.header.get("kid").and_then(Value::as_str).map(str::to_owned);
+        Ok((id, kid))
+    }
+}

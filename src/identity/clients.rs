@@ -1,0 +1,606 @@
+//! Clients: applications and agents that ask for tokens, and what they may ask for.
+
+use super::{
+    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, again, hash_of,
+    is_scope, jwt, users,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::{Host, Url};
+
+/// Most redirect URIs of a client.
+pub const REDIRECT_URIS_MAX: usize = 32;
+/// Longest redirect URI.
+pub const REDIRECT_URI_BYTES_MAX: usize = 1024;
+/// Most secrets that a client has at a time.
+pub const SECRETS_MAX: usize = 4;
+/// Most grant types, scopes, resources and types of details of a client.
+pub const ALLOWED_MAX: usize = 256;
+/// Largest JWK set that is kept.
+pub const JWKS_BYTES_MAX: usize = 32 << 10;
+
+/// What a client is. It decides its type in tuples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKind {
+    /// An application that a person uses: `app:ID`.
+    App,
+    /// An agent, which acts by itself: `agent:ID`. Its tokens for people say so in `act`.
+    Agent,
+}
+
+impl ClientKind {
+    /// The type in tuples.
+    #[must_use]
+    pub fn object_type(self) -> &'static str {
+        match self {
+            ClientKind::App => "app",
+            ClientKind::Agent => "agent",
+        }
+    }
+}
+
+/// How a client shows who it is (RFC 7591 2, RFC 8705 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMethod {
+    /// It has nothing to show: a public client.
+    None,
+    /// A secret in the `Authorization` header.
+    ClientSecretBasic,
+    /// A secret in the body.
+    ClientSecretPost,
+    /// A signed assertion (RFC 7523).
+    PrivateKeyJwt,
+}
+
+impl AuthMethod {
+    /// All that are served, as metadata names them.
+    pub const ALL: [(AuthMethod, &'static str); 4] = [
+        (AuthMethod::None, "none"),
+        (AuthMethod::ClientSecretBasic, "client_secret_basic"),
+        (AuthMethod::ClientSecretPost, "client_secret_post"),
+        (AuthMethod::PrivateKeyJwt, "private_key_jwt"),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        AuthMethod::ALL.iter().find(|(method, _)| *method == self).map_or("none", |(_, name)| name)
+    }
+}
+
+/// A secret of a client. The secret itself is shown once and not kept: it has 256 random bits, so that its hash tells
+/// nobody what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientSecret {
+    /// Its id.
+    pub id: String,
+    /// The hash.
+    pub(super) hash: String,
+    /// When it was made.
+    pub created_at: Seconds,
+    /// Until when it is good.
+    pub expires_at: Option<Seconds>,
+}
+
+/// Where the public keys of a client are.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientKeys {
+    /// Here: a JWK set.
+    Jwks(Value),
+    /// There: an `https` URL of a JWK set.
+    JwksUri(String),
+}
+
+/// Whether people are asked what a client may do for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentRule {
+    /// They are.
+    #[default]
+    Ask,
+    /// Whoever runs the tenant has decided for them.
+    Managed,
+}
+
+/// A client as it is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// `client_id`. Given once and never again.
+    pub id: String,
+    /// What it is.
+    pub kind: ClientKind,
+    /// What people call it.
+    pub name: String,
+    /// Where the answers of the authorization endpoint may go. Compared byte for byte, but for the port of a loopback
+    /// address (RFC 8252 7.3).
+    #[serde(default)]
+    pub redirect_uris: Vec<String>,
+    /// Where a browser may go after it signed out.
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// The grant types it may use.
+    #[serde(default)]
+    pub grant_types: Vec<String>,
+    /// The scopes it may ask for.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The identifiers of the resources it may ask for.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    /// The identifiers of the resources that it is: a resource server is told of tokens for these (RFC 7662 4).
+    #[serde(default)]
+    pub serves: Vec<String>,
+    /// The types of authorization details it may ask for (RFC 9396 10).
+    #[serde(default)]
+    pub details_types: Vec<String>,
+    /// How it may show who it is; one of them in each request.
+    pub auth_methods: Vec<AuthMethod>,
+    /// Its secrets; several, so that one can follow another.
+    #[serde(default)]
+    pub secrets: Vec<ClientSecret>,
+    /// Its public keys.
+    #[serde(default)]
+    pub keys: Option<ClientKeys>,
+    /// Whether people are asked.
+    #[serde(default)]
+    pub consent: ConsentRule,
+    /// Whether it must push its authorization requests (RFC 9126 6).
+    #[serde(default)]
+    pub require_pushed_requests: bool,
+    /// Whether its tokens must be bound to a key (RFC 9449 5.2).
+    #[serde(default)]
+    pub dpop_bound_access_tokens: bool,
+    /// When it was made.
+    pub created_at: Seconds,
+    /// When it was deleted; then it can do nothing.
+    #[serde(default)]
+    pub deleted_at: Option<Seconds>,
+}
+
+impl Stored for Client {
+    const SORT: u8 = b'a';
+    const WHAT: &'static str = "client";
+}
+
+impl Client {
+    /// A client with nothing allowed yet. It shows who it is with a secret in the header.
+    #[must_use]
+    pub fn new(id: impl Into<String>, kind: ClientKind, name: impl Into<String>) -> Client {
+        Client {
+            id: id.into(),
+            kind,
+            name: name.into(),
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            grant_types: Vec::new(),
+            scopes: Vec::new(),
+            resources: Vec::new(),
+            serves: Vec::new(),
+            details_types: Vec::new(),
+            auth_methods: vec![AuthMethod::ClientSecretBasic],
+            secrets: Vec::new(),
+            keys: None,
+            consent: ConsentRule::Ask,
+            require_pushed_requests: false,
+            dpop_bound_access_tokens: false,
+            created_at: 0,
+            deleted_at: None,
+        }
+    }
+
+    /// As a subject: `app:ID` or `agent:ID`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("{}:{}", self.kind.object_type(), self.id)
+    }
+
+    /// Whether it has nothing by which it can show who it is.
+    #[must_use]
+    pub fn is_public(&self) -> bool {
+        self.auth_methods == [AuthMethod::None]
+    }
+
+    /// Whether it may use a grant type.
+    #[must_use]
+    pub fn may_use(&self, grant_type: &str) -> bool {
+        self.grant_types.iter().any(|allowed| allowed == grant_type)
+    }
+
+    /// Which of its redirect URIs one is: the same byte for byte, or the same loopback address at another port.
+    #[must_use]
+    pub fn redirects_to(&self, uri: &str) -> bool {
+        uri.len() <= REDIRECT_URI_BYTES_MAX && self.redirect_uris.iter().any(|known| same_redirect(known, uri))
+    }
+
+    fn check(&self) -> Answer<()> {
+        let refuse = |rule, text: String| Err(Refusal::new(ErrorCode::InvalidRequest, rule, text));
+        if self.name.is_empty() || self.name.len() > 128 || self.name.chars().any(char::is_control) {
+            return refuse("client.name", "a client has a name of at most 128 bytes".to_owned());
+        }
+        let uris = [&self.redirect_uris, &self.post_logout_redirect_uris];
+        if uris.iter().any(|list| list.len() > REDIRECT_URIS_MAX) {
+            return refuse("client.redirect_uris", format!("a client has at most {REDIRECT_URIS_MAX} redirect URIs"));
+        }
+        for uri in uris.into_iter().flatten() {
+            check_redirect_uri(uri)?;
+        }
+        let lists = [&self.grant_types, &self.scopes, &self.resources, &self.serves, &self.details_types];
+        if lists.iter().any(|list| list.len() > ALLOWED_MAX) || self.secrets.len() > SECRETS_MAX {
+            return refuse(
+                "client.max",
+                format!("a client has at most {ALLOWED_MAX} of each and {SECRETS_MAX} secrets"),
+            );
+        }
+        if let Some(bad) = self.scopes.iter().find(|scope| !is_scope(scope)) {
+            return refuse("client.scopes", format!("`{bad}` is no scope"));
+        }
+        for resource in self.resources.iter().chain(&self.serves) {
+            super::check_resource(resource)?;
+        }
+        let public = self.auth_methods.contains(&AuthMethod::None);
+        if self.auth_methods.is_empty() || (public && self.auth_methods.len() > 1) {
+            let text = "a client has one or more ways to show who it is, or the only one `none`";
+            return refuse("client.auth_methods", text.to_owned());
+        }
+        if public && self.may_use("client_credentials") {
+            let text = "a client that cannot show who it is cannot act for itself (RFC 6749 4.4)";
+            return refuse("client.public", text.to_owned());
+        }
+        self.check_keys()
+    }
+
+    fn check_keys(&self) -> Answer<()> {
+        let refuse = |text: &str| Err(Refusal::new(ErrorCode::InvalidRequest, "client.keys", text));
+        match &self.keys {
+            Some(ClientKeys::Jwks(set)) => {
+                if set.to_string().len() > JWKS_BYTES_MAX || jwt::usable_keys(set).is_empty() {
+                    return refuse("`jwks` is too large, or has no public key that can be used");
+                }
+                let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                if keys.iter().any(|key| key.get("d").is_some() || key.get("k").is_some()) {
+                    return refuse("`jwks` has a private or secret key; take it out, and take it as known to others");
+                }
+            }
+            Some(ClientKeys::JwksUri(uri)) => {
+                let fine = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+                if uri.len() > REDIRECT_URI_BYTES_MAX || !Url::parse(uri).is_ok_and(|url| fine(&url)) {
+                    return refuse("`jwks_uri` is no `https` URL");
+                }
+            }
+            None if self.auth_methods.contains(&AuthMethod::PrivateKeyJwt) => {
+                return refuse("`private_key_jwt` needs `jwks` or `jwks_uri`");
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a URL is of this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
+
+/// What a redirect URI may be (OAuth 2.1 2.3): absolute, without a fragment; `https`, `http` of this machine, or a scheme of
+/// the application's own with a dot in it (RFC 8252 7.1).
+fn check_redirect_uri(uri: &str) -> Answer<()> {
+    let fine = |url: &Url| {
+        let own = url.scheme().contains('.');
+        let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
+        url.fragment().is_none() && url.username().is_empty() && url.password().is_none() && (own || web)
+    };
+    let ascii = uri.bytes().all(|b| b.is_ascii_graphic());
+    if uri.len() > REDIRECT_URI_BYTES_MAX || !ascii || !Url::parse(uri).is_ok_and(|url| fine(&url)) {
+        let text = format!(
+            "`{uri}` cannot be a redirect URI; use https, http on this machine, or a scheme like `com.example.app`, \
+             without fragment and user"
+        );
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "client.redirect_uri", text));
+    }
+    Ok(())
+}
+
+fn same_redirect(known: &str, asked: &str) -> bool {
+    if known == asked {
+        return true;
+    }
+    let (Ok(mut known), Ok(mut other)) = (Url::parse(known), Url::parse(asked)) else { return false };
+    // What the parser would mend is not the same byte for byte.
+    if other.as_str() != asked || known.scheme() != "http" || !is_loopback(&known) || !is_loopback(&other) {
+        return false;
+    }
+    known.set_port(None).is_ok() && other.set_port(None).is_ok() && known == other
+}
+
+impl Tenant {
+    /// Makes a client. Its secrets are made by [`Tenant::add_secret`].
+    ///
+    /// # Errors
+    /// The id is taken, or something is not right.
+    pub fn create_client(&self, client: &Client, env: &Env<'_>) -> Answer<Client> {
+        again(|| {
+            let mut change = self.change(env);
+            let client = self.add_client(&mut change, client, env)?;
+            change.commit()?;
+            Ok(client)
+        })
+    }
+
+    /// Adds a new client to a change, for who keeps more about it than this room.
+    ///
+    /// # Errors
+    /// As [`Tenant::create_client`].
+    pub fn add_client(&self, change: &mut Change<'_>, client: &Client, env: &Env<'_>) -> Answer<Client> {
+        let client = self.add_dormant_client(change, client, env)?;
+        change.relate(&self.object(), "member", &client.subject());
+        Ok(client)
+    }
+
+    /// The same, for a client that can do nothing before somebody makes it a `member` of the tenant.
+    ///
+    /// # Errors
+    /// As [`Tenant::create_client`].
+    pub fn add_dormant_client(&self, change: &mut Change<'_>, client: &Client, env: &Env<'_>) -> Answer<Client> {
+        let client = Client { created_at: env.seconds(), deleted_at: None, secrets: Vec::new(), ..client.clone() };
+        client.check()?;
+        self.take_id(change, &client.id, client.kind.object_type())?;
+        change.create(&[&client.id], &client);
+        change.relate(&client.subject(), "tenant", &self.object());
+        change.event(&self.event(EventKind::ClientCreated, Outcome::Done, env).client(client.subject()));
+        Ok(client)
+    }
+
+    /// A client that is not deleted.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn client(&self, id: &str) -> Answer<Held<Client>> {
+        if users::check_id(id).is_err() {
+            return Err(Refusal::not_found(Client::WHAT)); // no key is made of what cannot be an id
+        }
+        let held = self.held::<Client>(&[id])?;
+        if held.deleted_at.is_some() { Err(Refusal::not_found(Client::WHAT)) } else { Ok(held) }
+    }
+
+    /// A client as a subject, for an event: the bare id when it is not known.
+    pub(super) fn client_subject(&self, id: &str) -> Answer<String> {
+        Ok(self.get::<Client>(&[id])?.map_or_else(|| id.to_owned(), |client| client.subject()))
+    }
+
+    /// Clients in the order of their ids, behind the id `after`; those that are deleted too.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn clients(&self, after: Option<&str>, max: usize) -> Answer<Vec<Held<Client>>> {
+        self.list(&[], after, max)
+    }
+
+    /// Changes a client: all but its id, its kind and its secrets, which have ways of their own.
+    ///
+    /// # Errors
+    /// Somebody was faster, or something is not right.
+    pub fn change_client(&self, held: &Held<Client>, wanted: &Client, env: &Env<'_>) -> Answer<Client> {
+        let mut change = self.change(env);
+        let client = self.put_client(&mut change, held, wanted, env)?;
+        change.commit()?;
+        Ok(client)
+    }
+
+    /// Adds the change of a client to a change; as [`Tenant::change_client`].
+    ///
+    /// # Errors
+    /// Something is not right.
+    pub fn put_client(
+        &self,
+        change: &mut Change<'_>,
+        held: &Held<Client>,
+        wanted: &Client,
+        env: &Env<'_>,
+    ) -> Answer<Client> {
+        let client = Client {
+            id: held.id.clone(),
+            kind: held.kind,
+            secrets: held.secrets.clone(),
+            created_at: held.created_at,
+            deleted_at: None,
+            ..wanted.clone()
+        };
+        client.check()?;
+        change.replace(held, &client);
+        change.event(&self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject()));
+        Ok(client)
+    }
+
+    /// Makes a secret of a client, and answers its id and the secret, which cannot be read again.
+    ///
+    /// # Errors
+    /// There is no such client, or it has [`SECRETS_MAX`] that are good.
+    pub fn add_secret(&self, client: &str, life_s: Option<Seconds>, env: &Env<'_>) -> Answer<(String, String)> {
+        again(|| {
+            let held = self.client(client)?;
+            let mut change = self.change(env);
+            let made = self.push_secret(&mut change, &held, (life_s, None), env)?;
+            change.commit()?;
+            Ok(made)
+        })
+    }
+
+    /// Adds a new secret of a client to a change: how long it is good, and how long those before it still are. Answers its
+    /// id and the secret.
+    ///
+    /// # Errors
+    /// The client has [`SECRETS_MAX`] that are good.
+    pub fn push_secret(
+        &self,
+        change: &mut Change<'_>,
+        held: &Held<Client>,
+        (life_s, overlap_s): (Option<Seconds>, Option<Seconds>),
+        env: &Env<'_>,
+    ) -> Answer<(String, String)> {
+        let (id, secret, now) = (env.id(), env.secret(), env.seconds());
+        let mut changed = held.value.clone();
+        if let Some(overlap) = overlap_s {
+            let end = now.saturating_add(overlap);
+            changed.secrets.iter_mut().for_each(|old| old.expires_at = Some(old.expires_at.unwrap_or(end).min(end)));
+        }
+        changed.secrets.retain(|old| old.expires_at.is_none_or(|end| end > now));
+        changed.secrets.push(ClientSecret {
+            id: id.clone(),
+            hash: hash_of(&secret),
+            created_at: now,
+            expires_at: life_s.map(|life| now.saturating_add(life)),
+        });
+        changed.check()?;
+        change.replace(held, &changed);
+        let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
+        change.event(&event.action("secret.add").detail("secret", &id));
+        Ok((id, secret))
+    }
+
+    /// Takes a secret away.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn remove_secret(&self, client: &str, id: &str, env: &Env<'_>) -> Answer<()> {
+        again(|| {
+            let held = self.client(client)?;
+            let mut change = self.change(env);
+            self.pull_secret(&mut change, &held, id, env)?;
+            change.commit()
+        })?;
+        Ok(())
+    }
+
+    /// Adds to a change that a secret is taken away.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn pull_secret(&self, change: &mut Change<'_>, held: &Held<Client>, id: &str, env: &Env<'_>) -> Answer<()> {
+        let mut changed = held.value.clone();
+        changed.secrets.retain(|secret| secret.id != id);
+        if changed.secrets.len() == held.secrets.len() {
+            return Err(Refusal::not_found("secret"));
+        }
+        change.replace(held, &changed);
+        let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
+        change.event(&event.action("secret.remove").detail("secret", id));
+        Ok(())
+    }
+
+    /// Deletes a client: its id stays taken, and all that it was given is void.
+    ///
+    /// # Errors
+    /// There is no such client.
+    pub fn delete_client(&self, id: &str, env: &Env<'_>) -> Answer<()> {
+        again(|| {
+            let held = self.client(id)?;
+            let mut change = self.change(env);
+            self.drop_client(&mut change, &held, env);
+            change.commit()
+        })?;
+        Ok(())
+    }
+
+    /// Adds to a change that a client is deleted.
+    pub fn drop_client(&self, change: &mut Change<'_>, held: &Held<Client>, env: &Env<'_>) {
+        let gone = Client { secrets: Vec::new(), keys: None, deleted_at: Some(env.seconds()), ..held.value.clone() };
+        change.replace(held, &gone);
+        change.unrelate(&self.object(), "member", &held.subject());
+        change.event(&self.event(EventKind::ClientDeleted, Outcome::Done, env).client(held.subject()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirect_uris_are_exact_but_for_the_port_of_this_machine() {
+        let mut client = Client::new("c", ClientKind::App, "c");
+        client.redirect_uris =
+            ["https://a.example/cb", "http://127.0.0.1/cb", "http://[::1]:1/cb", "com.example.app:/cb"]
+                .map(str::to_owned)
+                .to_vec();
+        client.check().unwrap();
+        for good in [
+            "https://a.example/cb",
+            "http://127.0.0.1/cb",
+            "http://127.0.0.1:49152/cb",
+            "http://[::1]:49152/cb",
+            "com.example.app:/cb",
+        ] {
+            assert!(client.redirects_to(good), "{good}");
+        }
+        for bad in [
+            "https://a.example/cb/",
+            "https://a.example/cb?x=1",
+            "https://a.example:443/cb",
+            "https://A.example/cb",
+            "https://a.example/cb#",
+            "https://a.example.evil.example/cb",
+            "https://u@a.example/cb",
+            "http://a.example/cb",
+            "http://127.0.0.1:49152/cb?x=1",
+            "http://127.0.0.1:49152/../cb",
+            "http://127.0.0.2:49152/cb",
+            "http://localhost:49152/cb",
+            "https://127.0.0.1/cb",
+            "http://u@127.0.0.1:49152/cb",
+            "http://0x7f.0.0.1:49152/cb",
+            "",
+        ] {
+            assert!(!client.redirects_to(bad), "{bad}");
+        }
+        for bad in ["http://a.example/cb", "https://a.example/#f", "javascript:alert(1)", "/cb", "data:x", "app:/cb"] {
+            let refused = Client { redirect_uris: vec![bad.to_owned()], ..client.clone() }.check().unwrap_err();
+            assert_eq!(refused.rule, "client.redirect_uri", "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_makes_no_sense_is_refused() {
+        let client = Client::new("c", ClientKind::App, "c");
+        let keys = |text: &str| Some(ClientKeys::Jwks(serde_json::from_str(text).unwrap()));
+        let public = vec![AuthMethod::None];
+        for (bad, rule) in [
+            (Client { name: String::new(), ..client.clone() }, "client.name"),
+            (Client { auth_methods: vec![], ..client.clone() }, "client.auth_methods"),
+            (
+                Client { auth_methods: vec![AuthMethod::None, AuthMethod::ClientSecretBasic], ..client.clone() },
+                "client.auth_methods",
+            ),
+            (
+                Client { auth_methods: public, grant_types: vec!["client_credentials".into()], ..client.clone() },
+                "client.public",
+            ),
+            (Client { auth_methods: vec![AuthMethod::PrivateKeyJwt], ..client.clone() }, "client.keys"),
+            (Client { keys: keys(r#"{"keys": []}"#), ..client.clone() }, "client.keys"),
+            (
+                Client {
+                    keys: keys(r#"{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA", "d": "AA"}]}"#),
+                    ..client.clone()
+                },
+                "client.keys",
+            ),
+            (
+                Client { keys: Some(ClientKeys::JwksUri("http://a.example/jwks".into())), ..client.clone() },
+                "client.keys",
+            ),
+            (Client { scopes: vec!["a b".into()], ..client.clone() }, "client.scopes"),
+            (Client { resources: vec!["relative".into()], ..client.clone() }, "resource.form"),
+        ] {
+            assert_eq!(bad.check().unwrap_err().rule, rule);
+        }
+        client.check().unwrap();
+    }
+}

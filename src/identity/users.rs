@@ -1,0 +1,499 @@
+//! Users: people, by what they log in, and what they can show to prove who they are.
+
+use super::{
+    Answer, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
+    decode, encode, hash_of, record_key,
+};
+use crate::secrets::{self, Hierarchy};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Most names by which a user logs in.
+pub const LOGINS_MAX: usize = 8;
+/// Most credentials of a user.
+pub const CREDENTIALS_MAX: usize = 32;
+/// Longest id of a user or a client.
+pub const ID_BYTES_MAX: usize = 64;
+/// Longest login name.
+pub const LOGIN_BYTES_MAX: usize = 256;
+/// Longest profile, as JSON.
+pub const CLAIMS_BYTES_MAX: usize = 16 << 10;
+/// Largest credential.
+pub const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
+/// The index of login names: the hash of one, and whose it is.
+const LOGIN: u8 = b'l';
+/// The index of identities at other providers.
+const UPSTREAM: u8 = b'p';
+
+/// A person. Their id is `sub` in tokens and `user:ID` in tuples.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Given once and never again.
+    pub id: String,
+    /// What they log in with, as they wrote it.
+    pub logins: Vec<String>,
+    /// The profile: OpenID Connect's standard claims by name (Core 5.1), and others.
+    pub claims: Map<String, Value>,
+    /// When they were created.
+    pub created_at: Seconds,
+    /// Rises when everything that was ever handed out for them is void: sessions and grants are of an epoch.
+    pub epoch: u32,
+    /// When they were deleted; then nothing else of them is left.
+    pub deleted_at: Option<Seconds>,
+}
+
+impl Stored for User {
+    const SORT: u8 = b'u';
+    const WHAT: &'static str = "user";
+}
+
+impl User {
+    /// As a subject: `user:ID`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("user:{}", self.id)
+    }
+
+    /// What they are called: their name, or what they log in with, or their id.
+    #[must_use]
+    pub fn display_name(&self) -> &str {
+        let name = self.claims.get("name").and_then(Value::as_str);
+        name.or(self.logins.first().map(String::as_str)).unwrap_or(&self.id)
+    }
+}
+
+/// Whose a name is.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Owner {
+    id: String,
+}
+
+macro_rules! owners {
+    ($($name:ident = $sort:expr, $what:literal;)*) => {
+        $(
+            #[derive(Clone, Serialize, Deserialize)]
+            #[serde(transparent)]
+            struct $name(Owner);
+            impl Stored for $name {
+                const SORT: u8 = $sort;
+                const WHAT: &'static str = $what;
+            }
+        )*
+    };
+}
+
+owners! {
+    LoginOf = LOGIN, "login name";
+    UpstreamOf = UPSTREAM, "identity at another provider";
+    Taken = b'n', "id";
+}
+
+/// A kind of credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialKind {
+    /// The hash of a password.
+    Password,
+    /// The secret of time-based one-time passwords (RFC 6238), and the last step that was used.
+    Totp,
+    /// A passkey (WebAuthn).
+    Passkey,
+    /// An identity at another OpenID provider.
+    Upstream,
+    /// One-time codes for who has lost the rest.
+    Recovery,
+}
+
+/// Something a user can show. What it holds is opaque here, and sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// Its id.
+    pub id: String,
+    /// Whose it is.
+    pub user: String,
+    /// Of which kind.
+    pub kind: CredentialKind,
+    /// What the user calls it.
+    pub label: String,
+    /// When it was added.
+    pub created_at: Seconds,
+    /// When it was last used.
+    pub used_at: Option<Seconds>,
+    /// Its data, sealed at its place.
+    sealed: String,
+}
+
+impl Stored for Credential {
+    const SORT: u8 = b'c';
+    const WHAT: &'static str = "credential";
+}
+
+fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, rule, text)
+}
+
+/// What an id of a user, a client or a connection may be: what stands in tuples, keys and URLs without escapes.
+///
+/// # Errors
+/// It is something else.
+pub fn check_id(id: &str) -> Answer<()> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if id.is_empty() || id.len() > ID_BYTES_MAX || !id.bytes().all(fine) {
+        let text = format!("`{id}` cannot be an id; use 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` and `.`");
+        return Err(invalid("id.form", text));
+    }
+    Ok(())
+}
+
+/// The form in which login names are compared: without blanks around, in small letters.
+fn normal(login: &str) -> String {
+    login.trim().to_lowercase()
+}
+
+fn login_part(login: &str) -> String {
+    hash_of(&normal(login))
+}
+
+fn upstream_part(issuer: &str, subject: &str) -> String {
+    hash_of(&format!("{issuer}\0{subject}"))
+}
+
+fn check_user(logins: &[String], claims: &Map<String, Value>) -> Answer<()> {
+    if logins.len() > LOGINS_MAX {
+        return Err(invalid("user.logins", format!("a user has at most {LOGINS_MAX} login names")));
+    }
+    for login in logins {
+        let bad = login.len() > LOGIN_BYTES_MAX || login.chars().any(char::is_control) || normal(login).is_empty();
+        if bad || logins.iter().filter(|other| normal(other) == normal(login)).count() > 1 {
+            let text = "a login name is empty, too long, there twice or has control characters";
+            return Err(invalid("user.login", text));
+        }
+    }
+    let bytes = serde_json::to_vec(claims).map(|json| json.len()).unwrap_or(usize::MAX);
+    if bytes > CLAIMS_BYTES_MAX {
+        return Err(invalid("user.claims", format!("a profile has at most {CLAIMS_BYTES_MAX} bytes as JSON")));
+    }
+    const OURS: [&str; 14] =
+        ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "nonce", "acr", "amr", "auth_time", "azp", "sid", "act"];
+    if let Some(ours) = OURS.iter().find(|claim| claims.contains_key(**claim)) {
+        return Err(invalid("user.claims", format!("`{ours}` is said by the server and cannot be in a profile")));
+    }
+    Ok(())
+}
+
+impl Tenant {
+    /// Takes an id for good: no user or client had it before, and none will have it after.
+    pub(super) fn take_id(&self, change: &mut Change<'_>, id: &str, what: &str) -> Answer<()> {
+        check_id(id)?;
+        if self.get::<Taken>(&[id])?.is_some() {
+            let text = format!("the id `{id}` is given already, or was once; an id is never given again");
+            return Err(Refusal::new(ErrorCode::Conflict, "id.taken", text));
+        }
+        change.create(&[id], &Taken(Owner { id: what.to_owned() }));
+        Ok(())
+    }
+
+    /// Creates a user. Without an `id` a fresh one is given.
+    ///
+    /// # Errors
+    /// The id or a login name is taken, or something is not right.
+    pub fn create_user(
+        &self,
+        id: Option<&str>,
+        logins: &[&str],
+        claims: Map<String, Value>,
+        env: &Env<'_>,
+    ) -> Answer<User> {
+        let logins: Vec<String> = logins.iter().map(|login| login.trim().to_owned()).collect();
+        check_user(&logins, &claims)?;
+        let id = id.map_or_else(|| env.id(), str::to_owned);
+        let user = User { id, logins, claims, created_at: env.seconds(), epoch: 0, deleted_at: None };
+        again(|| {
+            let mut change = self.change(env);
+            self.take_id(&mut change, &user.id, "user")?;
+            for login in &user.logins {
+                self.take_login(&mut change, login, &user.id)?;
+            }
+            change.create(&[&user.id], &user);
+            change.relate(&self.object(), "member", &user.subject());
+            change.event(&self.event(EventKind::UserCreated, Outcome::Done, env).user(user.subject()));
+            change.commit()
+        })?;
+        Ok(user)
+    }
+
+    fn take_login(&self, change: &mut Change<'_>, login: &str, user: &str) -> Answer<()> {
+        let part = login_part(login);
+        if self.get::<LoginOf>(&[&part])?.is_some() {
+            let text = format!("`{login}` is the login name of somebody already");
+            return Err(Refusal::new(ErrorCode::Conflict, "user.login.taken", text));
+        }
+        change.create(&[&part], &LoginOf(Owner { id: user.to_owned() }));
+        Ok(())
+    }
+
+    /// A user who is not deleted.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn user(&self, id: &str) -> Answer<Held<User>> {
+        let held = self.held::<User>(&[id])?;
+        if held.deleted_at.is_some() { Err(Refusal::not_found("user")) } else { Ok(held) }
+    }
+
+    /// The user who logs in with a name; small and large letters are the same.
+    ///
+    /// # Errors
+    /// The disk failed. That there is none is no error: whether there is must not be told to whom it does not concern.
+    pub fn user_by_login(&self, login: &str) -> Answer<Option<Held<User>>> {
+        match self.get::<LoginOf>(&[&login_part(login)])? {
+            Some(owner) => Ok(Some(self.user(&owner.0.id)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Users in the order of their ids, behind the id `after`; those that are deleted too.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn users(&self, after: Option<&str>, max: usize) -> Answer<Vec<Held<User>>> {
+        self.list(&[], after, max)
+    }
+
+    /// Changes login names and profile.
+    ///
+    /// # Errors
+    /// A login name is taken, somebody was faster, or something is not right.
+    pub fn change_user(
+        &self,
+        held: &Held<User>,
+        logins: &[&str],
+        claims: Map<String, Value>,
+        env: &Env<'_>,
+    ) -> Answer<User> {
+        let logins: Vec<String> = logins.iter().map(|login| login.trim().to_owned()).collect();
+        check_user(&logins, &claims)?;
+        let mut change = self.change(env);
+        let has = |list: &[String], login: &str| list.iter().any(|other| normal(other) == normal(login));
+        for gone in held.logins.iter().filter(|login| !has(&logins, login)) {
+            change.unmark(IDENTITY, LOGIN, &[&login_part(gone)]);
+        }
+        for fresh in logins.iter().filter(|login| !has(&held.logins, login)) {
+            self.take_login(&mut change, fresh, &held.id)?;
+        }
+        let user = User { logins, claims, ..held.value.clone() };
+        change.replace(held, &user);
+        change.event(&self.event(EventKind::UserChanged, Outcome::Done, env).user(user.subject()));
+        change.commit()?;
+        Ok(user)
+    }
+
+    /// Makes void all that was ever handed out for a user: sessions, grants, tokens. One write, however many there are.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn sign_out_everywhere(&self, user: &str, reason: &str, env: &Env<'_>) -> Answer<()> {
+        again(|| {
+            let held = self.user(user)?;
+            let epoch = held.epoch.saturating_add(1);
+            let mut change = self.change(env);
+            change.replace(&held, &User { epoch, ..held.value.clone() });
+            let event = self.event(EventKind::SessionEnded, Outcome::Done, env).user(held.subject()).reason(reason);
+            change.event(&event.detail("all", "yes"));
+            change.commit()
+        })?;
+        Ok(())
+    }
+
+    /// Deletes a user: what is left is that the id was theirs. Everything that was handed out for them is void.
+    ///
+    /// # Errors
+    /// There is no such user.
+    pub fn delete_user(&self, id: &str, env: &Env<'_>) -> Answer<()> {
+        again(|| {
+            let held = self.user(id)?;
+            let mut change = self.change(env);
+            for login in &held.logins {
+                change.unmark(IDENTITY, LOGIN, &[&login_part(login)]);
+            }
+            for credential in self.credentials(id)? {
+                self.drop_credential(&mut change, &credential)?;
+            }
+            let gone = User {
+                id: id.to_owned(),
+                logins: Vec::new(),
+                claims: Map::new(),
+                created_at: held.created_at,
+                epoch: held.epoch.saturating_add(1),
+                deleted_at: Some(env.seconds()),
+            };
+            change.replace(&held, &gone);
+            change.unrelate(&self.object(), "member", &held.subject());
+            change.event(&self.event(EventKind::UserDeleted, Outcome::Done, env).user(held.subject()));
+            change.commit()
+        })?;
+        Ok(())
+    }
+
+    /// Adds a credential. For [`CredentialKind::Upstream`] the data is the JSON of [`UpstreamIdentity`], by which
+    /// [`Tenant::user_by_upstream`] finds the user.
+    ///
+    /// # Errors
+    /// There is no such user, they have too many, the data is too large, or the upstream identity is somebody's.
+    pub fn add_credential(
+        &self,
+        user: &str,
+        kind: CredentialKind,
+        label: &str,
+        data: &[u8],
+        env: &Env<'_>,
+    ) -> Answer<Credential> {
+        let held = self.user(user)?;
+        if self.credentials(user)?.len() >= CREDENTIALS_MAX {
+            return Err(invalid("credential.max", format!("a user has at most {CREDENTIALS_MAX} ways to log in")));
+        }
+        let id = env.id();
+        let credential = Credential {
+            sealed: self.seal_credential(user, &id, data, env)?,
+            id,
+            user: user.to_owned(),
+            kind,
+            label: label.chars().filter(|c| !c.is_control()).take(64).collect(),
+            created_at: env.seconds(),
+            used_at: None,
+        };
+        let mut change = self.change(env);
+        change.expect(&held);
+        if kind == CredentialKind::Upstream {
+            let part = UpstreamIdentity::read(data)?.part();
+            if self.get::<UpstreamOf>(&[&part])?.is_some() {
+                let text = "this identity is linked with an account already";
+                return Err(Refusal::new(ErrorCode::Conflict, "credential.linked", text));
+            }
+            change.create(&[&part], &UpstreamOf(Owner { id: user.to_owned() }));
+        }
+        change.create(&[user, &credential.id], &credential);
+        let event = self.event(EventKind::CredentialAdded, Outcome::Done, env).user(held.subject());
+        change.event(&event.resource(&credential.id).detail("kind", kind.name()));
+        change.commit()?;
+        Ok(credential)
+    }
+
+    fn seal_credential(&self, user: &str, id: &str, data: &[u8], env: &Env<'_>) -> Answer<String> {
+        if data.len() > CREDENTIAL_BYTES_MAX {
+            return Err(invalid("credential.size", "the credential is too large"));
+        }
+        let place = record_key(self.number(), Credential::SORT, &[user, id]);
+        let sealed = secrets::seal(self.identity().ring(), Hierarchy::System, &place, data, &env.bytes());
+        sealed.map(|bytes| encode(&bytes)).map_err(|e| Refusal::failed("credential.seal", e.to_string()))
+    }
+
+    /// All credentials of a user, in the order in which they were added.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn credentials(&self, user: &str) -> Answer<Vec<Held<Credential>>> {
+        self.list(&[user], None, CREDENTIALS_MAX + 1)
+    }
+
+    /// What a credential holds.
+    ///
+    /// # Errors
+    /// The key ring cannot open it.
+    pub fn open_credential(&self, credential: &Credential) -> Answer<impl std::ops::Deref<Target = Vec<u8>> + use<>> {
+        let place = record_key(self.number(), Credential::SORT, &[&credential.user, &credential.id]);
+        let bytes = decode(&credential.sealed).unwrap_or_default();
+        secrets::open(self.identity().ring(), Hierarchy::System, &place, &bytes)
+            .map_err(|error| Refusal::failed("credential.open", error.to_string()))
+    }
+
+    /// Notes that a credential was used, with new data when using it changes it (a counter, the last step of a one-time
+    /// password). It rests on what was read, so that nothing that may be used once is used twice.
+    ///
+    /// # Errors
+    /// [`Refusal::is_stale`] when it was used or changed meanwhile.
+    pub fn use_credential(&self, held: &Held<Credential>, data: Option<&[u8]>, env: &Env<'_>) -> Answer<()> {
+        let mut credential = held.value.clone();
+        credential.used_at = Some(env.seconds());
+        if let Some(data) = data {
+            credential.sealed = self.seal_credential(&credential.user, &credential.id, data, env)?;
+        }
+        let mut change = self.change(env);
+        change.replace(held, &credential);
+        change.commit()?;
+        Ok(())
+    }
+
+    fn drop_credential(&self, change: &mut Change<'_>, credential: &Held<Credential>) -> Answer<()> {
+        if credential.kind == CredentialKind::Upstream {
+            let identity = UpstreamIdentity::read(&self.open_credential(credential)?)?;
+            change.unmark(IDENTITY, UPSTREAM, &[&identity.part()]);
+        }
+        change.remove(credential);
+        Ok(())
+    }
+
+    /// Takes a credential away.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn remove_credential(&self, user: &str, id: &str, env: &Env<'_>) -> Answer<()> {
+        again(|| {
+            let credential = self.held::<Credential>(&[user, id])?;
+            let mut change = self.change(env);
+            self.drop_credential(&mut change, &credential)?;
+            let event = self.event(EventKind::CredentialRemoved, Outcome::Done, env).user(format!("user:{user}"));
+            change.event(&event.resource(id).detail("kind", credential.kind.name()));
+            change.commit()
+        })?;
+        Ok(())
+    }
+
+    /// The user who is linked with an identity at another provider.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn user_by_upstream(&self, issuer: &str, subject: &str) -> Answer<Option<Held<User>>> {
+        match self.get::<UpstreamOf>(&[&upstream_part(issuer, subject)])? {
+            Some(owner) => Ok(Some(self.user(&owner.0.id)?)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl CredentialKind {
+    /// Its name in events.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            CredentialKind::Password => "password",
+            CredentialKind::Totp => "totp",
+            CredentialKind::Passkey => "passkey",
+            CredentialKind::Upstream => "upstream",
+            CredentialKind::Recovery => "recovery",
+        }
+    }
+}
+
+/// Who somebody is at another OpenID provider: the data of a credential of [`CredentialKind::Upstream`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamIdentity {
+    /// The provider's issuer.
+    pub issuer: String,
+    /// The `sub` there.
+    pub subject: String,
+}
+
+impl UpstreamIdentity {
+    fn read(data: &[u8]) -> Answer<UpstreamIdentity> {
+        serde_json::from_slice(data).map_err(|_| invalid("credential.form", "write issuer and subject as JSON"))
+    }
+
+    fn part(&self) -> String {
+        upstream_part(&self.issuer, &self.subject)
+    }
+}

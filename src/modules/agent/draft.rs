@@ -1,0 +1,226 @@
+//! Agents that nobody registered: the first request of a client metadata document that is not known makes a draft, which
+//! somebody adopts or retires. Until then it can do nothing.
+//!
+//! OAuth Client ID Metadata Document (draft-ietf-oauth-client-id-metadata-document-01): the `client_id` is the URL of a
+//! document that says what the client is. What it says of itself is not believed; it is what an owner looks at.
+
+use super::records::{AGENT, NAME_BYTES_MAX, OfDocument, check_text};
+use super::registry::fresh;
+use super::stage::Stage;
+use super::{Agent, By, Origin, Profile, Registry};
+use crate::identity::{
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, EventKind, Refusal, again, hash_of,
+};
+use serde_json::Value;
+use url::{Host, Url};
+
+/// Largest document, in bytes.
+pub const DOCUMENT_BYTES_MAX: usize = 5 << 10;
+/// Longest URL of a document.
+const URL_BYTES_MAX: usize = 512;
+/// Most drafts that wait for an owner. Anybody can make one, so there is an end.
+pub const DRAFTS_WAITING_MAX: usize = 500;
+/// The index of drafts that wait.
+pub(super) const WAITING: u8 = b'w';
+
+/// Where documents come from. It refuses private addresses and redirects, bounds time and bytes (at most
+/// [`DOCUMENT_BYTES_MAX`]), and takes an answer of 200 only.
+pub trait Documents: Send + Sync {
+    /// The bytes of a document.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn fetch(&self, url: &str) -> Answer<Vec<u8>>;
+}
+
+/// What became of a document that somebody named as their `client_id`.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// It was not known, and is a draft now.
+    Draft(Agent),
+    /// It is known.
+    Known(Agent),
+}
+
+impl Seen {
+    /// The agent.
+    #[must_use]
+    pub fn agent(&self) -> &Agent {
+        match self {
+            Seen::Draft(agent) | Seen::Known(agent) => agent,
+        }
+    }
+}
+
+fn refuse(rule: &'static str, why: &str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidClient, rule, format!("this client metadata document is not accepted: {why}"))
+}
+
+/// Refuses what is no URL of a document (section 3): `https`, with a path, and without fragment, user and dot segments.
+fn check_url(text: &str) -> Answer<Url> {
+    let bad = |why| Err(refuse("document.url", why));
+    let Ok(url) = Url::parse(text) else { return bad("its `client_id` is no URL") };
+    if text.len() > URL_BYTES_MAX || url.as_str() != text {
+        return bad("its URL is too long, or not written as URLs are");
+    }
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        return bad("its URL is not `https`");
+    }
+    if url.path() == "/" || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
+        return bad("its URL has no path, or has a fragment or a user");
+    }
+    Ok(url)
+}
+
+fn texts(document: &Value, name: &'static str) -> Answer<Vec<String>> {
+    match document.get(name) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(list)) => {
+            let texts = list.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>();
+            texts.ok_or_else(|| refuse("document.form", "a list has something that is no text"))
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_)) => {
+            Err(refuse("document.form", "what should be a list is none"))
+        }
+    }
+}
+
+/// The client that a document describes, under an id of ours.
+fn client_of(id: &str, url: &Url, bytes: &[u8]) -> Answer<Client> {
+    if bytes.len() > DOCUMENT_BYTES_MAX {
+        return Err(refuse("document.size", "it is too large"));
+    }
+    let document: Value = serde_json::from_slice(bytes).map_err(|_| refuse("document.form", "it is no JSON"))?;
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    if text("client_id") != Some(url.as_str()) {
+        return Err(refuse("document.client_id", "its `client_id` is not the URL where it is"));
+    }
+    if document.get("client_secret").is_some() || document.get("client_secret_expires_at").is_some() {
+        return Err(refuse("document.secret", "it has a secret, which it shares with all the world"));
+    }
+    let name = text("client_name").filter(|name| !name.trim().is_empty()).or(url.host_str()).unwrap_or("agent");
+    check_text("name", name, NAME_BYTES_MAX)?;
+    let mut client = Client::new(id, ClientKind::Agent, name);
+    client.redirect_uris = texts(&document, "redirect_uris")?;
+    client.grant_types = texts(&document, "grant_types")?;
+    if client.grant_types.is_empty() {
+        client.grant_types = vec!["authorization_code".to_owned()]; // RFC 7591 2
+    }
+    client.keys = match (document.get("jwks"), text("jwks_uri")) {
+        (Some(set), None) => Some(ClientKeys::Jwks(set.clone())),
+        (None, Some(uri)) => Some(ClientKeys::JwksUri(uri.to_owned())),
+        (None, None) => None,
+        (Some(_), Some(_)) => return Err(refuse("document.keys", "it has both `jwks` and `jwks_uri`")),
+    };
+    client.auth_methods = match text("token_endpoint_auth_method") {
+        Some("none") | None => vec![AuthMethod::None],
+        Some("private_key_jwt") => vec![AuthMethod::PrivateKeyJwt],
+        Some(_) => return Err(refuse("document.method", "its way to authenticate shares a secret, or is not served")),
+    };
+    Ok(client)
+}
+
+impl Registry<'_> {
+    /// The agent of a document, if it is known.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn by_document(&self, url: &str) -> Answer<Option<Agent>> {
+        let known = self.tenant.get::<OfDocument>(&[&hash_of(url)])?;
+        known.map(|held| self.get(&held.agent)).transpose()
+    }
+
+    /// Somebody named a document as their `client_id`: makes a draft of it when it is not known. The document is asked for
+    /// only then.
+    ///
+    /// # Errors
+    /// It is none, or cannot be had, or too many drafts wait.
+    pub fn seen(&self, url: &str, documents: &dyn Documents, env: &Env<'_>) -> Answer<Seen> {
+        let parsed = check_url(url)?;
+        if let Some(agent) = self.by_document(url)? {
+            return Ok(Seen::Known(agent));
+        }
+        let waiting = self.tenant.marks(AGENT, WAITING, &[], None, DRAFTS_WAITING_MAX)?.len();
+        if waiting == DRAFTS_WAITING_MAX {
+            let text = "too many agents wait for an owner; adopt or retire some of them";
+            return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "draft.max", text));
+        }
+        let id = env.id().to_lowercase();
+        let client = client_of(&id, &parsed, &documents.fetch(url)?)?;
+        again(|| {
+            if let Some(agent) = self.by_document(url)? {
+                return Ok(Seen::Known(agent)); // somebody else's first request was faster
+            }
+            let profile = Profile { name: client.name.clone(), ..Profile::default() };
+            let origin = Origin { document: url.to_owned(), seen_at: env.seconds() };
+            let record = fresh(&id, &profile, Stage::Discovered, Some(origin), env);
+            let mut edit = self.begin(By::Machine, record, "discover", env)?;
+            self.tenant.add_dormant_client(&mut edit.change, &client, env)?;
+            edit.change.create(&[&hash_of(url)], &OfDocument { agent: id.clone() });
+            edit.change.mark(AGENT, WAITING, &[&id]);
+            Ok(Seen::Draft(self.finish(edit, EventKind::FindingRaised, env)?))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_has_a_url_of_its_own() {
+        for good in ["https://a.example/agent.json", "https://a.example:8443/x/y?v=1", "http://127.0.0.1:3000/a"] {
+            check_url(good).unwrap();
+        }
+        for bad in [
+            "https://a.example/",
+            "https://a.example",
+            "http://a.example/agent.json",
+            "https://u@a.example/agent.json",
+            "https://u:p@a.example/agent.json",
+            "https://a.example/agent.json#x",
+            "https://a.example/a/../agent.json",
+            "https://a.example/./agent.json",
+            "https://A.example/agent.json",
+            "agent.json",
+            "urn:x:y",
+            "",
+        ] {
+            assert_eq!(check_url(bad).unwrap_err().rule, "document.url", "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_document_says_is_looked_at() {
+        let url = Url::parse("https://a.example/agent.json").unwrap();
+        let with = |more: &str| {
+            let text = format!(r#"{{"client_id": "https://a.example/agent.json"{more}}}"#);
+            client_of("x", &url, text.as_bytes())
+        };
+        let client = with(r#", "client_name": "Sales", "redirect_uris": ["https://a.example/cb"]"#).unwrap();
+        assert_eq!((client.name.as_str(), client.kind), ("Sales", ClientKind::Agent));
+        assert_eq!(client.auth_methods, [AuthMethod::None]);
+        assert_eq!(with("").unwrap().name, "a.example");
+        let keyed = with(r#", "token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://a.example/k""#);
+        assert_eq!(keyed.unwrap().auth_methods, [AuthMethod::PrivateKeyJwt]);
+        for (bad, rule) in [
+            (r#", "client_secret": "x""#, "document.secret"),
+            (r#", "token_endpoint_auth_method": "client_secret_basic""#, "document.method"),
+            (r#", "redirect_uris": "https://a.example/cb""#, "document.form"),
+            (r#", "redirect_uris": [1]"#, "document.form"),
+            (r#", "jwks": {}, "jwks_uri": "https://a.example/k""#, "document.keys"),
+        ] {
+            assert_eq!(with(bad).unwrap_err().rule, rule, "{bad}");
+        }
+        let other = client_of("x", &url, br#"{"client_id": "https://b.example/agent.json"}"#);
+        assert_eq!(other.unwrap_err().rule, "document.client_id");
+        assert_eq!(client_of("x", &url, b"{").unwrap_err().rule, "document.form");
+        assert_eq!(client_of("x", &url, &[b' '; DOCUMENT_BYTES_MAX + 1]).unwrap_err().rule, "document.size");
+    }
+}

@@ -1,0 +1,394 @@
+//! The registry over HTTP, for administrators and owners: JSON in, one call, JSON out.
+//!
+//! A token needs the scope [`READ`] or [`WRITE`], and who it is for is judged by Check. A token with which an agent acts for a
+//! person reads and changes nothing here: agents do not administer agents.
+
+use super::{Access, Agent, Approvals, By, Filter, NewKeys, Profile, Registry, Stage, Step};
+use crate::identity::{Answer, AuthMethod, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
+use crate::tuple::StoreId;
+use crate::wire::{Asked, json_response, read_body};
+use axum::Router;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post, put};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// The scope that reads.
+pub const READ: &str = "agents:read";
+/// The scope that changes, and reads.
+pub const WRITE: &str = "agents:write";
+/// Agents or entries of history on a page, when nobody says how many, and at most.
+const PAGE_DEFAULT: usize = 100;
+const PAGE_MAX: usize = 500;
+
+/// Who judges the access token of a request.
+pub trait Tokens: Send + Sync {
+    /// The access token that the head of a request shows: good now, for the administration of this tenant, and its key proved
+    /// when it is bound to one.
+    ///
+    /// # Errors
+    /// There is none, or it is of no use.
+    fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined>;
+}
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Setup {
+    /// Who judges tokens.
+    pub tokens: Arc<dyn Tokens>,
+    /// Who knows approvals.
+    pub approvals: Arc<dyn Approvals>,
+    /// The data stores of the tenants, by the tenant's number: what an agent reaches is told of these alone.
+    pub data_stores: Arc<dyn Fn(u32) -> Vec<StoreId> + Send + Sync>,
+}
+
+/// The routes of every tenant's registry, at `/admin/agents`.
+pub fn routes(setup: Setup) -> Router {
+    Router::new()
+        .route("/admin/agents", get(list).post(register))
+        .route("/admin/agents/{id}", get(show).put(change))
+        .route("/admin/agents/{id}/adopt", post(adopt))
+        .route("/admin/agents/{id}/activate", post(activate))
+        .route("/admin/agents/{id}/suspend", post(suspend))
+        .route("/admin/agents/{id}/resume", post(resume))
+        .route("/admin/agents/{id}/retire", post(retire))
+        .route("/admin/agents/{id}/history", get(history))
+        .route("/admin/agents/{id}/connections", get(access).put(allow))
+        .route("/admin/agents/{id}/connections/{connection}", delete(disallow))
+        .route("/admin/agents/{id}/uses/{object}", put(uses).delete(uses_no_more))
+        .route("/admin/agents/{id}/credentials", get(credentials))
+        .route("/admin/agents/{id}/secrets", post(add_secret))
+        .route("/admin/agents/{id}/secrets/{secret}", delete(remove_secret))
+        .route("/admin/agents/{id}/keys", put(set_keys))
+        .route("/admin/agents/{id}/auth_methods", put(set_methods))
+        .route("/admin/agents/{id}/reach", get(reach))
+        .route("/admin/dependencies/{object}", get(dependencies))
+        .with_state(setup)
+}
+
+/// A request, and what it takes to judge and answer it.
+struct Call {
+    asked: Asked,
+    setup: Setup,
+    head: Parts,
+}
+
+impl FromRequestParts<Setup> for Call {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, setup: &Setup) -> Result<Call, StatusCode> {
+        let asked = Asked::from_request_parts(parts, setup).await?;
+        Ok(Call { asked, setup: setup.clone(), head: parts.clone() })
+    }
+}
+
+/// A JSON body; what is wrong with it is said with its place.
+struct Json<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Setup> for Json<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &Setup) -> Result<Json<T>, Response> {
+        let body = read_body(request.into_body()).await.map_err(|refusal| refused(refusal, None))?;
+        let mut reader = serde_json::Deserializer::from_slice(&body);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let text = format!("the body is not what it should be: at `{}`: {}", error.path(), error.inner());
+            refused(Refusal::new(ErrorCode::InvalidRequest, "agent.body", text), None)
+        })?;
+        Ok(Json(value))
+    }
+}
+
+/// A refusal, and the challenge that belongs to it (RFC 6750 3).
+fn refused(refusal: Refusal, scope: Option<&'static str>) -> Response {
+    let challenge = if refusal.error == ErrorCode::InvalidToken {
+        Some("Bearer error=\"invalid_token\"".to_owned())
+    } else {
+        let scope = scope.filter(|_| refusal.error == ErrorCode::InsufficientScope);
+        scope.map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+    };
+    let mut response = refusal.into_response();
+    if let Some(value) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
+
+/// For whom a token is, as a subject, if it may read or change the registry.
+fn admit(token: &Examined, wanted: &'static str) -> Answer<String> {
+    if !token.has_scope(wanted) && !token.has_scope(WRITE) {
+        let text = format!("this takes a token with the scope `{wanted}`");
+        return Err(Refusal::new(ErrorCode::InsufficientScope, "agent.scope", text));
+    }
+    if !token.grant.actors.is_empty() && token.grant.user().is_some() {
+        let text = "an agent does not administer agents for a person; use a token of the person's own";
+        return Err(Refusal::new(ErrorCode::AccessDenied, "agent.delegated", text));
+    }
+    Ok(token.grant.user().map_or_else(|| token.client().subject(), |user| format!("user:{user}")))
+}
+
+impl Call {
+    /// Judges the token, does one call, and answers it.
+    async fn work(
+        self,
+        call: impl for<'a> FnOnce(&Registry<'a>, By<'a>, &Env<'a>) -> Answer<Value> + Send + 'static,
+    ) -> Response {
+        let Call { asked, setup, head } = self;
+        let wanted = if head.method.is_safe() { READ } else { WRITE };
+        let answer = asked.run(move |tenant, env| {
+            let by = admit(&setup.tokens.judge(tenant, &head, env)?, wanted)?;
+            call(&Registry { tenant, approvals: &*setup.approvals }, By::Subject(&by), env)
+        });
+        match answer.await {
+            Ok(value) => json_response(StatusCode::OK, &value),
+            Err(refusal) => refused(refusal, Some(wanted)),
+        }
+    }
+}
+
+/// An agent as it is answered.
+#[must_use]
+pub fn agent_json(agent: &Agent) -> Value {
+    let record = &agent.record;
+    json!({
+        "id": record.id,
+        "stage": agent.stage,
+        "steps": agent.stage.steps().map(Step::name).collect::<Vec<_>>(),
+        "profile": record.profile,
+        "missing": record.profile.missing(),
+        "orphaned": agent.orphaned,
+        "origin": record.origin,
+        "suspension": record.suspension,
+        "created_at": record.created_at,
+        "changed_at": record.changed_at,
+        "version": record.version,
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    stage: Option<Stage>,
+    owner: Option<String>,
+    accountable: Option<String>,
+    text: Option<String>,
+    #[serde(default)]
+    orphaned: bool,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+async fn list(call: Call, Query(query): Query<ListQuery>) -> Response {
+    call.work(move |r, by, _| {
+        let ListQuery { stage, owner, accountable, text, orphaned, after, limit } = query;
+        let operator = r.sees_only(by)?;
+        let filter = Filter { stage, owner, accountable, text, orphaned, operator };
+        let (agents, next) = r.list(&filter, after.as_deref(), limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX))?;
+        Ok(json!({"agents": agents.iter().map(agent_json).collect::<Vec<_>>(), "next": next}))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Registration {
+    id: Option<String>,
+    profile: Profile,
+}
+
+async fn register(call: Call, Json(wanted): Json<Registration>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.register(by, wanted.id.as_deref(), &wanted.profile, env)?))).await
+}
+
+async fn show(call: Call, Path(id): Path<String>) -> Response {
+    call.work(move |r, by, _| {
+        r.may_read(by, &id)?;
+        Ok(agent_json(&r.get(&id)?))
+    })
+    .await
+}
+
+async fn change(call: Call, Path(id): Path<String>, Json(profile): Json<Profile>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.change(by, &id, &profile, env)?))).await
+}
+
+async fn adopt(call: Call, Path(id): Path<String>, Json(profile): Json<Profile>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.adopt(by, &id, &profile, env)?))).await
+}
+
+async fn activate(call: Call, Path(id): Path<String>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.activate(by, &id, env)?))).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reason {
+    reason: String,
+}
+
+async fn suspend(call: Call, Path(id): Path<String>, Json(why): Json<Reason>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.suspend(by, &id, &why.reason, env)?))).await
+}
+
+async fn resume(call: Call, Path(id): Path<String>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.resume(by, &id, env)?))).await
+}
+
+async fn retire(call: Call, Path(id): Path<String>, Json(why): Json<Reason>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.retire(by, &id, &why.reason, env)?))).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    #[serde(default)]
+    after: u32,
+    limit: Option<usize>,
+}
+
+async fn history(call: Call, Path(id): Path<String>, Query(query): Query<HistoryQuery>) -> Response {
+    call.work(move |r, by, _| {
+        r.may_read(by, &id)?;
+        let max = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+        let entries = r.history(&id, query.after, max)?;
+        let next = entries.last().filter(|_| entries.len() == max).map(|entry| entry.version);
+        Ok(json!({"history": entries, "next": next}))
+    })
+    .await
+}
+
+async fn access(call: Call, Path(id): Path<String>) -> Response {
+    call.work(move |r, by, _| {
+        r.may_read(by, &id)?;
+        Ok(json!({"connections": r.access(&id)?}))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allowance {
+    access: Access,
+    approval: Option<String>,
+}
+
+async fn allow(call: Call, Path(id): Path<String>, Json(wanted): Json<Allowance>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.allow(by, &id, &wanted.access, wanted.approval.as_deref(), env)?)))
+        .await
+}
+
+async fn disallow(call: Call, Path((id, connection)): Path<(String, String)>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.disallow(by, &id, &connection, env)?))).await
+}
+
+async fn uses(call: Call, Path((id, object)): Path<(String, String)>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.depend(by, &id, &object, true, env)?))).await
+}
+
+async fn uses_no_more(call: Call, Path((id, object)): Path<(String, String)>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.depend(by, &id, &object, false, env)?))).await
+}
+
+async fn credentials(call: Call, Path(id): Path<String>) -> Response {
+    call.work(move |r, by, _| {
+        r.may_read(by, &id)?;
+        Ok(json!({"credentials": r.credentials(&id)?}))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSecret {
+    life_s: Option<Seconds>,
+    overlap_s: Option<Seconds>,
+}
+
+async fn add_secret(call: Call, Path(id): Path<String>, Json(wanted): Json<NewSecret>) -> Response {
+    call.work(move |r, by, env| {
+        let made = r.add_secret(by, &id, wanted.life_s, wanted.overlap_s, env)?;
+        Ok(json!({"id": made.id, "client_secret": made.secret, "warning": made.warning}))
+    })
+    .await
+}
+
+async fn remove_secret(call: Call, Path((id, secret)): Path<(String, String)>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.remove_secret(by, &id, &secret, env)?))).await
+}
+
+/// One of them, or neither for no keys any more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    jwks: Option<Value>,
+    jwks_uri: Option<String>,
+}
+
+async fn set_keys(call: Call, Path(id): Path<String>, Json(keys): Json<Keys>) -> Response {
+    call.work(move |r, by, env| {
+        let keys = match (keys.jwks, keys.jwks_uri) {
+            (Some(set), None) => NewKeys::Jwks(set),
+            (None, Some(uri)) => NewKeys::JwksUri(uri),
+            (None, None) => NewKeys::None,
+            (Some(_), Some(_)) => {
+                let text = "say `jwks` or `jwks_uri`, not both";
+                return Err(Refusal::new(ErrorCode::InvalidRequest, "client.keys", text));
+            }
+        };
+        Ok(agent_json(&r.set_keys(by, &id, &keys, env)?))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Methods {
+    auth_methods: Vec<AuthMethod>,
+}
+
+async fn set_methods(call: Call, Path(id): Path<String>, Json(wanted): Json<Methods>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.set_methods(by, &id, &wanted.auth_methods, env)?))).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReachQuery {
+    store: Option<String>,
+    subject: Option<String>,
+}
+
+async fn reach(call: Call, Path(id): Path<String>, Query(query): Query<ReachQuery>) -> Response {
+    let stores = (call.setup.data_stores)(call.asked.tenant.number());
+    call.work(move |r, by, _| {
+        r.may_read(by, &id)?;
+        let store = match &query.store {
+            None => None,
+            Some(text) => {
+                let named = ulid::Ulid::from_string(text).ok().map(StoreId).filter(|store| stores.contains(store));
+                Some(named.ok_or_else(|| Refusal::not_found("data store of this tenant"))?)
+            }
+        };
+        Ok(json!(r.reach(&id, store, query.subject.as_deref())?))
+    })
+    .await
+}
+
+async fn dependencies(call: Call, Path(object): Path<String>) -> Response {
+    call.work(move |r, by, _| {
+        match object.strip_prefix("agent:") {
+            Some(id) => r.may_read(by, id)?,
+            None if r.sees_only(by)?.is_some() => {
+                let text = "this takes an auditor of the tenant";
+                return Err(Refusal::new(ErrorCode::AccessDenied, "agent.not_allowed", text));
+            }
+            None => {}
+        }
+        Ok(json!(r.dependencies(&object)?))
+    })
+    .await
+}

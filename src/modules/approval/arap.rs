@@ -1,0 +1,315 @@
+//! Access requests (AuthZEN Access Request and Approval Profile, draft of 29 April 2026): who was denied asks, a person
+//! decides, and with the approval's id the denial is asked about once more, where it is used up.
+//!
+//! What is asked for becomes a detail of the type `access_request`, and goes the way of all details: an administrator has
+//! said what one may hold, how it is shown, and who decides. Callbacks are not served: the task is asked for its status.
+
+use super::Approvals;
+use super::ask::Asking;
+use super::records::{APPROVAL, ApprovalRequest, State, Way};
+use crate::engine::Module;
+use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Stored, Tenant, hash_of};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// The type of the details of access requests.
+pub const ACCESS_TYPE: &str = "access_request";
+/// Most items of a request.
+const ITEMS_MAX: usize = 16;
+/// Longest `Idempotency-Key`.
+const KEY_BYTES_MAX: usize = 256;
+
+/// Something that a question is about.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entity {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its id.
+    pub id: String,
+    /// What else is said of it.
+    #[serde(default)]
+    pub properties: Option<Map<String, Value>>,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Action {
+    /// Its name.
+    pub name: String,
+    /// What else is said of it: the arguments of a call.
+    #[serde(default)]
+    pub properties: Option<Map<String, Value>>,
+}
+
+/// One thing that was denied.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Item {
+    /// What to.
+    pub resource: Entity,
+    /// What.
+    pub action: Action,
+}
+
+/// Which denial it is about.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Denial {
+    /// Its id.
+    #[serde(default)]
+    pub evaluation_id: Option<String>,
+    /// What ties the request to it.
+    #[serde(default)]
+    pub binding_token: Option<String>,
+    /// Until when access may be asked for with it, RFC 3339.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+}
+
+/// An access request.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessWanted {
+    /// For whom; the person of the token.
+    #[serde(default)]
+    pub subject: Option<Entity>,
+    /// What to, when it is one thing.
+    #[serde(default)]
+    pub resource: Option<Entity>,
+    /// What, when it is one thing.
+    #[serde(default)]
+    pub action: Option<Action>,
+    /// Several things.
+    #[serde(default)]
+    pub items: Vec<Item>,
+    /// Which denial it is about.
+    #[serde(default)]
+    pub denial: Option<Denial>,
+    /// A text that the client shows too.
+    #[serde(default)]
+    pub message: Option<String>,
+    /// Not served.
+    #[serde(default)]
+    pub callback: Option<Value>,
+}
+
+/// Where a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    /// Nobody has decided.
+    Pending,
+    /// All of it was allowed.
+    Approved,
+    /// A part was.
+    Partial,
+    /// It was not allowed.
+    Denied,
+    /// Nobody decided in time.
+    Expired,
+}
+
+/// What came of it: ask again, with this in the context.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TaskResult {
+    /// `reevaluate`
+    pub mode: &'static str,
+    /// What goes into `context.approval`.
+    pub approval: Value,
+}
+
+/// A request as its client sees it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AccessTask {
+    /// Its id, which is the approval's.
+    pub id: String,
+    /// Where it stands.
+    pub status: TaskStatus,
+    /// Where that can be asked.
+    pub status_endpoint: String,
+    /// Until when it can be decided or used.
+    pub expires_at: Seconds,
+    /// What came of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<TaskResult>,
+}
+
+/// Which task a key of a client made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Made {
+    request: String,
+    digest: String,
+}
+
+impl Stored for Made {
+    const MODULE: Module = APPROVAL;
+    const SORT: u8 = b'i';
+    const WHAT: &'static str = "key of an access request";
+}
+
+fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, rule, text)
+}
+
+/// The detail that a thing becomes: exactly this is approved, and used up.
+#[must_use]
+pub fn access_detail(item: &Item) -> Value {
+    let mut resource = json!({"type": item.resource.kind, "id": item.resource.id});
+    let mut action = json!({"name": item.action.name});
+    for (value, properties) in [(&mut resource, &item.resource.properties), (&mut action, &item.action.properties)] {
+        if let (Some(members), Some(properties)) = (value.as_object_mut(), properties) {
+            members.insert("properties".to_owned(), Value::Object(properties.clone()));
+        }
+    }
+    json!({"type": ACCESS_TYPE, "resource": resource, "action": action})
+}
+
+impl AccessWanted {
+    fn things(&self) -> Answer<Vec<Item>> {
+        let one = match (&self.resource, &self.action) {
+            (Some(resource), Some(action)) => Some(Item { resource: resource.clone(), action: action.clone() }),
+            (None, None) => None,
+            _ => return Err(invalid("access.items", "say both `resource` and `action`, or `items`")),
+        };
+        match (one, self.items.as_slice()) {
+            (Some(one), []) => Ok(vec![one]),
+            (None, [_, ..]) if self.items.len() <= ITEMS_MAX => Ok(self.items.clone()),
+            _ => Err(invalid("access.items", format!("say one thing, or 1 to {ITEMS_MAX} `items`"))),
+        }
+    }
+
+    fn check(&self, user: &str, env: &Env<'_>) -> Answer<()> {
+        if self.callback.is_some() {
+            return Err(invalid("access.callback", "`callback` is not served; ask `status_endpoint`"));
+        }
+        if self.subject.as_ref().is_some_and(|subject| subject.kind != "user" || subject.id != user) {
+            return Err(invalid("access.subject", "`subject` is not the person of the token"));
+        }
+        let until = self.denial.as_ref().and_then(|denial| denial.expires_at.as_ref());
+        if let Some(until) = until {
+            let until = chrono::DateTime::parse_from_rfc3339(until)
+                .map_err(|_| invalid("access.denial", "`denial.expires_at` is no time (RFC 3339)"))?;
+            if until.timestamp() <= i64::try_from(env.seconds()).unwrap_or(i64::MAX) {
+                return Err(invalid("access.denial", "the denial is too old; ask the question once more"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn task(tenant: &Tenant, request: &ApprovalRequest, env: &Env<'_>) -> AccessTask {
+    let (status, approved) = match &request.state {
+        State::Open if env.seconds() >= request.expires_at => (TaskStatus::Expired, None),
+        State::Open => (TaskStatus::Pending, None),
+        State::Approved(approved) if approved.details.len() < request.details.len() => {
+            (TaskStatus::Partial, Some(approved))
+        }
+        State::Approved(approved) => (TaskStatus::Approved, Some(approved)),
+        State::Denied { .. } => (TaskStatus::Denied, None),
+        State::Expired => (TaskStatus::Expired, None),
+    };
+    let result = approved.map(|approved| {
+        let used = approved.details.iter().all(|detail| detail.used_at.is_some());
+        let over = used || env.seconds() >= approved.until;
+        let state = if over { "used" } else { "usable" };
+        let approval = json!({"id": request.id, "approved_until": approved.until, "state": state});
+        TaskResult { mode: "reevaluate", approval }
+    });
+    AccessTask {
+        id: request.id.clone(),
+        status,
+        status_endpoint: tenant.url(&format!("/access-requests/{}", request.id)),
+        expires_at: request.expires_at,
+        result,
+    }
+}
+
+impl Approvals {
+    /// Asks a person for what was denied.
+    ///
+    /// # Errors
+    /// The token is of no person, the things are not what details of the type may be, or nobody could decide.
+    pub fn request_access(
+        &self,
+        tenant: &Tenant,
+        token: &Examined,
+        wanted: &AccessWanted,
+        key: Option<&str>,
+        env: &Env<'_>,
+    ) -> Answer<AccessTask> {
+        let user = token.grant.user().ok_or_else(|| {
+            invalid("access.person", "access is asked for in the name of a person; use a token for one")
+        })?;
+        wanted.check(user, env)?;
+        let client = tenant.client(&token.grant.client)?;
+        let details: Vec<Value> = wanted.things()?.iter().map(access_detail).collect();
+        tenant.allowed_details(&client, &details)?;
+        let digest = super::digest_of(&json!({"user": user, "details": details}))
+            .map_err(|fault| invalid("access.items", fault.to_string()))?;
+        let part = key.map(hash_of);
+        if let Some(key) = key {
+            if key.is_empty() || key.len() > KEY_BYTES_MAX {
+                return Err(invalid("access.key", "`Idempotency-Key` is empty or too long"));
+            }
+            if let Some(made) = tenant.get::<Made>(&[&client.id, &hash_of(key)])? {
+                return self.made_before(tenant, &made, &digest, env);
+            }
+        }
+        let message = wanted.message.as_deref().map(super::ask::checked_message).transpose()?;
+        let asking = Asking {
+            way: Way::AccessRequest,
+            user: tenant.user(user)?,
+            client: &client,
+            scopes: Vec::new(),
+            resources: Vec::new(),
+            details,
+            binding_message: message,
+            acr_values: Vec::new(),
+            expiry_s: self.settings().expiry_s,
+            ping: None,
+        };
+        let id = env.id();
+        let opened = self.open_with(tenant, (&id, &env.secret()), asking, env, |change, request| {
+            if let Some(part) = &part {
+                change.create(&[&request.client, part], &Made { request: request.id.clone(), digest: digest.clone() });
+                change.expires::<Made>(&[&request.client, part], request.expires_at, None);
+            }
+        });
+        match opened {
+            Ok(request) => Ok(task(tenant, &request, env)),
+            // The same key, at the same time: the other one was written.
+            Err(refusal) if refusal.is_stale() => {
+                let made = part.map(|part| tenant.get::<Made>(&[&client.id, &part])).transpose()?.flatten();
+                made.map_or(Err(refusal), |made| self.made_before(tenant, &made, &digest, env))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn made_before(&self, tenant: &Tenant, made: &Made, digest: &str, env: &Env<'_>) -> Answer<AccessTask> {
+        if made.digest != digest {
+            let text = "this `Idempotency-Key` was used for something else";
+            return Err(Refusal::new(ErrorCode::Conflict, "access.key", text));
+        }
+        Ok(task(tenant, &*tenant.held::<ApprovalRequest>(&[&made.request])?, env))
+    }
+
+    /// Where a request stands, for the client that made it. To others it is not there.
+    ///
+    /// # Errors
+    /// There is none of this client's.
+    pub fn access_task(&self, tenant: &Tenant, token: &Examined, id: &str, env: &Env<'_>) -> Answer<AccessTask> {
+        let gone = || Refusal::not_found("access request");
+        if ulid::Ulid::from_string(id).is_err() {
+            return Err(gone());
+        }
+        let held = tenant.get::<ApprovalRequest>(&[id])?.ok_or_else(gone)?;
+        if held.client != token.grant.client || held.way != Way::AccessRequest {
+            return Err(gone());
+        }
+        Ok(task(tenant, &held, env))
+    }
+}

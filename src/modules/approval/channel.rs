@@ -1,0 +1,137 @@
+//! How people learn that something waits for them, and how clients learn that it was decided: traits, which `server.rs` fills.
+//!
+//! What is said leads to the page, where a person signs in and decides. It holds nothing by which anybody else could decide,
+//! and no more of what is asked than its title. Web Push is not served: it needs a script on our pages, which have none.
+
+use crate::identity::Seconds;
+use serde_json::json;
+
+/// A person who may decide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    /// Their id.
+    pub id: String,
+    /// What they are called.
+    pub name: String,
+    /// Their address, when it is known to be theirs (`email_verified`).
+    pub email: Option<String>,
+}
+
+/// What is said of a request.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The tenant's name.
+    pub tenant: &'a str,
+    /// The id of the request.
+    pub id: &'a str,
+    /// Its page.
+    pub link: &'a str,
+    /// Who asks.
+    pub client: &'a str,
+    /// For whom.
+    pub user: &'a str,
+    /// What is asked, a sentence each.
+    pub titles: Vec<&'a str>,
+    /// What the client shows too.
+    pub binding_message: Option<&'a str>,
+    /// Until when it can be decided.
+    pub expires_at: Seconds,
+    /// Who may decide.
+    pub people: &'a [Person],
+}
+
+/// Why something was not said: a sentence for the log, without anything that a caller sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotSaid(pub &'static str);
+
+/// A way to tell people.
+pub trait Channel: Send + Sync {
+    /// Its name, as settings have it.
+    fn name(&self) -> &str;
+
+    /// Tells those who may decide. It may block, for a bounded time.
+    ///
+    /// # Errors
+    /// Somebody was not told; all are told again.
+    fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid>;
+}
+
+/// A call of another's server.
+#[derive(Clone, Copy)]
+pub struct Callback<'a> {
+    /// Where.
+    pub url: &'a str,
+    /// The bearer token that it wants to see. It has no `Debug`.
+    pub bearer: &'a str,
+    /// JSON.
+    pub body: &'a str,
+}
+
+/// What came of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Called {
+    /// It answered with this status; the body was not looked at.
+    Answered(u16),
+    /// The address is one that may not be called.
+    Refused,
+    /// It could not be reached, or took too long.
+    Failed,
+}
+
+/// The client for other people's servers: `https` (or this machine), private addresses refused, no redirects followed,
+/// bounded time and bytes.
+pub trait Calls: Send + Sync {
+    /// POSTs a JSON body.
+    fn call(&self, callback: &Callback<'_>) -> Called;
+}
+
+/// All ways there are.
+pub struct Channels {
+    /// To people.
+    pub channels: Vec<Box<dyn Channel>>,
+    /// To clients' endpoints.
+    pub callback: Box<dyn Calls>,
+}
+
+impl Channels {
+    /// The channel of a name.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Option<&dyn Channel> {
+        self.channels.iter().find(|channel| channel.name() == name).map(|channel| &**channel)
+    }
+}
+
+/// Tells a program of the tenant's operator, which tells people in whatever way it likes.
+pub struct Webhook {
+    /// Its name.
+    pub name: String,
+    /// Where.
+    pub url: String,
+    /// The bearer token that it wants to see.
+    pub bearer: String,
+    /// How it is called.
+    pub calls: Box<dyn Calls>,
+}
+
+impl Channel for Webhook {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid> {
+        let people: Vec<_> =
+            message.people.iter().map(|p| json!({"id": p.id, "name": p.name, "email": p.email})).collect();
+        let body = json!({
+            "event": "approval.asked", "tenant": message.tenant, "id": message.id, "link": message.link,
+            "client": message.client, "user": message.user, "titles": message.titles,
+            "binding_message": message.binding_message, "expires_at": message.expires_at, "people": people,
+        });
+        match self.calls.call(&Callback { url: &self.url, bearer: &self.bearer, body: &body.to_string() }) {
+            Called::Answered(200..=299) => Ok(()),
+            Called::Answered(_) => Err(NotSaid("the webhook answered with an error")),
+            Called::Refused => Err(NotSaid("the webhook's address may not be called")),
+            Called::Failed => Err(NotSaid("the webhook could not be reached")),
+        }
+    }
+}

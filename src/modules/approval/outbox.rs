@@ -1,0 +1,167 @@
+//! What is to be said to others lies in the database, from the write that it tells of until it was said: a restart loses none,
+//! and what fails is said again, later each time, until it is of no use any more.
+
+use super::Approvals;
+use super::ask::ping_place;
+use super::channel::{Callback, Called, Channels, Message, Person};
+use super::records::{ApprovalRequest, Notice, Recipient, State};
+use crate::engine::{Given, Limits, ListUsersQuery};
+use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode};
+use crate::secrets::{self, Hierarchy};
+use crate::tuple::ObjectRef;
+use serde_json::Value;
+
+/// How often something is tried.
+pub const TRIES_MAX: u32 = 8;
+/// Notices that one call looks at.
+const NOTICES_MAX: usize = 200;
+/// People who are told of one request.
+const PEOPLE_MAX: usize = 50;
+/// How long it waits before it tries again: so many seconds, and twice as many each time.
+const WAIT_S: Seconds = 10;
+/// How long a client is still told of a decision after the request's end.
+const PING_LATE_S: Seconds = 60;
+
+/// What became of the notices of one call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Said.
+    pub sent: usize,
+    /// Failed, and to be tried again.
+    pub later: usize,
+    /// Given up, or of no use any more.
+    pub dropped: usize,
+}
+
+/// Whether something was said.
+enum Outcome {
+    Sent,
+    Failed(&'static str),
+    OfNoUse,
+}
+
+impl Approvals {
+    /// Says what is due, over these channels. One caller at a time: what is said twice was said by two.
+    ///
+    /// # Errors
+    /// The disk failed. That a channel failed is none: it is tried again.
+    pub fn send(&self, tenant: &Tenant, channels: &Channels, env: &Env<'_>) -> Answer<Sent> {
+        let mut done = Sent::default();
+        for held in tenant.list::<Notice>(&[], None, NOTICES_MAX)? {
+            if env.seconds() < held.due_at {
+                continue;
+            }
+            match self.say(tenant, &held, channels, env)? {
+                Outcome::Sent => {
+                    remove(tenant, &held, env)?;
+                    done.sent += 1;
+                }
+                Outcome::OfNoUse => {
+                    remove(tenant, &held, env)?;
+                    done.dropped += 1;
+                }
+                Outcome::Failed(why) if held.tries.saturating_add(1) >= TRIES_MAX => {
+                    tracing::warn!(request = held.request, why, "a notice of an approval is given up");
+                    remove(tenant, &held, env)?;
+                    done.dropped += 1;
+                }
+                Outcome::Failed(why) => {
+                    tracing::info!(request = held.request, why, tries = held.tries, "a notice is tried again");
+                    let wait = WAIT_S.saturating_mul(1 << held.tries.min(TRIES_MAX));
+                    let (due_at, tries) = (env.seconds().saturating_add(wait), held.tries.saturating_add(1));
+                    let mut change = tenant.change(env);
+                    change.replace(&held, &Notice { due_at, tries, ..held.value.clone() });
+                    change.commit()?;
+                    done.later += 1;
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn say(&self, tenant: &Tenant, notice: &Notice, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
+        let Some(request) = tenant.get::<ApprovalRequest>(&[&notice.request])? else { return Ok(Outcome::OfNoUse) };
+        match &notice.to {
+            Recipient::Ping => self.ping(tenant, &request, channels, env),
+            Recipient::Channel(name) => {
+                if !request.is_open(env.seconds()) {
+                    return Ok(Outcome::OfNoUse); // there is nothing left to decide
+                }
+                let Some(channel) = channels.named(name) else {
+                    return Ok(Outcome::Failed("there is no such channel"));
+                };
+                let message = Message {
+                    tenant: tenant.name(),
+                    id: &request.id,
+                    link: &tenant.url(&format!("/approvals/{}", request.id)),
+                    client: &request.shown.client,
+                    user: &request.shown.user,
+                    titles: request.shown.details.iter().map(|detail| detail.title.as_str()).collect(),
+                    binding_message: request.binding_message.as_deref(),
+                    expires_at: request.expires_at,
+                    people: &people(tenant, &request)?,
+                };
+                Ok(match channel.tell(&message) {
+                    Ok(()) => Outcome::Sent,
+                    Err(why) => Outcome::Failed(why.0),
+                })
+            }
+        }
+    }
+
+    /// Calls the client (CIBA 10.2): any answer of 200 or 204 will do, and what else it says is not looked at.
+    fn ping(&self, tenant: &Tenant, request: &ApprovalRequest, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
+        let Some(ping) = &request.ping else { return Ok(Outcome::OfNoUse) };
+        let fetched = matches!(&request.state, State::Approved(approved) if approved.grant.is_some());
+        if fetched || env.seconds() > request.expires_at.saturating_add(PING_LATE_S) {
+            return Ok(Outcome::OfNoUse);
+        }
+        let bytes = decode(&ping.sealed).unwrap_or_default();
+        let opened =
+            secrets::open(tenant.identity().ring(), Hierarchy::System, &ping_place(tenant, &request.id), &bytes);
+        let token = opened.map_err(|error| Refusal::failed("ping.open", error.to_string()))?;
+        let token = std::str::from_utf8(&token).map_err(|_| Refusal::failed("ping.open", "no text"))?;
+        let Some((token, auth_req_id)) = token.split_once('\n') else {
+            return Err(Refusal::failed("ping.open", "it has not two parts"));
+        };
+        let body = serde_json::json!({ "auth_req_id": auth_req_id }).to_string();
+        let called = channels.callback.call(&Callback { url: &ping.endpoint, bearer: token, body: &body });
+        Ok(match called {
+            Called::Answered(200 | 204) => Outcome::Sent,
+            Called::Answered(300..=399) => Outcome::Failed("it answered with a redirect, which is not followed"),
+            Called::Answered(_) => Outcome::Failed("it answered with an error"),
+            Called::Refused => Outcome::Failed("its address may not be called"),
+            Called::Failed => Outcome::Failed("it could not be reached"),
+        })
+    }
+}
+
+fn remove(tenant: &Tenant, held: &Held<Notice>, env: &Env<'_>) -> Answer<()> {
+    let mut change = tenant.change(env);
+    change.remove(held);
+    match change.commit() {
+        Err(refusal) if !refusal.is_stale() => Err(refusal),
+        _ => Ok(()),
+    }
+}
+
+/// Who may decide on a request now.
+fn people(tenant: &Tenant, request: &ApprovalRequest) -> Answer<Vec<Person>> {
+    let query = ListUsersQuery {
+        object: ObjectRef { object_type: "approval", id: &request.id },
+        relation: "approver",
+        subject_type: "user",
+        subject_relation: None,
+        given: Given::default(),
+    };
+    let mut people = Vec::new();
+    for subject in tenant.view()?.list_users(&query, &Limits::default())?.into_iter().take(PEOPLE_MAX) {
+        let subject = subject.to_string();
+        let Some((_, id)) = subject.split_once(':') else { continue };
+        let Ok(user) = tenant.user(id) else { continue };
+        let verified = user.claims.get("email_verified") == Some(&Value::Bool(true));
+        let email = user.claims.get("email").and_then(Value::as_str).filter(|_| verified).map(str::to_owned);
+        people.push(Person { id: id.to_owned(), name: user.display_name().to_owned(), email });
+    }
+    Ok(people)
+}

@@ -1,0 +1,272 @@
+//! What was allowed is used: once as a token (CIBA 10.1), and each detail once where it is done.
+
+use super::ask::event_of;
+use super::decide::{gives_token, values};
+use super::detail::digest;
+use super::records::{APPROVAL, ApprovalRequest, Approved, State};
+use super::{Approvals, Polled};
+use crate::engine::Module;
+use crate::identity::{
+    Actor, Answer, Caller, Change, ClientKind, Env, ErrorCode, EventKind, Form, Grant, GrantSubject, GrantType, Held,
+    Outcome, Refusal, Seconds, Stored, Tenant, TokenAnswer, Wanted, again, hash_of, same,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+/// `grant_type` of CIBA 10.1.
+pub const CIBA_GRANT: &str = "urn:openid:params:grant-type:ciba";
+/// By how much a client that asks too soon has to wait longer, in seconds (CIBA 11).
+const SLOWER_S: Seconds = 5;
+/// Clients that are held back at a time; past it, those that asked longest ago are forgotten.
+const POLLS_MAX: usize = 100_000;
+
+/// Which request a grant came from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfGrant {
+    request: String,
+}
+
+impl Stored for OfGrant {
+    const MODULE: Module = APPROVAL;
+    const SORT: u8 = b'g';
+    const WHAT: &'static str = "approval of a grant";
+}
+
+/// The grant type, for the token endpoint.
+pub struct CibaGrant(pub Approvals);
+
+fn invalid_grant(rule: &'static str) -> Refusal {
+    let text = "`auth_req_id` is unknown, used, or of another client";
+    Refusal::new(ErrorCode::InvalidGrant, rule, text)
+}
+
+impl GrantType for CibaGrant {
+    fn name(&self) -> &'static str {
+        CIBA_GRANT
+    }
+
+    fn describe(&self, tenant: &Tenant, metadata: &mut Map<String, Value>) {
+        metadata.insert("backchannel_authentication_endpoint".to_owned(), tenant.url("/bc-authorize").into());
+        metadata.insert("backchannel_token_delivery_modes_supported".to_owned(), json!(["poll", "ping"]));
+        let algorithms: Vec<&str> = crate::identity::ALGORITHMS.iter().map(|(name, _)| *name).collect();
+        let signing = "backchannel_authentication_request_signing_alg_values_supported";
+        metadata.insert(signing.to_owned(), json!(algorithms));
+        metadata.insert("backchannel_user_code_parameter_supported".to_owned(), false.into());
+        if let Ok(types) = super::types(tenant) {
+            let names: Vec<&str> = types.iter().map(|held| held.name.as_str()).collect();
+            metadata.insert("authorization_details_types_supported".to_owned(), json!(names));
+        }
+    }
+
+    fn redeem(&self, tenant: &Tenant, caller: &Caller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
+        let auth_req_id = form.need("auth_req_id")?;
+        again(|| self.0.redeem(tenant, caller, auth_req_id, env))
+    }
+}
+
+impl Approvals {
+    fn redeem(&self, tenant: &Tenant, caller: &Caller, auth_req_id: &str, env: &Env<'_>) -> Answer<TokenAnswer> {
+        let unknown = || invalid_grant("approval.unknown");
+        let (id, secret) = auth_req_id.split_once('.').ok_or_else(unknown)?;
+        if ulid::Ulid::from_string(id).is_err() {
+            return Err(unknown()); // no key is made of what is no id
+        }
+        let held = tenant.get::<ApprovalRequest>(&[id])?.ok_or_else(unknown)?;
+        if !same(&held.secret, &hash_of(secret)) || !gives_token(&held) {
+            return Err(unknown());
+        }
+        if held.client != caller.client.id {
+            return Err(invalid_grant("approval.client"));
+        }
+        let expired = || {
+            let text = "the time of this request is over; ask anew (CIBA 11)";
+            Refusal::new(ErrorCode::ExpiredToken, "approval.expired", text)
+        };
+        if !held.is_open(env.seconds()) {
+            self.inner.polls.lock().remove(&(tenant.number(), held.id.clone()));
+        }
+        match &held.state {
+            State::Open if env.seconds() >= held.expires_at => {
+                self.expire_one(tenant, &held, env)?;
+                Err(expired())
+            }
+            State::Open => Err(self.pending(tenant, &held, env)),
+            State::Expired => Err(expired()),
+            State::Denied { .. } => {
+                let text = "the person has not allowed it";
+                // At the token endpoint an error is a 400 (RFC 6749 5.2).
+                Err(Refusal::new(ErrorCode::AccessDenied, "approval.denied", text))
+            }
+            State::Approved(approved) if approved.grant.is_some() => Err(invalid_grant("approval.used")),
+            State::Approved(approved) if env.seconds() >= approved.until => Err(expired()),
+            State::Approved(approved) => self.fetch(tenant, caller, &held, approved, env),
+        }
+    }
+
+    /// Nobody has decided: the client waits, and longer when it asks too soon.
+    fn pending(&self, tenant: &Tenant, request: &ApprovalRequest, env: &Env<'_>) -> Refusal {
+        let (now, least) = (env.seconds(), self.settings().interval_s);
+        let mut polls = self.inner.polls.lock();
+        if polls.len() >= POLLS_MAX {
+            let mut times: Vec<Seconds> = polls.values().map(|polled| polled.at).collect();
+            times.sort_unstable();
+            let middle = times.get(times.len() / 2).copied().unwrap_or(now);
+            polls.retain(|_, polled| polled.at > middle);
+        }
+        let key = (tenant.number(), request.id.clone());
+        let before = polls.get(&key).copied();
+        let early = before.is_some_and(|polled| now < polled.at.saturating_add(polled.interval_s));
+        let interval_s =
+            before.map_or(least, |polled| polled.interval_s).saturating_add(if early { SLOWER_S } else { 0 });
+        polls.insert(key, Polled { at: now, interval_s });
+        drop(polls);
+        let (error, rule, text) = if early {
+            (
+                ErrorCode::SlowDown,
+                "approval.slow_down",
+                "you ask too soon; wait five seconds longer from now on (CIBA 11)",
+            )
+        } else {
+            (
+                ErrorCode::AuthorizationPending,
+                "approval.pending",
+                "nobody has decided yet; ask again after the interval",
+            )
+        };
+        let mut refusal = Refusal::new(error, rule, text);
+        refusal.retry_after_s = u32::try_from(interval_s).ok().filter(|_| early);
+        refusal
+    }
+
+    /// Makes the grant of an approval and its token, in the write that uses the approval up.
+    fn fetch(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        held: &Held<ApprovalRequest>,
+        approved: &Approved,
+        env: &Env<'_>,
+    ) -> Answer<TokenAnswer> {
+        let gone = |refusal: Refusal| refusal.instead_of(ErrorCode::NotFound, || invalid_grant("approval.user"));
+        let user = tenant.user(&held.user).map_err(gone)?;
+        for subject in [user.subject(), approved.by.clone()] {
+            if !tenant.is_active(&subject)? {
+                return Err(invalid_grant("approval.inactive"));
+            }
+        }
+        if user.epoch != approved.epoch {
+            return Err(invalid_grant("approval.signed_out"));
+        }
+        let themselves = approved.by == user.subject();
+        // Who allowed it for another has not shown who that other is: there is nothing to say about them in an ID token.
+        let scopes = approved.scopes.iter().filter(|scope| themselves || *scope != "openid").cloned().collect();
+        let acts = caller.client.kind == ClientKind::Agent;
+        let actor = Actor { subject: caller.client.subject(), issuer: None };
+        let now = env.seconds();
+        let grant = Grant {
+            id: env.id(),
+            by: CIBA_GRANT.to_owned(),
+            subject: GrantSubject::User(user.id.clone()),
+            client: caller.client.id.clone(),
+            client_kind: caller.client.kind,
+            actors: acts.then_some(actor).into_iter().collect(),
+            scopes,
+            resources: held.resources.clone(),
+            details: values(approved),
+            authentication: themselves.then(|| approved.authentication.clone()),
+            nonce: None,
+            created_at: now,
+            expires_at: now.saturating_add(tenant.settings().access_token_s),
+            parent: None,
+            session: None,
+            offline: false,
+            consent: None,
+            epoch: approved.epoch,
+            jkt: None,
+            refresh: None,
+            revoked_at: None,
+        };
+        let used = Approved { grant: Some(grant.id.clone()), until: grant.expires_at, ..approved.clone() };
+        let mut change = tenant.change(env);
+        change.expect(&user);
+        change.replace(held, &ApprovalRequest { state: State::Approved(used), ..held.value.clone() });
+        change.create(&[&grant.id], &OfGrant { request: held.id.clone() });
+        change.expires::<OfGrant>(&[&grant.id], grant.expires_at, None);
+        tenant.add_grant(&mut change, &grant, env)?;
+        let answer = tenant.issue(&mut change, caller, &grant, &Wanted::default(), env)?;
+        change.commit()?;
+        Ok(answer)
+    }
+
+    /// The request from which a grant came, if it came from one.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn of_grant(&self, tenant: &Tenant, grant: &str) -> Answer<Option<String>> {
+        Ok(tenant.get::<OfGrant>(&[grant])?.map(|held| held.request.clone()))
+    }
+
+    /// Adds to a change that a detail of an approval is used by it: exactly `what`, for `asks` and, when one is named, for
+    /// `user`. It is used once, whatever else runs: the change rests on it.
+    ///
+    /// # Errors
+    /// There is no such approval, or it is not of this, used, or over.
+    pub fn spend(
+        &self,
+        tenant: &Tenant,
+        change: &mut Change<'_>,
+        id: &str,
+        (asks, user): (&str, Option<&str>),
+        what: &Value,
+        env: &Env<'_>,
+    ) -> Answer<()> {
+        let refuse = |rule| {
+            let text = "no approval allows exactly this; ask for one";
+            Err(Refusal::new(ErrorCode::AccessDenied, rule, text))
+        };
+        if ulid::Ulid::from_string(id).is_err() {
+            return refuse("approval.unknown");
+        }
+        let Some(held) = tenant.get::<ApprovalRequest>(&[id])? else { return refuse("approval.unknown") };
+        let State::Approved(approved) = &held.state else { return refuse("approval.open") };
+        if held.asks != asks || user.is_some_and(|user| user != held.user) {
+            return refuse("approval.other");
+        }
+        if env.seconds() >= approved.until {
+            return refuse("approval.over");
+        }
+        let wanted = digest(what)?;
+        let mut used = approved.clone();
+        let Some(detail) = used.details.iter_mut().find(|detail| detail.digest == wanted && detail.used_at.is_none())
+        else {
+            let known = approved.details.iter().any(|detail| detail.digest == wanted);
+            return refuse(if known { "approval.used" } else { "approval.other" });
+        };
+        detail.used_at = Some(env.seconds());
+        change.replace(&held, &ApprovalRequest { state: State::Approved(used), ..held.value.clone() });
+        let event = event_of(tenant, &held, EventKind::ApprovalDecided, Outcome::Done, env);
+        change.event(&event.reason("used").detail("details", &wanted));
+        Ok(())
+    }
+
+    /// Uses up the approval by which a grant was given, for exactly `what`. Answers its id; nothing when the grant came from
+    /// none, or from one that does not allow this, or no more.
+    ///
+    /// # Errors
+    /// The disk failed, which allows nothing.
+    pub fn spend_granted(&self, tenant: &Tenant, grant: &Grant, what: &Value, env: &Env<'_>) -> Answer<Option<String>> {
+        let Some(id) = self.of_grant(tenant, &grant.id)? else { return Ok(None) };
+        let asks = tenant.client(&grant.client)?.subject();
+        let spent = again(|| {
+            let mut change = tenant.change(env);
+            self.spend(tenant, &mut change, &id, (&asks, grant.user()), what, env)?;
+            change.commit()
+        });
+        match spent {
+            Ok(_) => Ok(Some(id)),
+            Err(refusal) if refusal.error == ErrorCode::AccessDenied => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Who is told, and that it is told once it can be.
+
+use super::channel::{Callback, Called, Calls, Channel, Channels, Message, NotSaid, Webhook};
+use super::*;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Answers as it is told to, and remembers what it was asked.
+#[derive(Clone)]
+struct Endpoint {
+    answers: Arc<Mutex<Vec<Called>>>,
+    calls: Arc<Mutex<Vec<(String, String, String)>>>,
+}
+
+impl Endpoint {
+    fn new(answers: &[Called]) -> Endpoint {
+        Endpoint { answers: Arc::new(Mutex::new(answers.to_vec())), calls: Arc::default() }
+    }
+}
+
+impl Calls for Endpoint {
+    fn call(&self, callback: &Callback<'_>) -> Called {
+        let call = (callback.url.to_owned(), callback.bearer.to_owned(), callback.body.to_owned());
+        self.calls.lock().push(call);
+        self.answers.lock().pop().unwrap_or(Called::Answered(204))
+    }
+}
+
+fn pinged(world: &World) -> (Asked, &'static str) {
+    let ping = Backchannel {
+        delivery: Delivery::Ping { endpoint: "https://agent.example/notify".into() },
+        ..Backchannel::default()
+    };
+    put_backchannel(&world.tenant, "sales", &ping, "user:ann", &world.env()).unwrap();
+    let token = "8d67dc78-7faa-4d41-aabd-67707b374255";
+    (world.ask(&[("client_notification_token", token)]).unwrap(), token)
+}
+
+fn send(world: &World, endpoint: &Endpoint) -> Sent {
+    let channels = Channels { channels: Vec::new(), callback: Box::new(endpoint.clone()) };
+    world.approvals.send(&world.tenant, &channels, &world.env()).unwrap()
+}
+
+#[test]
+fn a_client_is_pinged_when_it_is_decided() {
+    let world = World::new();
+    let endpoint = Endpoint::new(&[]);
+    let (asked, token) = pinged(&world);
+    assert_eq!(send(&world, &endpoint), Sent::default(), "nothing is decided yet");
+    world.approve(&asked).unwrap();
+    assert_eq!(send(&world, &endpoint), Sent { sent: 1, ..Sent::default() });
+    let body = json!({"auth_req_id": asked.auth_req_id}).to_string();
+    assert_eq!(*endpoint.calls.lock(), [("https://agent.example/notify".to_owned(), token.to_owned(), body)]);
+    assert_eq!(send(&world, &endpoint), Sent::default(), "once");
+    world.fetch(&asked).unwrap();
+    // Of a denial, and of an end without a decision, too.
+    for deny in [true, false] {
+        let (asked, _) = pinged(&world);
+        let record = world.record(&asked);
+        if deny {
+            world.decide(&world.sign_in("sarah"), &asked, &Choice::Deny).unwrap();
+        } else {
+            world.approvals.expire_one(&world.tenant, &record, &world.env()).unwrap();
+        }
+        assert_eq!(send(&world, &endpoint).sent, 1);
+    }
+}
+
+#[test]
+fn an_endpoint_that_fails_is_called_again_and_not_for_ever() {
+    for (id, answer, sent) in [
+        // fapi-ciba-id1-ping-backchannel-notification-endpoint-response-has-body: not looked at.
+        ("a body", Called::Answered(200), true),
+        ("nothing", Called::Answered(204), true),
+        // fapi-ciba-id1-ping-backchannel-notification-endpoint-401-response and -403-response
+        ("401", Called::Answered(401), false),
+        ("403", Called::Answered(403), false),
+        // fapi-ciba-id1-ping-backchannel-notification-endpoint-returns-redirect-request: not followed.
+        ("a redirect", Called::Answered(302), false),
+        ("an address that may not be called", Called::Refused, false),
+        ("nobody", Called::Failed, false),
+    ] {
+        let world = World::new();
+        let endpoint = Endpoint::new(&[answer]);
+        let (asked, _) = pinged(&world);
+        world.approve(&asked).unwrap();
+        assert_eq!(send(&world, &endpoint).sent == 1, sent, "{id}");
+        // Whatever it answers, the token can be fetched.
+        world.fetch(&asked).unwrap();
+    }
+    let mut world = World::new();
+    let endpoint = Endpoint::new(&[Called::Failed; 20]);
+    let ping =
+        Backchannel { delivery: Delivery::Ping { endpoint: "https://a.example/".into() }, ..Backchannel::default() };
+    put_backchannel(&world.tenant, "sales", &ping, "x", &world.env()).unwrap();
+    let token = ("client_notification_token", "8d67dc78-7faa-4d41-aabd-67707b374255");
+    let asked = world.ask(&[token, ("requested_expiry", "100000")]).unwrap();
+    world.approve(&asked).unwrap();
+    let (mut tries, mut dropped) = (0, 0);
+    for _ in 0..10_000 {
+        let done = send(&world, &endpoint);
+        (tries, dropped) = (tries + done.later + done.dropped, dropped + done.dropped);
+        world.now += 10;
+    }
+    assert_eq!((tries, dropped), (TRIES_MAX as usize, 1));
+}
+
+/// Remembers what it was told.
+#[derive(Clone, Default)]
+struct Board(Arc<Mutex<Vec<String>>>);
+
+impl Channel for Board {
+    fn name(&self) -> &str {
+        "board"
+    }
+
+    fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid> {
+        let people: Vec<&str> = message.people.iter().filter_map(|p| p.email.as_deref()).collect();
+        let (subject, body) = super::mail::text(message);
+        self.0.lock().push(format!("{} | {} | {subject} | {body}", people.join(","), message.link));
+        Ok(())
+    }
+}
+
+#[test]
+fn people_are_told_of_what_waits_for_them_and_nothing_secret() {
+    let world =
+        World::with(ApprovalSettings { channels: vec!["board".into(), "hook".into()], ..ApprovalSettings::default() });
+    let (board, endpoint) = (Board::default(), Endpoint::new(&[]));
+    let hook = Webhook {
+        name: "hook".into(),
+        url: "https://ops.example/hook".into(),
+        bearer: "hook-token".into(),
+        calls: Box::new(endpoint.clone()),
+    };
+    let channels =
+        Channels { channels: vec![Box::new(board.clone()), Box::new(hook)], callback: Box::new(endpoint.clone()) };
+    let asked = world.propose(&["450000"]).unwrap();
+    let decided = world.propose(&["5000"]).unwrap();
+    world.approve(&decided).unwrap();
+    let done = world.approvals.send(&world.tenant, &channels, &world.env()).unwrap();
+    assert_eq!((done.sent, done.dropped), (2, 2), "of what is decided nobody is told any more");
+    let told = board.0.lock().clone();
+    let link = format!("https://id.example/acme/approvals/{}", id_of(&asked));
+    assert_eq!(told.len(), 1);
+    assert!(told[0].starts_with(&format!("boss@example.com | {link} | The sales agent asks you to approve: Send the proposal for 450000 USD to Acme Corp")), "{told:?}");
+    let (url, bearer, body) = endpoint.calls.lock()[0].clone();
+    assert_eq!((url.as_str(), bearer.as_str()), ("https://ops.example/hook", "hook-token"));
+    let secret = asked.auth_req_id.split_once('.').unwrap().1;
+    assert!(!body.contains(secret) && !told[0].contains(secret));
+    assert!(body.contains("\"people\":[{\"id\":\"boss\""), "{body}");
+    // A channel that is not there any more is tried again, and given up in the end.
+    let unknown = World::with(ApprovalSettings { channels: vec!["gone".into()], ..ApprovalSettings::default() });
+    unknown.propose(&["5000"]).unwrap();
+    assert_eq!(send(&unknown, &endpoint).later, 1);
+}

@@ -1,0 +1,222 @@
+//! Scope classes: what a client may have of a managed connection, by Check in the system store.
+//!
+//! `connection_scope:CONNECTION|SCOPE` has the classes *automatic*, *needs approval* and *never*, each for clients or all
+//! agents and applications. *Never* beats the others. A scope without a class is never had: what nobody wrote down denies.
+
+use crate::engine::{Decision, View};
+use crate::identity::{
+    Answer, Change, Client, Env, ErrorCode, Event, Refusal, Seconds, Tenant, check, connection_scope_object,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// What a client may have of a scope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ScopeClass {
+    /// It has it for the asking.
+    Automatic,
+    /// It has it when somebody approves.
+    NeedsApproval,
+    /// It does not have it.
+    Never,
+}
+
+impl ScopeClass {
+    /// All, by the relation that gives them, which is also their name.
+    pub const ALL: [(ScopeClass, &'static str); 3] = [
+        (ScopeClass::Automatic, "automatic"),
+        (ScopeClass::NeedsApproval, "needs_approval"),
+        (ScopeClass::Never, "never"),
+    ];
+
+    /// Its relation.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ScopeClass::ALL.iter().find(|(class, _)| *class == self).map_or("never", |(_, name)| name)
+    }
+
+    /// The class of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<ScopeClass> {
+        ScopeClass::ALL.iter().find(|(_, known)| *known == name).map(|(class, _)| *class)
+    }
+}
+
+/// What needs an approval: who asks, for whom, and for what.
+#[derive(Clone, Copy, Debug)]
+pub struct NeedsApproval<'a> {
+    /// The tenant.
+    pub tenant: &'a Tenant,
+    /// Who asks.
+    pub client: &'a Client,
+    /// For which person; none when the client asks for itself.
+    pub user: Option<&'a str>,
+    /// The id of the connection.
+    pub connection: &'a str,
+    /// Where it leads to: a resource, or the issuer of another domain.
+    pub audience: &'a str,
+    /// The scopes of the connection that need an approval.
+    pub scopes: &'a [String],
+    /// The authorization details that are asked for.
+    pub details: &'a [Value],
+    /// The approval that the client says it has (the parameter `approval`).
+    pub approval: Option<&'a str>,
+}
+
+/// An approval of all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// Its id, for the audit.
+    pub id: String,
+    /// Until when what rests on it is good.
+    pub until: Seconds,
+}
+
+/// Who knows what was approved. `server.rs` plugs it in.
+pub trait Approvals: Send + Sync {
+    /// Finds an approval of exactly this, and adds to the change that it is used up by it. `None` when there is none.
+    ///
+    /// # Errors
+    /// It could not be looked at, or the one that the client names is not of this, used or over.
+    fn spend(&self, change: &mut Change<'_>, needs: &NeedsApproval<'_>, env: &Env<'_>) -> Answer<Option<Approval>>;
+
+    /// How a client asks for one, as the end of a sentence.
+    fn how(&self, needs: &NeedsApproval<'_>) -> String;
+}
+
+/// Where nobody approves anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoApprovals;
+
+impl Approvals for NoApprovals {
+    fn spend(&self, _: &mut Change<'_>, _: &NeedsApproval<'_>, _: &Env<'_>) -> Answer<Option<Approval>> {
+        Ok(None)
+    }
+
+    fn how(&self, _: &NeedsApproval<'_>) -> String {
+        "this server takes no requests for approval; ask who runs it".to_owned()
+    }
+}
+
+/// What an unknown target and one without a connection are told alike, so that nobody can find out what there is.
+pub(super) fn not_connected(rule: &'static str) -> Refusal {
+    let text = "this client has no connection to what it asks for; ask who runs this server to connect it";
+    Refusal::new(ErrorCode::InvalidTarget, rule, text)
+}
+
+/// Whether a client may use a connection at all.
+pub(super) fn check_usable(view: &View, client: &Client, connection: &str) -> Answer<()> {
+    if check(view, &client.subject(), "usable", &format!("connection:{connection}"))? == Decision::Allow {
+        return Ok(());
+    }
+    Err(not_connected("connection.none").because(format!("{} may not use {connection}", client.subject())))
+}
+
+/// The class of a scope of a connection for a client.
+pub(super) fn class_of(view: &View, client: &Client, connection: &str, scope: &str) -> Answer<ScopeClass> {
+    let (subject, object) = (client.subject(), connection_scope_object(connection, scope));
+    if check(view, &subject, "granted", &object)? == Decision::Allow {
+        return Ok(ScopeClass::Automatic);
+    }
+    if check(view, &subject, "requestable", &object)? == Decision::Allow {
+        return Ok(ScopeClass::NeedsApproval);
+    }
+    Ok(ScopeClass::Never)
+}
+
+/// Scopes that are asked for, by what the client may have of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sorted {
+    /// Each with its class, in the order asked.
+    scopes: Vec<(String, ScopeClass)>,
+    /// Those that need an approval, by the connection that says so, with where it leads to.
+    approval: BTreeMap<(String, String), Vec<String>>,
+}
+
+/// What of them it gets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Had {
+    /// The scopes.
+    pub(super) scopes: Vec<String>,
+    /// Those that were asked for and are left out.
+    pub(super) dropped: Vec<String>,
+    /// Until when, as far as approvals say.
+    pub(super) until: Option<Seconds>,
+    /// The approvals that were used.
+    pub(super) approvals: Vec<String>,
+}
+
+impl Had {
+    /// An event with what of it matters.
+    pub(super) fn noted(&self, mut event: Event) -> Event {
+        if !self.dropped.is_empty() {
+            event = event.detail("left_out", self.dropped.join(" "));
+        }
+        if !self.approvals.is_empty() {
+            event = event.detail("approval", self.approvals.join(" "));
+        }
+        event
+    }
+}
+
+impl Sorted {
+    /// Adds a scope; `ways` are the connections that have it, each with where it leads to. The strictest says what it is.
+    pub(super) fn add(&mut self, view: &View, client: &Client, scope: &str, ways: &[(String, String)]) -> Answer<()> {
+        let mut class = if ways.is_empty() { ScopeClass::Never } else { ScopeClass::Automatic };
+        let mut asking = Vec::new();
+        for way in ways {
+            let here = class_of(view, client, &way.0, scope)?;
+            if here == ScopeClass::NeedsApproval {
+                asking.push(way);
+            }
+            class = class.max(here);
+        }
+        if class == ScopeClass::NeedsApproval {
+            for way in asking {
+                self.approval.entry(way.clone()).or_default().push(scope.to_owned());
+            }
+        }
+        self.scopes.push((scope.to_owned(), class));
+        Ok(())
+    }
+
+    fn of(&self, class: ScopeClass) -> Vec<String> {
+        self.scopes.iter().filter(|(_, of)| *of == class).map(|(scope, _)| scope.clone()).collect()
+    }
+
+    /// What the client gets. Scopes that need an approval are refused when it asked for them by name and has none; when it
+    /// asked for whatever there is, they are left out.
+    pub(super) fn decide(
+        self,
+        approvals: &dyn Approvals,
+        change: &mut Change<'_>,
+        needs: &NeedsApproval<'_>,
+        by_name: bool,
+        env: &Env<'_>,
+    ) -> Answer<Had> {
+        let (mut had, none) = (Had::default(), self.scopes.is_empty());
+        let mut lacking: Vec<String> = Vec::new();
+        if by_name {
+            for ((connection, audience), scopes) in &self.approval {
+                let needs = NeedsApproval { connection, audience, scopes, ..*needs };
+                let approval = approvals.spend(change, &needs, env)?.filter(|good| good.until > env.seconds());
+                let Some(approval) = approval else {
+                    let text = format!("an approval is needed for `{}`; {}", scopes.join(" "), approvals.how(&needs));
+                    return Err(Refusal::new(ErrorCode::InteractionRequired, "connection.needs_approval", text));
+                };
+                had.until = Some(had.until.unwrap_or(Seconds::MAX).min(approval.until));
+                had.approvals.push(approval.id);
+            }
+        } else {
+            lacking = self.of(ScopeClass::NeedsApproval);
+        }
+        had.dropped = self.of(ScopeClass::Never);
+        had.dropped.extend(lacking);
+        had.scopes = self.scopes.into_iter().map(|(scope, _)| scope).filter(|s| !had.dropped.contains(s)).collect();
+        if had.scopes.is_empty() && !none {
+            let text = "this client may have none of these scopes there";
+            return Err(Refusal::new(ErrorCode::InvalidScope, "connection.never", text));
+        }
+        Ok(had)
+    }
+}

@@ -1,0 +1,142 @@
+//! Signing in, and what a person decides there: pages without script but for passkeys.
+//!
+//! The rules are functions over the records of `identity`, with time and randomness as arguments; a call of a browser is a
+//! `Visit`, and `Login::answer` answers it. Only `http.rs` knows a server. `docs/login.md` says what is promised.
+
+mod account;
+mod assurance;
+mod away;
+mod browser;
+mod enrol;
+mod factors;
+mod go_on;
+mod handles;
+mod http;
+mod limit;
+mod pages;
+mod passkey;
+mod password;
+mod sealed;
+mod sign_in;
+mod totp;
+mod upstream;
+mod visit;
+mod words;
+
+pub use assurance::{Level, Method};
+pub use browser::{COOKIE_HEADER_BYTES_MAX, CookieKind, Cookies, FORM_BYTES_MAX, FORM_FIELDS_MAX};
+pub use enrol::ENROLMENT_SECONDS;
+pub use factors::{Factors, add_passkey, add_totp, make_recovery_codes, set_password};
+pub use handles::LOGIN;
+pub use http::routes;
+pub use limit::{Attempt, KEYS_MAX, Limited, Limiter, Rate, Rates};
+pub use passkey::{
+    CEREMONY_SECONDS, Claim, PASSKEY_RESPONSE_BYTES_MAX, PASSKEY_USES_MAX, PASSKEYS_MAX, PasskeyError, PasskeyRecord,
+    Passkeys, Registration, SignIn, USER_HANDLE_BYTES,
+};
+pub use password::{Cost, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, SALT_BYTES};
+pub use totp::{RECOVERY_CODES, TOTP_DIGITS, TOTP_SECRET_BYTES, TOTP_STEP_SECONDS, TotpSecret};
+pub use upstream::{
+    NewProvider, NoOutside, Outside, PROVIDER_TEXT_BYTES_MAX, PROVIDERS_MAX, Provider, UPSTREAM_TOKEN_SECONDS_MAX,
+    providers, put_provider, remove_provider,
+};
+pub use visit::{Call, FRESH_SECONDS, Reply, STEP_SECONDS, Visit, sign_in_url};
+
+use crate::identity::{Answer, Env, ErrorCode, Refusal, Tenant};
+use std::hash::RandomState;
+use std::sync::Arc;
+
+/// How signing in behaves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoginSettings {
+    /// What a password costs to check.
+    pub cost: Cost,
+    /// How often things may be tried.
+    pub rates: Rates,
+}
+
+/// What all visits share.
+pub struct Login {
+    settings: LoginSettings,
+    limiter: Limiter,
+    outside: Arc<dyn Outside>,
+}
+
+/// What a call costs: which threads it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// A few reads of the disk, and perhaps a write.
+    Light,
+    /// A password is checked or made: much memory, for a while.
+    Memory,
+    /// Somebody else's server is asked, which may take as long as it is let.
+    Waits,
+}
+
+impl Login {
+    /// With these settings. The hasher's keys are random: who can choose them can push others out of the limits.
+    #[must_use]
+    pub fn new(settings: LoginSettings, outside: Arc<dyn Outside>, hasher: RandomState) -> Login {
+        Login { settings, limiter: Limiter::new(settings.rates, hasher), outside }
+    }
+
+    /// What a call costs.
+    #[must_use]
+    pub fn weight(call: &Call<'_>) -> Weight {
+        match (call.post, call.path) {
+            (true, path) if path.ends_with("/password") => Weight::Memory,
+            (true, path) if path.ends_with("/upstream") => Weight::Waits,
+            (false, upstream::CALLBACK) => Weight::Waits,
+            _ => Weight::Light,
+        }
+    }
+
+    /// Answers one call of a browser.
+    ///
+    /// # Errors
+    /// Not even a page that says what is wrong could be made.
+    pub fn answer(&self, tenant: &Tenant, call: Call<'_>, env: Env<'_>) -> Answer<Reply> {
+        let mut visit = Visit::enter(self, tenant, call, env)?;
+        page_of(&mut visit).or_else(|refusal| visit.refused(&refusal))
+    }
+}
+
+/// The page of a path.
+fn page_of(visit: &mut Visit<'_>) -> Answer<Reply> {
+    let (post, path) = (visit.call.post, visit.call.path);
+    match (post, path) {
+        (false, "/login") => go_on::enter(visit),
+        (true, "/login/password") => sign_in::password(visit),
+        (true, "/login/passkey") => sign_in::passkey(visit),
+        (false, "/login/code") => sign_in::code_page(visit),
+        (true, "/login/code") => sign_in::code(visit, false),
+        (true, "/login/recovery") => sign_in::code(visit, true),
+        (true, "/login/cancel") => go_on::cancel(visit),
+        (true, "/login/upstream") => away::leave(visit),
+        (false, upstream::CALLBACK) => away::back(visit),
+        (true, "/account/upstream") => away::leave_to_link(visit),
+        (false, "/login/consent") => go_on::consent_page(visit),
+        (true, "/login/consent") => go_on::consent(visit),
+        (false, "/invite") => enrol::invite_page(visit),
+        (true, "/invite") => enrol::follow(visit),
+        (false, "/login/enrol") => enrol::passkey_page(visit),
+        (true, "/login/enrol/passkey") => enrol::passkey(visit),
+        (false, "/login/enrol/password") => enrol::password_page(visit),
+        (true, "/login/enrol/password") => enrol::password(visit),
+        (false, "/logout") => account::sign_out_page(visit),
+        (true, "/logout") => account::sign_out(visit),
+        (false, "/account") => account::page(visit),
+        (true, "/account/session") => account::end_session(visit),
+        (true, "/account/consent") => account::withdraw(visit),
+        (true, "/account/credential") => account::remove(visit),
+        (false, "/account/passkey") => account::passkey_page(visit),
+        (true, "/account/passkey") => account::passkey(visit),
+        (false, "/account/password") => account::password_page(visit),
+        (true, "/account/password") => account::password(visit),
+        (false, "/account/totp") => account::totp_page(visit),
+        (true, "/account/totp") => account::totp(visit),
+        (false, "/account/recovery") => account::recovery_page(visit),
+        (true, "/account/recovery") => account::recovery(visit),
+        _ => Err(Refusal::new(ErrorCode::NotFound, "login.path", "there is no such page here")),
+    }
+}

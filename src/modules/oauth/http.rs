@@ -1,0 +1,280 @@
+//! The endpoints over HTTP: each decodes, makes one call, encodes.
+
+use super::{Head, OAuth, end_session, introspection_token, judged, userinfo};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Refusal, Refused, Tenant};
+use crate::wire::{Asked, json_response, read_body};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+
+const DPOP: HeaderName = HeaderName::from_static("dpop");
+const FORM: &str = "application/x-www-form-urlencoded";
+const JSON: &str = "application/json";
+/// How long metadata and keys may be kept by others, in seconds. Keys are published longer before they sign.
+const KEPT: HeaderValue = HeaderValue::from_static("public, max-age=300");
+
+/// The routes of every issuer. Auth0's names for some of them are served too, for its SDKs.
+pub fn routes(oauth: OAuth) -> Router {
+    // Those that scripts of other origins may call: none of them looks at a cookie.
+    let open = Router::new()
+        .route("/.well-known/openid-configuration", get(metadata))
+        .route("/.well-known/oauth-authorization-server", get(metadata))
+        .route("/jwks", get(jwks))
+        .route("/.well-known/jwks.json", get(jwks))
+        .route("/token", post(token))
+        .route("/oauth/token", post(token))
+        .route("/par", post(push))
+        .route("/revoke", post(revoke))
+        .route("/oauth/revoke", post(revoke))
+        .route("/userinfo", get(info).post(info))
+        .layer(middleware::from_fn(cors));
+    Router::new()
+        .route("/authorize", get(authorize).post(authorize))
+        .route("/introspect", post(introspect))
+        .route("/end_session", get(end).post(end))
+        .route("/oidc/logout", get(end).post(end))
+        .merge(open)
+        .with_state(oauth)
+}
+
+/// Lets scripts of all origins read the answer, without cookies.
+async fn cors(request: Request, next: Next) -> Response {
+    let mut response = match *request.method() {
+        Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("authorization, content-type, dpop, mcp-protocol-version"),
+    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("www-authenticate, dpop-nonce"));
+    response
+}
+
+fn head(headers: &HeaderMap) -> Answer<Head> {
+    let invalid = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "head", text);
+    let text = |value: &HeaderValue| {
+        value.to_str().map(str::to_owned).map_err(|_| invalid("a header has characters it may not have"))
+    };
+    let mut authorization = headers.get_all(header::AUTHORIZATION).iter();
+    let first = authorization.next().map(text).transpose()?;
+    if authorization.next().is_some() {
+        return Err(invalid("there is more than one `Authorization` header"));
+    }
+    let proofs = headers.get_all(DPOP).iter().map(text).collect::<Answer<_>>()?;
+    Ok(Head { authorization: first, proofs })
+}
+
+/// The access token that a request shows, judged for an audience: for modules with endpoints of their own.
+///
+/// # Errors
+/// There is none, it is not good, or not for this.
+pub fn bearer(tenant: &Tenant, request: &Parts, audience: &str, env: &Env<'_>) -> Answer<Examined> {
+    judged(tenant, (request.uri.path(), request.method.as_str()), &head(&request.headers)?, audience, env)
+}
+
+fn is(headers: &HeaderMap, media: &str) -> bool {
+    let said = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    said.split(';').next().is_some_and(|said| said.trim().eq_ignore_ascii_case(media))
+}
+
+/// The parameters of a POST: a form, or JSON where that is allowed.
+async fn form(request: Request, with_json: bool) -> Answer<Form> {
+    let (parts, body) = request.into_parts();
+    let refuse = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "form.media", text);
+    let json = is(&parts.headers, JSON);
+    if !(is(&parts.headers, FORM) || (json && with_json)) {
+        return Err(refuse("send the parameters as application/x-www-form-urlencoded"));
+    }
+    let bytes = read_body(body).await?;
+    if json {
+        return Form::from_json(&bytes);
+    }
+    Form::parse(std::str::from_utf8(&bytes).map_err(|_| refuse("the form is not in UTF-8"))?)
+}
+
+/// The parameters of a GET or a POST.
+async fn parameters(request: Request) -> Answer<Form> {
+    match *request.method() {
+        Method::POST => form(request, false).await,
+        _ => Form::parse(request.uri().query().unwrap_or_default()),
+    }
+}
+
+/// A refusal, and the challenge that belongs to it (RFC 6749 5.2).
+fn refused(refusal: Refusal, head: Option<&Head>) -> Response {
+    let challenge = refusal.error == ErrorCode::InvalidClient && head.is_some_and(|head| head.authorization.is_some());
+    let mut response = refusal.into_response();
+    if challenge {
+        let basic = HeaderValue::from_static("Basic realm=\"clients\", charset=\"UTF-8\"");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+    }
+    response
+}
+
+/// Runs what a client asks for with a form, and shows the answer.
+async fn with_form<T: Send + 'static>(
+    asked: Asked,
+    request: Request,
+    with_json: bool,
+    rules: impl FnOnce(&Tenant, &Head, &Form, &Env<'_>) -> Answer<T> + Send + 'static,
+    show: impl FnOnce(T) -> Response,
+) -> Response {
+    let head = match head(request.headers()) {
+        Ok(head) => head,
+        Err(refusal) => return refused(refusal, None),
+    };
+    let given = match form(request, with_json).await {
+        Ok(given) => given,
+        Err(refusal) => return refused(refusal, Some(&head)),
+    };
+    let shown = head.clone();
+    match asked.run(move |tenant, env| rules(tenant, &shown, &given, env)).await {
+        Ok(answer) => show(answer),
+        Err(refusal) => refused(refusal, Some(&head)),
+    }
+}
+
+async fn token(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
+    let path = request.uri().path().to_owned();
+    let with_json = path == "/oauth/token";
+    let rules = move |tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>| {
+        let answer = oauth.token(tenant, &path, head, form, env)?;
+        serde_json::to_value(answer).map_err(|error| Refusal::failed("token.form", error.to_string()))
+    };
+    with_form(asked, request, with_json, rules, |answer: Value| json_response(StatusCode::OK, &answer)).await
+}
+
+async fn push(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
+    let rules = move |tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>| oauth.push(tenant, head, form, env);
+    with_form(asked, request, false, rules, |answer| json_response(StatusCode::CREATED, &answer)).await
+}
+
+async fn revoke(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
+    let with_json = request.uri().path() == "/oauth/revoke";
+    let rules = move |tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>| oauth.revoke(tenant, head, form, env);
+    with_form(asked, request, with_json, rules, |()| StatusCode::OK.into_response()).await
+}
+
+async fn introspect(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
+    const SIGNED: &str = "application/token-introspection+jwt";
+    let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let signed = accept.split([',', ';']).any(|media| media.trim() == SIGNED);
+    let rules = move |tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>| {
+        let (caller, answer) = oauth.introspect(tenant, head, form, env)?;
+        let token = signed.then(|| introspection_token(tenant, &caller, &answer, env)).transpose()?;
+        Ok((answer, token))
+    };
+    let show = |(answer, token): (Value, Option<String>)| match token {
+        Some(token) => ([(header::CONTENT_TYPE, HeaderValue::from_static(SIGNED))], token).into_response(),
+        None => json_response(StatusCode::OK, &answer),
+    };
+    with_form(asked, request, false, rules, show).await
+}
+
+/// What others may keep for a while.
+fn kept(answer: Answer<Value>) -> Response {
+    let mut response = match answer {
+        Ok(document) => json_response(StatusCode::OK, &document),
+        Err(refusal) => return refusal.into_response(),
+    };
+    response.headers_mut().insert(header::CACHE_CONTROL, KEPT);
+    response
+}
+
+async fn metadata(State(oauth): State<OAuth>, asked: Asked) -> Response {
+    kept(asked.run(move |tenant, _| oauth.metadata(tenant)).await)
+}
+
+async fn jwks(asked: Asked) -> Response {
+    kept(asked.run(|tenant, env| tenant.jwks(env)).await)
+}
+
+/// A value of a challenge, between quotation marks (RFC 9110 5.6.4): our own sentences have no such marks.
+fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
+    let text = refusal.description.replace(['"', '\\'], "'");
+    let algorithms = crate::identity::ALGORITHMS.map(|(name, _)| name).join(" ");
+    let error = refusal.error.text();
+    let value = match refusal.rule {
+        "token.none" => format!("Bearer, DPoP algs=\"{algorithms}\""),
+        rule if rule.starts_with("dpop.") => {
+            format!("DPoP error=\"{error}\", error_description=\"{text}\", algs=\"{algorithms}\"")
+        }
+        _ => format!("Bearer error=\"{error}\", error_description=\"{text}\""),
+    };
+    HeaderValue::from_str(&value).ok()
+}
+
+async fn info(asked: Asked, request: Request) -> Response {
+    let method = request.method().as_str().to_owned();
+    let head = head(request.headers());
+    let answer = match head {
+        Ok(head) => asked.run(move |tenant, env| userinfo(tenant, &method, &head, env)).await,
+        Err(refusal) => Err(refusal),
+    };
+    match answer {
+        Ok(claims) => json_response(StatusCode::OK, &claims),
+        Err(refusal) => {
+            let unproved = refusal.error == ErrorCode::InvalidDpopProof;
+            let challenge = challenge(&refusal).filter(|_| unproved || matches!(refusal.error.status(), 401 | 403));
+            let mut response = refusal.into_response();
+            if unproved {
+                *response.status_mut() = StatusCode::UNAUTHORIZED; // RFC 9449 7.1: at a resource
+            }
+            if let Some(challenge) = challenge {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            }
+            response
+        }
+    }
+}
+
+fn see_other(to: &str) -> Response {
+    match HeaderValue::from_str(to) {
+        Ok(to) => (StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response(),
+        Err(_) => Refusal::failed("redirect.form", "a URL that is no header").into_response(),
+    }
+}
+
+/// A refusal to a person: plain text, because where the client is, is not known for sure.
+fn told(refusal: &Refusal) -> Response {
+    tracing::info!(rule = refusal.rule, cause = refusal.cause, "a sign-in was refused");
+    let status = StatusCode::from_u16(refusal.error.status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let text = format!("This cannot go on: {}.\n", refusal.description);
+    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
+}
+
+async fn authorize(asked: Asked, request: Request) -> Response {
+    let form = match parameters(request).await {
+        Ok(form) => form,
+        Err(refusal) => return told(&refusal),
+    };
+    let taken = asked.run(move |tenant, env| Ok((tenant.take_request(&form, env), tenant.url("/login")))).await;
+    match taken {
+        Ok((Ok(id), login)) => see_other(&format!("{login}?request={id}")),
+        Ok((Err(Refused::Redirect(to, refusal)), _)) => {
+            tracing::info!(rule = refusal.rule, cause = refusal.cause, "an authorization request was refused");
+            see_other(&to)
+        }
+        Ok((Err(Refused::Page(refusal)), _)) | Err(refusal) => told(&refusal),
+    }
+}
+
+async fn end(asked: Asked, request: Request) -> Response {
+    let form = match parameters(request).await {
+        Ok(form) => form,
+        Err(refusal) => return told(&refusal),
+    };
+    match asked.run(move |tenant, env| end_session(tenant, &form, env)).await {
+        Ok(to) => see_other(&to),
+        Err(refusal) => told(&refusal),
+    }
+}

@@ -1,0 +1,316 @@
+//! The authorization server's endpoints (OAuth 2.1, OpenID Connect Core): what each promises is in `docs/oauth.md`.
+//!
+//! The rules are those of `identity`; here is what an endpoint adds to them. Grant types come from whoever has them.
+
+mod http;
+mod metadata;
+
+pub use http::{bearer, routes};
+
+use crate::identity::{
+    Answer, Caller, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved, Refusal, Tenant,
+    TokenAnswer, TokenKind, act_claim, profile_claims,
+};
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
+
+/// What the endpoints work with.
+#[derive(Clone)]
+pub struct OAuth {
+    grant_types: Arc<Vec<Arc<dyn GrantType>>>,
+    keys: Arc<dyn KeySource>,
+}
+
+/// What of a request's head the endpoints look at.
+#[derive(Clone, Default)]
+pub struct Head {
+    /// The value of `Authorization`.
+    pub authorization: Option<String>,
+    /// The values of `DPoP`.
+    pub proofs: Vec<String>,
+}
+
+fn refuse(error: ErrorCode, rule: &'static str, text: &str) -> Refusal {
+    Refusal::new(error, rule, text)
+}
+
+impl OAuth {
+    /// Endpoints that give tokens in these ways, and find the keys of clients there.
+    #[must_use]
+    pub fn new(grant_types: Vec<Arc<dyn GrantType>>, keys: Arc<dyn KeySource>) -> OAuth {
+        OAuth { grant_types: Arc::new(grant_types), keys }
+    }
+
+    fn caller(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Caller> {
+        tenant.authenticate_client(head.authorization.as_deref(), form, &*self.keys, env)
+    }
+
+    /// The token endpoint (RFC 6749 3.2), at a path of the issuer's.
+    ///
+    /// # Errors
+    /// What RFC 6749 5.2 and the standards of the grant types say.
+    pub fn token(&self, tenant: &Tenant, path: &str, head: &Head, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
+        let mut caller = self.caller(tenant, head, form, env)?;
+        let answer = self.granted(tenant, path, head, form, (&mut caller, env));
+        if let Err(refusal) = &answer
+            && refusal.error != ErrorCode::ServerError
+            && !caller.client.is_public()
+            && !matches!(refusal.error, ErrorCode::AuthorizationPending | ErrorCode::SlowDown)
+        {
+            // Who has shown who they are is worth an event; everybody else could fill the log.
+            let event = tenant.event(EventKind::TokenRefused, Outcome::Refused, env).client(caller.client.subject());
+            let event = event.reason(refusal.rule).action(form.get("scope").unwrap_or_default());
+            let mut change = tenant.change(env);
+            change.event(&event.detail("by", form.get("grant_type").unwrap_or_default()));
+            change.commit()?;
+        }
+        answer
+    }
+
+    fn granted(
+        &self,
+        tenant: &Tenant,
+        path: &str,
+        head: &Head,
+        form: &Form,
+        (caller, env): (&mut Caller, &Env<'_>),
+    ) -> Answer<TokenAnswer> {
+        let name = form.need("grant_type")?;
+        let grant_type = self.grant_types.iter().find(|grant_type| grant_type.name() == name);
+        let grant_type = grant_type.ok_or_else(|| {
+            let text = "this grant type is not served; `grant_types_supported` of the metadata lists those that are";
+            refuse(ErrorCode::UnsupportedGrantType, "grant_type.unknown", text)
+        })?;
+        if !caller.client.may_use(name) {
+            let text = "this client may not use this grant type";
+            return Err(refuse(ErrorCode::UnauthorizedClient, "grant_type.client", text));
+        }
+        caller.jkt = proof(tenant, path, "POST", head, None, env)?;
+        grant_type.redeem(tenant, caller, form, env)
+    }
+
+    /// The endpoint of pushed requests (RFC 9126).
+    ///
+    /// # Errors
+    /// What the authorization endpoint would say.
+    pub fn push(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Value> {
+        let mut caller = self.caller(tenant, head, form, env)?;
+        caller.jkt = proof(tenant, "/par", "POST", head, None, env)?;
+        let (request_uri, expires_in) = tenant.push_request(&caller, form, env)?;
+        Ok(json!({"request_uri": request_uri, "expires_in": expires_in}))
+    }
+
+    /// Introspection (RFC 7662): what a token is good for, to the client that it was given to or a resource server that it
+    /// is for; to others it is not active, whatever it is.
+    ///
+    /// # Errors
+    /// The caller has not shown who it is.
+    pub fn introspect(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<(Caller, Value)> {
+        let caller = self.caller(tenant, head, form, env)?;
+        if caller.client.is_public() {
+            let text = "only clients that show who they are may ask about tokens";
+            return Err(refuse(ErrorCode::InvalidClient, "introspect.public", text));
+        }
+        let token = form.need("token")?;
+        let found = find(tenant, token, form.get("token_type_hint"), env)?;
+        let found = found.filter(|examined| concerns(&caller, examined));
+        let answer = found.map_or_else(|| json!({"active": false}), |examined| described(tenant, &examined));
+        Ok((caller, answer))
+    }
+
+    /// Revocation (RFC 7009). A token that is unknown, over or another client's is left as it is, and the answer is the same.
+    ///
+    /// # Errors
+    /// The caller has not shown who it is, or the disk failed.
+    pub fn revoke(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<()> {
+        let caller = self.caller(tenant, head, form, env)?;
+        let found = find(tenant, form.need("token")?, form.get("token_type_hint"), env)?;
+        match found.filter(|examined| examined.grant.client == caller.client.id) {
+            Some(examined) if examined.kind == TokenKind::Refresh => {
+                tenant.revoke_grant(&examined.grant.id, "client", env)
+            }
+            Some(examined) => tenant.revoke_token(&examined, env),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The thumbprint of the key that a request proves, when it does (RFC 9449 4.3).
+///
+/// # Errors
+/// There is more than one proof, or it is of no use.
+pub fn proof(
+    tenant: &Tenant,
+    path: &str,
+    method: &str,
+    head: &Head,
+    token: Option<&str>,
+    env: &Env<'_>,
+) -> Answer<Option<String>> {
+    match head.proofs.as_slice() {
+        [] => Ok(None),
+        [proof] => tenant.check_proof(proof, &Proved { method, url: &tenant.url(path), token }, env).map(Some),
+        _ => Err(refuse(ErrorCode::InvalidDpopProof, "dpop.several", "there is more than one `DPoP` header")),
+    }
+}
+
+/// Judges a token of which it is not known what it is. `None` when it is good for nothing.
+fn find(tenant: &Tenant, token: &str, hint: Option<&str>, env: &Env<'_>) -> Answer<Option<Examined>> {
+    let mut kinds = [TokenKind::Access, TokenKind::Refresh];
+    if hint == Some("refresh_token") {
+        kinds.reverse();
+    }
+    for kind in kinds {
+        match tenant.examine(token, kind, None, env) {
+            Ok(examined) => return Ok(Some(examined)),
+            Err(refusal) if refusal.error == ErrorCode::InvalidToken => {
+                tracing::debug!(rule = refusal.rule, "a token is not active");
+            }
+            Err(refusal) => return Err(refusal),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a client is to be told of a token.
+fn concerns(caller: &Caller, examined: &Examined) -> bool {
+    let served = |audience: &String| caller.client.serves.contains(audience);
+    examined.grant.client == caller.client.id
+        || (examined.kind == TokenKind::Access && examined.audience.iter().any(served))
+}
+
+/// What introspection says of a token that is good (RFC 7662 2.2, RFC 9068, RFC 9470 6.2).
+fn described(tenant: &Tenant, examined: &Examined) -> Value {
+    let grant = &examined.grant;
+    let mut out = Map::new();
+    let mut say = |name: &str, value: Value| {
+        if !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty()) {
+            out.insert(name.to_owned(), value);
+        }
+    };
+    say("active", true.into());
+    say("iss", tenant.issuer().into());
+    say("sub", grant.sub().into());
+    say("client_id", grant.client.as_str().into());
+    say("scope", Some(examined.scopes.join(" ")).filter(|scope| !scope.is_empty()).into());
+    say("aud", json!(examined.audience));
+    say("exp", examined.ends().into());
+    say("iat", examined.issued_at.into());
+    say("jti", Some(examined.jti.as_str()).filter(|jti| !jti.is_empty()).into());
+    if examined.kind == TokenKind::Access {
+        say("token_type", if examined.jkt.is_some() { "DPoP" } else { "Bearer" }.into());
+    }
+    say("cnf", examined.jkt.as_ref().map(|jkt| json!({"jkt": jkt})).into());
+    say("act", act_claim(&grant.actors).into());
+    say("authorization_details", json!(examined.details()));
+    if let Some(authentication) = examined.authentication() {
+        say("auth_time", authentication.at.into());
+        say("acr", authentication.acr.as_str().into());
+        say("amr", json!(authentication.amr));
+    }
+    Value::Object(out)
+}
+
+/// The access token of a request's head, and whether it must come with a proof (RFC 6750 2.1, RFC 9449 7.1).
+fn shown(head: &Head) -> Answer<(&str, bool)> {
+    let missing =
+        || refuse(ErrorCode::InvalidToken, "token.none", "show an access token in the `Authorization` header");
+    let (scheme, token) = head.authorization.as_deref().and_then(|value| value.split_once(' ')).ok_or_else(missing)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok((token.trim(), false))
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Ok((token.trim(), true))
+    } else {
+        Err(missing())
+    }
+}
+
+/// The access token of a request's head, judged for an audience: its key proved if it is bound to one (RFC 9449 7.1).
+///
+/// # Errors
+/// There is none, it is not good, or not for this.
+pub fn judged(
+    tenant: &Tenant,
+    (path, method): (&str, &str),
+    head: &Head,
+    audience: &str,
+    env: &Env<'_>,
+) -> Answer<Examined> {
+    let (token, with_proof) = shown(head)?;
+    let examined = tenant.examine(token, TokenKind::Access, Some(audience), env)?;
+    if examined.jkt.is_some() != with_proof {
+        let text = "a token that is bound to a key is shown as `DPoP` with a proof, and another as `Bearer`";
+        return Err(refuse(ErrorCode::InvalidToken, "dpop.scheme", text));
+    }
+    if with_proof && proof(tenant, path, method, head, Some(token), env)? != examined.jkt {
+        return Err(refuse(ErrorCode::InvalidToken, "dpop.key", "the token is bound to another key than is proved"));
+    }
+    Ok(examined)
+}
+
+/// Userinfo (OpenID Connect Core 5.3): the claims of the person of a token, as its scopes let out.
+///
+/// # Errors
+/// The token is not good, or not for this.
+pub fn userinfo(tenant: &Tenant, method: &str, head: &Head, env: &Env<'_>) -> Answer<Value> {
+    let examined = judged(tenant, ("/userinfo", method), head, tenant.issuer(), env)?;
+    let user = examined.grant.user().filter(|_| examined.has_scope("openid"));
+    let user = user.ok_or_else(|| {
+        refuse(
+            ErrorCode::InsufficientScope,
+            "userinfo.openid",
+            "this needs a token of a person with the scope `openid`",
+        )
+    })?;
+    let mut claims = profile_claims(&tenant.user(user)?.claims, &examined.scopes);
+    claims.insert("sub".to_owned(), user.into());
+    Ok(Value::Object(claims))
+}
+
+/// Where a browser goes after it was signed out (OpenID Connect RP-Initiated Logout 1.0), and ends the session of the ID
+/// token that it shows. Without one the person is asked, on the login pages.
+///
+/// # Errors
+/// The hint is none of this issuer's, or the redirect URI not the client's: then nothing is ended.
+pub fn end_session(tenant: &Tenant, form: &Form, env: &Env<'_>) -> Answer<String> {
+    let invalid = |rule, text: &str| refuse(ErrorCode::InvalidRequest, rule, text);
+    let Some(hint) = form.get("id_token_hint") else { return Ok(tenant.url("/logout")) };
+    let named = crate::identity::unverified_claim(hint, "aud");
+    let named = named.ok_or_else(|| invalid("logout.hint", "`id_token_hint` is no ID token"))?;
+    if form.get("client_id").is_some_and(|id| id != named) {
+        return Err(invalid("logout.client", "`client_id` is not the client of the ID token"));
+    }
+    let client = tenant.client(&named)?;
+    let hinted = tenant.hinted(hint, &client, env)?;
+    let to = match form.get("post_logout_redirect_uri") {
+        None => tenant.url("/logout"),
+        Some(uri) if client.post_logout_redirect_uris.iter().any(|known| known == uri) => {
+            let mut url = url::Url::parse(uri).map_err(|e| Refusal::failed("logout.redirect", e.to_string()))?;
+            if let Some(state) = form.get("state") {
+                url.query_pairs_mut().append_pair("state", state);
+            }
+            url.into()
+        }
+        Some(_) => {
+            return Err(invalid("logout.redirect", "`post_logout_redirect_uri` is not registered for this client"));
+        }
+    };
+    if let Some(session) = &hinted.session {
+        match tenant.end_session(&hinted.user, session, "rp", env) {
+            Err(refusal) if refusal.error != ErrorCode::NotFound => return Err(refusal),
+            _ => {}
+        }
+    }
+    Ok(to)
+}
+
+/// Introspection as a signed token (RFC 9701 5).
+///
+/// # Errors
+/// The keys cannot be opened.
+pub fn introspection_token(tenant: &Tenant, caller: &Caller, answer: &Value, env: &Env<'_>) -> Answer<String> {
+    let claims = json!({
+        "iss": tenant.issuer(), "aud": caller.client.id, "iat": env.seconds(), "token_introspection": answer,
+    });
+    tenant.sign("token-introspection+jwt", &claims, env)
+}

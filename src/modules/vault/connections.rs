@@ -1,0 +1,356 @@
+//! Connections: made, changed, allowed and taken away by whoever runs the tenant.
+//!
+//! Who may use one is decided in the system store: `connection:ID#allowed`, and for scopes of a connection one class for each
+//! agent (`automatic`, `needs_approval`, `never`). The same tuples govern the proxy, exchanges and other modules.
+
+use super::policy::RULES_MAX;
+use super::records::{Connection, ConnectionSpec, HolderKind, Provider, seal_client_secret};
+use crate::identity::{
+    Answer, Env, ErrorCode, EventKind, Held, Outcome, PAGE_MAX, Refusal, Tenant, again, is_scope, scope_object,
+};
+use crate::secrets::Filter;
+use http::HeaderName;
+use url::Url;
+
+/// Longest id of a connection.
+const ID_BYTES_MAX: usize = 64;
+/// Longest name, URL and other text.
+const TEXT_BYTES_MAX: usize = 1_024;
+/// Most scopes that are asked for.
+const SCOPES_MAX: usize = 64;
+/// Most parameters that a provider wants.
+const PARAMETERS_MAX: usize = 16;
+/// The largest bodies and the longest time that a connection may allow.
+const BODY_BYTES_MAX: u64 = 1 << 30;
+const TIMEOUT_MAX_S: u64 = 900;
+/// Parameters of an authorization request that are ours to set.
+const OUR_PARAMETERS: [&str; 8] = [
+    "response_type",
+    "response_mode",
+    "client_id",
+    "redirect_uri",
+    "state",
+    "scope",
+    "code_challenge",
+    "code_challenge_method",
+];
+
+/// How a scope of a connection is had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeClass {
+    /// Without being asked for.
+    Automatic,
+    /// When somebody approves.
+    NeedsApproval,
+    /// Never, whatever else says otherwise.
+    Never,
+}
+
+impl ScopeClass {
+    /// All there are, with their relations.
+    pub const ALL: [(ScopeClass, &'static str); 3] = [
+        (ScopeClass::Automatic, "automatic"),
+        (ScopeClass::NeedsApproval, "needs_approval"),
+        (ScopeClass::Never, "never"),
+    ];
+
+    /// The class of a name.
+    #[must_use]
+    pub fn of(name: &str) -> Option<ScopeClass> {
+        ScopeClass::ALL.iter().find(|(_, known)| *known == name).map(|(class, _)| *class)
+    }
+}
+
+/// The object of a scope of a connection.
+#[must_use]
+pub fn connection_scope(connection: &str, scope: &str) -> String {
+    format!("connection_{}", scope_object(connection, scope))
+}
+
+fn invalid(text: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, "connection.spec", text)
+}
+
+/// A URL that we ask or send people to: https, or http of this machine.
+fn check_url(what: &str, text: &str) -> Answer<Url> {
+    let refuse = |why: &str| invalid(format!("{what}: {why}"));
+    let url = Url::parse(text).map_err(|_| refuse("write a whole URL, as `https://api.example.com/v1`"))?;
+    let local = url.host_str().is_some_and(|host| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    });
+    if !(url.scheme() == "https" || (url.scheme() == "http" && local)) {
+        return Err(refuse("it is not https; only servers on this machine may be asked over http"));
+    }
+    if text.len() > TEXT_BYTES_MAX || !url.has_host() {
+        return Err(refuse("it has no host, or is too long"));
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.fragment().is_some() {
+        return Err(refuse("it has a user, a password or a fragment; take them out"));
+    }
+    Ok(url)
+}
+
+fn check_text(what: &str, text: &str) -> Answer<()> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.chars().any(char::is_control) {
+        return Err(invalid(format!("{what} is empty, too long, or has control characters")));
+    }
+    Ok(())
+}
+
+fn check_scopes(scopes: &[String]) -> Answer<()> {
+    if scopes.len() > SCOPES_MAX || !scopes.iter().all(|scope| is_scope(scope)) {
+        return Err(invalid(format!("there are more than {SCOPES_MAX} scopes, or one is none (RFC 6749 3.3)")));
+    }
+    Ok(())
+}
+
+fn check_provider(provider: &Provider) -> Answer<()> {
+    match provider {
+        Provider::Oauth2 {
+            authorize_url,
+            token_url,
+            revoke_url,
+            issuer,
+            issuer_required,
+            client_id,
+            scopes,
+            parameters,
+            ..
+        } => {
+            check_url("authorize_url", authorize_url)?;
+            check_url("token_url", token_url)?;
+            if let Some(url) = revoke_url {
+                check_url("revoke_url", url)?;
+            }
+            if *issuer_required && issuer.is_none() {
+                return Err(invalid("`issuer_required` is set and `issuer` is not; say who the issuer is"));
+            }
+            check_text("client_id", client_id)?;
+            if parameters.len() > PARAMETERS_MAX
+                || parameters.keys().any(|name| OUR_PARAMETERS.contains(&name.as_str()))
+            {
+                return Err(invalid("parameters: there are too many, or one is set by the request itself"));
+            }
+            check_scopes(scopes)
+        }
+        Provider::ServiceAccount { token_url, account, scopes, .. } => {
+            check_url("token_url", token_url)?;
+            check_text("account", account)?;
+            check_scopes(scopes)
+        }
+        Provider::ApiKeyHeader { header, prefix } => {
+            let name =
+                HeaderName::try_from(header.as_str()).map_err(|_| invalid("header: it is no name of a header"))?;
+            let mut one = http::HeaderMap::new();
+            one.insert(name.clone(), http::HeaderValue::from_static("x"));
+            let ours = super::policy::sent_headers(&one).is_empty() && name != http::header::AUTHORIZATION;
+            if ours || !prefix.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+                return Err(invalid("header: a key cannot stand in this header, or behind this prefix"));
+            }
+            Ok(())
+        }
+        Provider::ApiKeyQuery { parameter } => check_text("parameter", parameter),
+        Provider::Basic {} => Ok(()),
+    }
+}
+
+impl ConnectionSpec {
+    /// Sees that a connection means something.
+    ///
+    /// # Errors
+    /// It does not; the text says where.
+    pub fn check(&self) -> Answer<()> {
+        let of_id = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
+        if self.id.is_empty() || self.id.len() > ID_BYTES_MAX || !self.id.bytes().all(of_id) {
+            return Err(invalid(format!("id: use 1 to {ID_BYTES_MAX} small letters, digits, `-` and `_`")));
+        }
+        check_text("name", &self.name)?;
+        let base = check_url("base", &self.base)?;
+        if base.query().is_some() {
+            return Err(invalid("base: it has a query; calls bring their own"));
+        }
+        super::policy::SafePath::read(base.path())?;
+        if self.rules.len() > RULES_MAX {
+            return Err(invalid(format!("rules: there are more than {RULES_MAX}")));
+        }
+        self.rules.iter().try_for_each(super::policy::ProxyRule::check)?;
+        check_provider(&self.provider)?;
+        if self.exchange && (!matches!(self.provider, Provider::Oauth2 { .. }) || self.holder != HolderKind::User) {
+            return Err(invalid("exchange: only access tokens that people got by OAuth can be handed out"));
+        }
+        let limits = self.limits;
+        let bytes = limits.request_bytes_max.max(limits.response_bytes_max);
+        if bytes > BODY_BYTES_MAX || !(1..=TIMEOUT_MAX_S).contains(&limits.timeout_s) {
+            return Err(invalid(format!("limits: at most {BODY_BYTES_MAX} bytes, and 1 to {TIMEOUT_MAX_S} seconds")));
+        }
+        Ok(())
+    }
+}
+
+/// Makes a connection. `secret` is our client secret at the provider; `by` is who does it, as a subject.
+///
+/// # Errors
+/// It means nothing, or its id is or was taken.
+pub fn create(tenant: &Tenant, spec: ConnectionSpec, secret: Option<&str>, by: &str, env: &Env<'_>) -> Answer<()> {
+    spec.check()?;
+    check_secret(secret)?;
+    if tenant.get::<Connection>(&[&spec.id])?.is_some() {
+        let text = format!("`{}` is, or was, another connection; ids are not used again", spec.id);
+        return Err(Refusal::new(ErrorCode::Conflict, "connection.taken", text));
+    }
+    let secret = secret.map(|secret| seal_client_secret(tenant, &spec.id, secret, env)).transpose()?;
+    let id = spec.id.clone();
+    let now = env.seconds();
+    let connection = Connection { spec, secret, created_at: now, changed_at: now, removed_at: None };
+    let mut change = tenant.change(env);
+    change.create(&[&id], &connection);
+    change.relate(&connection.object(), "tenant", &tenant.object());
+    let event = tenant.event(EventKind::ConnectionCreated, Outcome::Done, env).resource(connection.object());
+    let event = event.detail("by", by).detail("host", host_of(&connection));
+    change.event(&event.detail("exchange", if connection.spec.exchange { "yes" } else { "no" }));
+    change.commit()?;
+    Ok(())
+}
+
+/// A client secret must not leave either: one that could not be told from ordinary text is not taken.
+fn check_secret(secret: Option<&str>) -> Answer<()> {
+    let takes = secret.map_or(Ok(()), |secret| Filter::takes(secret.as_bytes()));
+    takes.map_err(|error| invalid(format!("the client secret: {error}")))
+}
+
+fn host_of(connection: &Connection) -> String {
+    Url::parse(&connection.spec.base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
+}
+
+/// Changes what a connection is. Without a secret it keeps the one it has. Where calls go, and whose credentials they use,
+/// stay: credentials were given for that and nothing else.
+///
+/// # Errors
+/// There is none, or the new one means nothing.
+pub fn change(tenant: &Tenant, spec: &ConnectionSpec, secret: Option<&str>, by: &str, env: &Env<'_>) -> Answer<()> {
+    spec.check()?;
+    check_secret(secret)?;
+    again(|| {
+        let held = get(tenant, &spec.id)?;
+        let origin = |spec: &ConnectionSpec| Url::parse(&spec.base).map(|url| url.origin()).ok();
+        let kind = |spec: &ConnectionSpec| std::mem::discriminant(&spec.provider);
+        let tokens =
+            |spec: &ConnectionSpec| spec.provider.token_url().and_then(|url| Url::parse(url).ok()?.origin().into());
+        let same = origin(&held.spec) == origin(spec)
+            && tokens(&held.spec) == tokens(spec)
+            && held.spec.holder == spec.holder
+            && kind(&held.spec) == kind(spec);
+        if !same {
+            return Err(invalid(
+                "a connection keeps its host, that of its tokens, its holder and its kind of provider, because credentials \
+                 were given for them; make another connection",
+            ));
+        }
+        let secret = match secret {
+            Some(secret) => Some(seal_client_secret(tenant, &spec.id, secret, env)?),
+            None => held.secret.clone(),
+        };
+        let changed = Connection { spec: spec.clone(), secret, changed_at: env.seconds(), ..held.value.clone() };
+        let mut change = tenant.change(env);
+        change.replace(&held, &changed);
+        let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(held.object());
+        let event = event.action("connection.change").detail("by", by);
+        change.event(&event.detail("exchange", if spec.exchange { "yes" } else { "no" }));
+        change.commit()?;
+        Ok(())
+    })
+}
+
+/// Takes a connection away. Credentials for it stay sealed and are of no use; their holders can still remove them.
+///
+/// # Errors
+/// There is none.
+pub fn remove(tenant: &Tenant, id: &str, by: &str, env: &Env<'_>) -> Answer<()> {
+    again(|| {
+        let held = get(tenant, id)?;
+        let mut change = tenant.change(env);
+        let gone = Connection { removed_at: Some(env.seconds()), secret: None, ..held.value.clone() };
+        change.replace(&held, &gone);
+        change.unrelate(&held.object(), "tenant", &tenant.object());
+        let event = tenant.event(EventKind::ConnectionRemoved, Outcome::Done, env).resource(held.object());
+        change.event(&event.detail("by", by));
+        change.commit()?;
+        Ok(())
+    })
+}
+
+/// A connection that was not taken away.
+///
+/// # Errors
+/// There is none.
+pub fn get(tenant: &Tenant, id: &str) -> Answer<Held<Connection>> {
+    let held = tenant.held::<Connection>(&[id])?;
+    if held.removed_at.is_some() {
+        return Err(Refusal::not_found("connection"));
+    }
+    Ok(held)
+}
+
+/// Connections in the order of their ids, behind `after`, those that were taken away left out; and behind what the next page
+/// is, if there is one.
+///
+/// # Errors
+/// The disk failed.
+pub fn list(tenant: &Tenant, after: Option<&str>, max: usize) -> Answer<(Vec<Held<Connection>>, Option<String>)> {
+    let page = tenant.list::<Connection>(&[], after, max)?;
+    let next = page.last().filter(|_| page.len() >= max.min(PAGE_MAX)).map(|held| held.spec.id.clone());
+    Ok((page.into_iter().filter(|held| held.removed_at.is_none()).collect(), next))
+}
+
+/// Allows an agent or an application, as a subject or `agent:*`, to use a connection, or no longer.
+///
+/// # Errors
+/// There is no such connection.
+pub fn allow(tenant: &Tenant, id: &str, subject: &str, allowed: bool, by: &str, env: &Env<'_>) -> Answer<()> {
+    let held = get(tenant, id)?;
+    let mut change = tenant.change(env);
+    if allowed {
+        change.relate(&held.object(), "allowed", subject);
+    } else {
+        change.unrelate(&held.object(), "allowed", subject);
+    }
+    let action = if allowed { "connection.allow" } else { "connection.disallow" };
+    let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(held.object());
+    change.event(&event.action(action).detail("subject", subject).detail("by", by));
+    change.commit()?;
+    Ok(())
+}
+
+/// Says how an agent has a scope of a connection; with none, it has it not.
+///
+/// # Errors
+/// There is no such connection, or it is no scope.
+pub fn classify(
+    tenant: &Tenant,
+    (id, scope): (&str, &str),
+    subject: &str,
+    class: Option<ScopeClass>,
+    by: &str,
+    env: &Env<'_>,
+) -> Answer<()> {
+    let held = get(tenant, id)?;
+    if !is_scope(scope) {
+        return Err(invalid(format!("`{scope}` is no scope (RFC 6749 3.3)")));
+    }
+    let object = connection_scope(id, scope);
+    let mut change = tenant.change(env);
+    change.relate(&object, "connection", &held.object());
+    for (known, relation) in ScopeClass::ALL {
+        if Some(known) == class {
+            change.relate(&object, relation, subject);
+        } else {
+            change.unrelate(&object, relation, subject);
+        }
+    }
+    let name = ScopeClass::ALL.iter().find(|(known, _)| Some(*known) == class).map_or("none", |(_, name)| name);
+    let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(object).action("connection.scope");
+    change.event(&event.detail("class", name).detail("subject", subject).detail("by", by));
+    change.commit()?;
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! Exchange mode: the access token itself, for SDKs that call the API on their own (the dialect of Auth0's Token Vault).
+//!
+//! Only where a connection allows it, which none does by itself: then neither the proxy's rules nor its filter bind the
+//! agent. Each exchange is an event of its own.
+
+use super::lease::{self, Looked};
+use super::records::Holder;
+use super::{Caller, Vault, proxy};
+use crate::identity::{
+    Answer, Caller as ClientCaller, Env, ErrorCode, EventKind, Form, GrantType, Outcome, Refusal, Tenant, TokenAnswer,
+    TokenKind,
+};
+use serde_json::Map;
+
+/// The grant type.
+pub const FEDERATED_GRANT: &str = "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token";
+/// The type of what is asked for.
+const FEDERATED_TOKEN: &str = "http://auth0.com/oauth/token-type/federated-connection-access-token";
+
+/// The grant type of exchange mode.
+pub struct FederatedConnection(Vault);
+
+impl FederatedConnection {
+    /// The grant type over a vault.
+    #[must_use]
+    pub fn new(vault: Vault) -> FederatedConnection {
+        FederatedConnection(vault)
+    }
+
+    fn take(&self, tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
+        let (acting, id) = subject(tenant, caller, form, env)?;
+        let view = tenant.view()?;
+        let connection = proxy::usable(tenant, &view, &acting, &id)?;
+        if !connection.spec.exchange {
+            let text = "this connection hands out no tokens; call its API through the proxy";
+            return Err(Refusal::new(ErrorCode::AccessDenied, "exchange.mode", text));
+        }
+        let holder = lease::holder(&connection, &acting)?;
+        let lease = self.leased(tenant, &id, &connection, &holder, env)?;
+        let token =
+            lease.secret.access_token().ok_or_else(|| Refusal::failed("lease.token", "a credential has no token"))?;
+        let event = acting.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env));
+        let event = event.resource(connection.object()).action("exchange").detail("mode", "exchange");
+        let event = event.detail("holder", holder.subject()).detail("generation", lease.held.generation.to_string());
+        let mut change = tenant.change(env);
+        change.event(&event.detail("scope", lease.held.scopes.join(" ")));
+        change.commit()?;
+        Ok(TokenAnswer {
+            access_token: token.to_owned(),
+            issued_token_type: Some(FEDERATED_TOKEN.to_owned()),
+            token_type: "Bearer",
+            expires_in: lease.held.expires_at.map_or(0, |end| end.saturating_sub(env.seconds())),
+            scope: Some(lease.held.scopes.join(" ")).filter(|scope| !scope.is_empty()),
+            refresh_token: None,
+            id_token: None,
+            authorization_details: Vec::new(),
+            more: Map::new(),
+        })
+    }
+
+    /// A lease, refreshed when it has to be. This runs on a thread that may wait.
+    fn leased(
+        &self,
+        tenant: &Tenant,
+        id: &str,
+        connection: &super::Connection,
+        holder: &Holder,
+        env: &Env<'_>,
+    ) -> Answer<lease::Lease> {
+        let fallback = match self.0.look(tenant, connection, holder, env)? {
+            Looked::Ready(lease) => return Ok(*lease),
+            Looked::Refresh(fallback) => fallback,
+            Looked::Broken(_) => None,
+        };
+        let outgoing = &self.0.inner.outgoing;
+        let waited = outgoing.wait(self.0.refresh(tenant, id, holder));
+        let refreshed =
+            waited.unwrap_or_else(|| Err(Refusal::failed("lease.runtime", "there is nobody to ask others")));
+        match (refreshed, fallback) {
+            (Err(refusal), Some(lease)) if refusal.error == ErrorCode::TemporarilyUnavailable => Ok(*lease),
+            (Err(refusal), _) => Err(refusal),
+            (Ok(()), _) => match self.0.look(tenant, connection, holder, env)? {
+                Looked::Ready(lease) | Looked::Refresh(Some(lease)) => Ok(*lease),
+                Looked::Refresh(None) | Looked::Broken(_) => {
+                    Err(Refusal::failed("lease.stale", "a token that was just made is over"))
+                }
+            },
+        }
+    }
+}
+
+/// Who acts, and through which connection: what is shown must be a token of ours, given to the client that shows it.
+fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -> Answer<(Caller, String)> {
+    let invalid = |rule, text: &str| Refusal::new(ErrorCode::InvalidRequest, rule, text);
+    if form.get("requested_token_type").is_some_and(|kind| kind != FEDERATED_TOKEN) {
+        return Err(invalid("exchange.type", "`requested_token_type` is not that of an access token of a connection"));
+    }
+    let kind = match form.need("subject_token_type")? {
+        "urn:ietf:params:oauth:token-type:access_token" => TokenKind::Access,
+        "urn:ietf:params:oauth:token-type:refresh_token" => TokenKind::Refresh,
+        _ => return Err(invalid("exchange.subject_type", "`subject_token_type` is neither access nor refresh token")),
+    };
+    let examined = tenant.examine(form.need("subject_token")?, kind, None, env).map_err(|refusal| {
+        let error = if refusal.error == ErrorCode::InvalidToken { ErrorCode::InvalidGrant } else { refusal.error };
+        Refusal { error, ..refusal }
+    })?;
+    if examined.grant.client != caller.client.id {
+        let text = "the subject token was given to another client";
+        return Err(Refusal::new(ErrorCode::InvalidGrant, "exchange.client", text));
+    }
+    if examined.jkt.is_some() && examined.jkt != caller.jkt {
+        let text = "the subject token is bound to a key that this request does not prove (RFC 9449)";
+        return Err(Refusal::new(ErrorCode::InvalidDpopProof, "exchange.dpop", text));
+    }
+    Ok((Caller::of(&examined), form.need("connection")?.to_owned()))
+}
+
+impl GrantType for FederatedConnection {
+    fn name(&self) -> &'static str {
+        FEDERATED_GRANT
+    }
+
+    fn redeem(&self, tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
+        let taken = self.take(tenant, caller, form, env);
+        if let Err(refusal) = &taken
+            && refusal.error != ErrorCode::ServerError
+        {
+            let event = tenant.event(EventKind::VaultRefused, Outcome::Refused, env).client(caller.client.subject());
+            let event = event.resource(format!("connection:{}", form.get("connection").unwrap_or_default()));
+            let mut change = tenant.change(env);
+            change.event(&event.action("exchange").reason(refusal.rule));
+            change.commit()?;
+        }
+        taken
+    }
+}

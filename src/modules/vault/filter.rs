@@ -1,0 +1,85 @@
+//! The filter of a caller: everything that is held for the person and the agent, and for the connection itself.
+
+use super::Caller;
+use super::lease::Lease;
+use super::records::{Connection, HeldCredential, Holder, Secret, client_secret, credentials_of, opened};
+use crate::identity::{Answer, Refusal, Tenant, hash_of};
+use crate::secrets::Filter;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use zeroize::Zeroizing;
+
+/// Most filters that are kept.
+const FILTERS_MAX: usize = 1_024;
+
+/// For whom a filter is: the number of the tenant, the person, the agent, the connection.
+type Key = (u32, Option<String>, String, Option<String>);
+
+/// Filters that were made, each beside a hash of the sealed records from which it was.
+#[derive(Default)]
+pub(super) struct Filters {
+    // INVARIANT: at most `FILTERS_MAX`.
+    known: Mutex<HashMap<Key, (String, Filter)>>,
+}
+
+impl Filters {
+    /// The filter of a caller, and of the connection through which it calls with a lease: its credential may be another
+    /// already when it is looked for here.
+    ///
+    /// # Errors
+    /// A credential does not open: then nothing may be let through.
+    pub(super) fn of(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        through: Option<(&Connection, &Lease)>,
+    ) -> Answer<Filter> {
+        let (connection, lease) = through.unzip();
+        let mut held: Vec<HeldCredential> = credentials_of(tenant, &Holder::Agent(caller.agent.clone()))?;
+        if let Some(user) = &caller.user {
+            held.extend(credentials_of(tenant, &Holder::User(user.clone()))?);
+        }
+        let sealed = connection.and_then(|connection| connection.secret.as_deref());
+        let stamp = hash_of(
+            &held
+                .iter()
+                .chain(lease.map(|lease| &lease.held))
+                .map(HeldCredential::stamp)
+                .chain(sealed)
+                .collect::<Vec<_>>()
+                .join(" "),
+        );
+        let id = connection.map(|connection| connection.spec.id.clone());
+        let key = (tenant.number(), caller.user.clone(), caller.agent.clone(), id);
+        if let Some((known, filter)) = self.known.lock().get(&key)
+            && *known == stamp
+        {
+            return Ok(filter.clone());
+        }
+        let secrets = held.iter().map(|held| opened(tenant, held)).collect::<Answer<Vec<_>>>()?;
+        let client = connection.map(|connection| client_secret(tenant, connection)).transpose()?.flatten();
+        let secrets = secrets.iter().chain(lease.map(|lease| &lease.secret));
+        let texts: Vec<&str> = secrets.flat_map(Secret::texts).chain(client.as_deref().map(String::as_str)).collect();
+        let within: Vec<Zeroizing<Vec<u8>>> = texts.iter().filter_map(|text| within_pem(text)).collect();
+        let bytes = texts.iter().map(|text| text.as_bytes()).chain(within.iter().map(|bytes| bytes.as_slice()));
+        let filter = Filter::new(bytes);
+        let filter = filter.map_err(|error| Refusal::failed("filter.secret", error.to_string()))?;
+        let mut known = self.known.lock();
+        if known.len() >= FILTERS_MAX {
+            known.clear();
+        }
+        known.insert(key, (stamp, filter.clone()));
+        Ok(filter)
+    }
+}
+
+/// What stands in a PEM text (RFC 7468): a key leaves no more when somebody takes it out of its lines.
+fn within_pem(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let body = text.trim().strip_prefix("-----BEGIN ")?;
+    let (_, body) = body.split_once("-----")?;
+    let (body, _) = body.split_once("-----END ")?;
+    let letters: Zeroizing<String> = Zeroizing::new(body.chars().filter(|c| !c.is_whitespace()).collect());
+    STANDARD.decode(letters.as_bytes()).ok().map(Zeroizing::new)
+}

@@ -1,0 +1,216 @@
+//! The vault: credentials for other people's APIs, lent and never handed out.
+//!
+//! An agent calls `/proxy/CONNECTION/…` with its own token. The call is judged (who, by Check; what, by the connection's
+//! rules; with which scope), the credential is put in on the way out, and the answer is filtered on the way back. The agent
+//! never sees the credential, and its environment holds none. `docs/vault.md` says what is promised and what is refused.
+
+pub mod http;
+
+mod connect;
+mod connections;
+mod exchange;
+mod filter;
+mod lease;
+mod pages;
+mod policy;
+mod proxy;
+mod records;
+mod upstream;
+
+pub use connect::{Connected, disconnect, set_credential};
+pub use connections::{ScopeClass, allow, change, classify, connection_scope, create, get, list, remove};
+pub use exchange::{FEDERATED_GRANT, FederatedConnection};
+pub use lease::Lease;
+pub use policy::{ANSWERED_BY, PURPOSE, ProxyRule, SafePath};
+pub use records::{
+    CallLimits, ClientAuth, Connection, ConnectionSpec, Credential, CredentialState, Hidden, Holder, HolderKind,
+    Provider, ResealCursor, Secret, VAULT, reseal,
+};
+
+use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, GrantSubject, Refusal, Tenant};
+use crate::wire::{Flights, Outgoing, OutgoingRequest, now, random};
+use ::http::{HeaderMap, Method};
+use filter::Filters;
+use lease::{Begun, Looked, Refreshed};
+use std::sync::Arc;
+use std::time::Duration;
+use upstream::TokenRequest;
+
+/// How long a token endpoint may take.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer of a token endpoint.
+const TOKEN_ANSWER_BYTES_MAX: u64 = 128 << 10;
+
+/// Who is signed in at a browser. The login module knows; `server.rs` plugs it in.
+pub trait SignedIn: Send + Sync {
+    /// The person and the id of their session, as the request's headers show it.
+    ///
+    /// # Errors
+    /// It could not be found out.
+    fn signed_in(&self, tenant: &Tenant, headers: &HeaderMap, env: &Env<'_>) -> Answer<Option<(String, String)>>;
+
+    /// Where a person signs in, to come back to a path of the issuer afterwards.
+    fn sign_in_url(&self, tenant: &Tenant, back: &str) -> String;
+}
+
+/// Tells people what they have to do. `server.rs` plugs in what sends mail or the like.
+pub trait Tell: Send + Sync {
+    /// A connection of a person has to be connected again. It must not block.
+    fn reconnect_needed(&self, tenant: &Tenant, user: &str, connection: &str);
+}
+
+/// Tells nobody; people see it on the page of their connections.
+pub struct TellNobody;
+
+impl Tell for TellNobody {
+    fn reconnect_needed(&self, _: &Tenant, _: &str, _: &str) {}
+}
+
+/// The vault. Clones share it.
+#[derive(Clone)]
+pub struct Vault {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    outgoing: Outgoing,
+    signed_in: Arc<dyn SignedIn>,
+    tell: Arc<dyn Tell>,
+    refreshes: Flights<(u32, String, Holder), Answer<()>>,
+    filters: Filters,
+}
+
+/// Who calls: a token of ours, judged.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The person for whom it acts: the id of a user.
+    pub user: Option<String>,
+    /// The agent or application that acts, as a subject.
+    pub agent: String,
+    /// Those for whom it acts besides, the nearest first.
+    pub behind: Vec<String>,
+    /// The scopes of the token.
+    pub scopes: Vec<String>,
+    /// The client, as a subject.
+    pub client: String,
+    /// The grant and the id of the token.
+    pub grant: String,
+    /// The id of the token.
+    pub jti: String,
+}
+
+impl Caller {
+    /// The caller whose token was judged.
+    #[must_use]
+    pub fn of(examined: &Examined) -> Caller {
+        let client = examined.client().subject();
+        // An actor of another issuer is nobody here: who acts is the client that it uses.
+        let ours = |actor: &&Actor| actor.issuer.is_none();
+        let mut actors = examined.grant.actors.iter();
+        let agent = actors.clone().next().filter(ours).map(|actor| actor.subject.clone());
+        if agent.is_some() {
+            actors.next();
+        }
+        let user = match &examined.grant.subject {
+            GrantSubject::User(id) => Some(id.clone()),
+            GrantSubject::Client => None,
+        };
+        Caller {
+            user,
+            agent: agent.unwrap_or_else(|| client.clone()),
+            behind: actors.map(|actor| actor.subject.clone()).collect(),
+            scopes: examined.scopes.clone(),
+            client,
+            grant: examined.grant.id.clone(),
+            jti: examined.jti.clone(),
+        }
+    }
+
+    /// An event with who it is in its fields.
+    fn tell(&self, mut event: Event) -> Event {
+        event = event.agent(&self.agent).client(&self.client).grant(&self.grant).token(&self.jti);
+        if let Some(user) = &self.user {
+            event = event.user(format!("user:{user}"));
+        }
+        self.behind.iter().fold(event, |event, actor| event.actor(actor))
+    }
+}
+
+impl Vault {
+    /// A vault that asks others through this client.
+    #[must_use]
+    pub fn new(outgoing: Outgoing, signed_in: Arc<dyn SignedIn>, tell: Arc<dyn Tell>) -> Vault {
+        let (refreshes, filters) = (Flights::default(), Filters::default());
+        Vault { inner: Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters }) }
+    }
+
+    /// Refreshes a credential, once however many wait for it. It goes on when nobody waits any more: a refresh token that was
+    /// rotated must not be lost because a caller went away.
+    ///
+    /// # Errors
+    /// There are no tokens, now or any more.
+    async fn refresh(&self, tenant: &Tenant, id: &str, holder: &Holder) -> Answer<()> {
+        let key = (tenant.number(), id.to_owned(), holder.clone());
+        let work = || self.clone().refresh_alone(tenant.clone(), id.to_owned(), holder.clone());
+        let done = self.inner.refreshes.join(key, work).await;
+        done.unwrap_or_else(|| Err(Refusal::failed("lease.panic", "a refresh panicked")))
+    }
+
+    async fn refresh_alone(self, tenant: Tenant, id: String, holder: Holder) -> Answer<()> {
+        let (of_rules, of_id, of_holder) = (tenant.clone(), id.clone(), holder.clone());
+        let begun = rules(move |env| lease::begin_refresh(&of_rules, &of_id, &of_holder, env)).await?;
+        let Begun::Ask(flight, request) = begun else { return Ok(()) };
+        let (status, body) = self.ask(&id, request).await?;
+        let of_rules = tenant.clone();
+        let done = rules(move |env| lease::finish_refresh(&of_rules, &flight, (status, &body), env)).await?;
+        if done == Refreshed::Broken {
+            self.tell(&tenant, &holder, &id);
+            return Err(upstream::reconnect(&id));
+        }
+        Ok(())
+    }
+
+    /// Looks at the credential of a holder, and tells them when it has just turned out to be of no use.
+    ///
+    /// # Errors
+    /// There is none that is, or will be, of use.
+    fn look(&self, tenant: &Tenant, connection: &Connection, holder: &Holder, env: &Env<'_>) -> Answer<Looked> {
+        let looked = lease::look(tenant, connection, holder, env)?;
+        let Looked::Broken(news) = looked else { return Ok(looked) };
+        if news {
+            self.tell(tenant, holder, &connection.spec.id);
+        }
+        Err(upstream::reconnect(&connection.spec.id))
+    }
+
+    fn tell(&self, tenant: &Tenant, holder: &Holder, connection: &str) {
+        if let Holder::User(user) = holder {
+            self.inner.tell.reconnect_needed(tenant, user, connection);
+        }
+    }
+
+    /// Asks a token endpoint.
+    async fn ask(&self, connection: &str, request: TokenRequest) -> Answer<(u16, Vec<u8>)> {
+        let TokenRequest { url, headers, body } = request;
+        let url = url.parse().map_err(|_| Refusal::failed("connection.url", "a token endpoint is no URL"))?;
+        let mut ask = OutgoingRequest::new(Method::POST, url);
+        (ask.headers, ask.timeout, ask.answer_bytes_max) = (headers, TOKEN_TIMEOUT, TOKEN_ANSWER_BYTES_MAX);
+        ask.body = body.as_bytes().to_vec().into();
+        let answer = self.inner.outgoing.fetch(ask).await.map_err(|error| {
+            let text = format!("the provider of `{connection}` cannot be asked for tokens; try again later");
+            let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "lease.unreachable", text);
+            Refusal { retry_after_s: Some(5), ..refusal.because(error.to_string()) }
+        })?;
+        Ok((answer.status.as_u16(), answer.body))
+    }
+}
+
+/// Runs rules that belong to no request on a thread that may wait.
+async fn rules<T: Send + 'static>(rules: impl FnOnce(&Env<'_>) -> Answer<T> + Send + 'static) -> Answer<T> {
+    crate::wire::blocking(move || rules(&Env { now: now(), random: &random, trace: None, address: None }))
+        .await
+        .unwrap_or_else(|| Err(Refusal::failed("vault.panic", "a rule panicked")))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,385 @@
+//! What a call through the proxy may be: its path as one reading of it, the rule that lets it through, and the headers that
+//! pass in either direction. Pure.
+
+use crate::identity::{Answer, ErrorCode, Refusal};
+use http::Method;
+use http::header::{self, HeaderMap, HeaderName};
+use serde::{Deserialize, Serialize};
+
+/// Most rules of a connection.
+pub(super) const RULES_MAX: usize = 128;
+/// Longest pattern of a path, and longest path.
+pub(super) const PATH_BYTES_MAX: usize = 2_048;
+/// Most segments of a path.
+pub(super) const SEGMENTS_MAX: usize = 64;
+/// Most methods of a rule.
+const METHODS_MAX: usize = 16;
+
+/// Lets calls through. What no rule lets through is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProxyRule {
+    /// The methods, as `GET`. `*` is every one.
+    pub methods: Vec<String>,
+    /// The path below the base of the connection, as `/v1/contacts/*/notes` or `/v1/**`: `*` is one segment, and `**`, at
+    /// the end, any number of them.
+    pub path: String,
+    /// The scope that the caller's token must have, and that the system store must grant the caller for this connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+}
+
+fn malformed(rule: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, rule, text)
+}
+
+impl ProxyRule {
+    /// Sees that a rule means something.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn check(&self) -> Answer<()> {
+        let refuse = |why: &str| Err(malformed("connection.rule", format!("the rule for `{}`: {why}", self.path)));
+        let is_method = |m: &String| m == "*" || (m.len() <= 32 && m.bytes().all(|b| b.is_ascii_uppercase()));
+        if self.methods.is_empty() || self.methods.len() > METHODS_MAX || !self.methods.iter().all(is_method) {
+            return refuse("write methods as `GET`, or `*` for every one");
+        }
+        if let Some(scope) = &self.scope
+            && !crate::identity::is_scope(scope)
+        {
+            return refuse("its scope is none (RFC 6749 3.3)");
+        }
+        let Some(rest) = self.path.strip_prefix('/') else { return refuse("write a path from its first slash on") };
+        if self.path.len() > PATH_BYTES_MAX || self.path.split('/').count() > SEGMENTS_MAX {
+            return refuse("it is too long");
+        }
+        let segments: Vec<&str> = rest.split('/').collect();
+        let last = segments.len().saturating_sub(1);
+        for (at, segment) in segments.iter().enumerate() {
+            match *segment {
+                "**" if at == last => {}
+                "*" => {}
+                "" if at == last => {}
+                one if one.contains('*') || one.is_empty() => {
+                    return refuse("`*` stands for a whole segment, `**` for the last ones, and no segment is empty");
+                }
+                one => {
+                    segment_of(one)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it lets a method and a path through.
+    #[must_use]
+    pub fn lets(&self, method: &Method, path: &SafePath) -> bool {
+        let pattern: Vec<&str> = self.path.strip_prefix('/').unwrap_or_default().split('/').collect();
+        self.methods.iter().any(|known| known == "*" || known == method.as_str()) && fits(&pattern, &path.segments)
+    }
+}
+
+fn fits(pattern: &[&str], segments: &[String]) -> bool {
+    match (pattern, segments) {
+        (["**"], _) | ([], []) => true,
+        ([one, pattern @ ..], [segment, segments @ ..]) => {
+            (*one == "*" && !segment.is_empty() || one == segment) && fits(pattern, segments)
+        }
+        _ => false,
+    }
+}
+
+/// A path that all readers read alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SafePath {
+    /// As it came, from its first slash on.
+    raw: String,
+    /// Its segments, decoded once. The last is empty behind a slash at the end.
+    segments: Vec<String>,
+}
+
+impl SafePath {
+    /// Reads a path, as it stands in a request, from its first slash on.
+    ///
+    /// # Errors
+    /// Some reader could take it for another: it has dot segments, empty ones, encoded slashes, or what becomes one of these
+    /// when it is decoded again.
+    pub fn read(raw: &str) -> Answer<SafePath> {
+        let Some(rest) = raw.strip_prefix('/') else {
+            return Err(malformed("proxy.path", "the path behind the connection begins with a slash"));
+        };
+        if raw.len() > PATH_BYTES_MAX || raw.split('/').count() > SEGMENTS_MAX {
+            let text = format!("a path has at most {PATH_BYTES_MAX} bytes and {SEGMENTS_MAX} segments");
+            return Err(malformed("proxy.path", text));
+        }
+        let parts: Vec<&str> = rest.split('/').collect();
+        let last = parts.len().saturating_sub(1);
+        let mut segments = Vec::with_capacity(parts.len());
+        for (at, part) in parts.iter().enumerate() {
+            if part.is_empty() && at != last {
+                return Err(malformed("proxy.path", "the path has an empty segment"));
+            }
+            segments.push(segment_of(part)?);
+        }
+        Ok(SafePath { raw: raw.to_owned(), segments })
+    }
+
+    /// As it came.
+    #[must_use]
+    pub fn raw(&self) -> &str {
+        &self.raw
+    }
+}
+
+/// A segment, decoded once.
+fn segment_of(part: &str) -> Answer<String> {
+    let refuse = || {
+        malformed(
+            "proxy.path",
+            "the path has a segment that servers read differently: dots alone, an encoded slash, backslash, percent sign or \
+             control character",
+        )
+    };
+    let mut bytes = Vec::with_capacity(part.len());
+    let mut rest = part.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        match (digit(rest.next()), digit(rest.next())) {
+            (Some(high), Some(low)) => bytes.push(high << 4 | low),
+            _ => return Err(refuse()),
+        }
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refuse())?;
+    // Some servers cut parameters off a segment before they look at its dots: `..;x`.
+    let bare = text.split(';').next().unwrap_or_default();
+    let odd = |c: char| c.is_control() || matches!(c, '/' | '\\' | '%' | '?' | '#');
+    if matches!(bare, "." | "..") || (bare.is_empty() && !text.is_empty()) || text.chars().any(odd) {
+        return Err(refuse());
+    }
+    Ok(text)
+}
+
+/// Headers of the connection and not of the message (RFC 9110 7.6.1), in either direction.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+];
+
+/// Headers that a caller does not set: those that show who calls, and those by which a server would take the request for
+/// another than the one that was let through. An answer in parts or compressed could not be filtered.
+const NOT_SENT: [HeaderName; 22] = [
+    header::HOST,
+    header::AUTHORIZATION,
+    header::COOKIE,
+    header::EXPECT,
+    header::ACCEPT_ENCODING,
+    header::RANGE,
+    header::IF_RANGE,
+    header::FORWARDED,
+    header::ORIGIN,
+    header::REFERER,
+    HeaderName::from_static("dpop"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    PURPOSE,
+];
+
+/// Headers of an answer that would speak for the issuer, at whose address the caller sees it, or that name secrets.
+const NOT_ANSWERED: [HeaderName; 12] = [
+    header::SET_COOKIE,
+    header::WWW_AUTHENTICATE,
+    header::AUTHORIZATION,
+    header::ALT_SVC,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::CONTENT_SECURITY_POLICY,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("service-worker-allowed"),
+    HeaderName::from_static("accept-ranges"),
+    ANSWERED_BY,
+];
+
+/// Why the caller calls, in a few words, for the log.
+pub const PURPOSE: HeaderName = HeaderName::from_static("bailiwick-purpose");
+/// Who made an answer: `proxy`, or `upstream`.
+pub const ANSWERED_BY: HeaderName = HeaderName::from_static("bailiwick-answered-by");
+
+/// What of a caller's headers is sent on.
+#[must_use]
+pub(super) fn sent_headers(from: &HeaderMap) -> HeaderMap {
+    passed(from, &NOT_SENT)
+}
+
+/// What of an answer's headers the caller sees. Their values are still to be filtered.
+#[must_use]
+pub(super) fn answered_headers(from: &HeaderMap) -> HeaderMap {
+    passed(from, &NOT_ANSWERED)
+}
+
+fn passed(from: &HeaderMap, dropped: &[HeaderName]) -> HeaderMap {
+    let named: Vec<String> = from
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    let stays = |name: &HeaderName| {
+        !HOP_BY_HOP.contains(name) && !dropped.contains(name) && !named.iter().any(|known| known == name.as_str())
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in from.iter().filter(|(name, _)| stays(name)) {
+        headers.append(name.clone(), value.clone());
+    }
+    headers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(methods: &[&str], path: &str) -> ProxyRule {
+        let methods = methods.iter().map(|m| (*m).to_owned()).collect();
+        ProxyRule { methods, path: path.to_owned(), scope: None }
+    }
+
+    #[test]
+    fn a_rule_lets_its_methods_and_paths_through() {
+        for (pattern, path, lets) in [
+            ("/v1/contacts", "/v1/contacts", true),
+            ("/v1/contacts", "/v1/contacts/", false),
+            ("/v1/contacts", "/v1/contacts/7", false),
+            ("/v1/contacts/*", "/v1/contacts/7", true),
+            ("/v1/contacts/*", "/v1/contacts/", false),
+            ("/v1/contacts/*", "/v1/contacts/7/notes", false),
+            ("/v1/*/notes", "/v1/7/notes", true),
+            ("/v1/**", "/v1/a/b/c", true),
+            ("/v1/**", "/v1/", true),
+            ("/v1/**", "/v1", true),
+            ("/v1/**", "/v10/a", false),
+            ("/**", "/", true),
+            ("/", "/", true),
+            ("/a b", "/a%20b", true),
+            ("/v1/contacts", "/v1/Contacts", false),
+            ("/v1/contacts", "/v1/%63ontacts", true),
+            ("/v1/contacts", "/v1/contacts;x=1", false),
+        ] {
+            let (rule, path) = (rule(&["GET"], pattern), SafePath::read(path).unwrap());
+            rule.check().unwrap();
+            assert_eq!(rule.lets(&Method::GET, &path), lets, "{pattern} {path:?}");
+            assert!(!rule.lets(&Method::POST, &path));
+        }
+        assert!(rule(&["*"], "/**").lets(&Method::DELETE, &SafePath::read("/x").unwrap()));
+    }
+
+    #[test]
+    fn a_path_that_could_be_read_as_another_is_refused() {
+        for path in [
+            "",
+            "v1",
+            "/v1/../admin",
+            "/v1/./x",
+            "/..",
+            "/v1/%2e%2e/admin",
+            "/v1/.%2E/admin",
+            "/v1/%2e",
+            "/v1//x",
+            "//x",
+            "/v1/a%2fb",
+            "/v1/a%5cb",
+            "/v1\\x",
+            "/v1/..;/admin",
+            "/v1/..;a=b/admin",
+            "/v1/;/admin",
+            "/v1/%252e%252e/x",
+            "/v1/%25",
+            "/v1/%",
+            "/v1/%4",
+            "/v1/%zz",
+            "/v1/%00",
+            "/v1/a%0ab",
+            "/v1/%ff",
+            "/v1/%3f",
+            "/v1/%23x",
+        ] {
+            assert!(SafePath::read(path).is_err(), "{path}");
+        }
+        for path in ["/", "/v1/a.b", "/v1/...", "/v1/a..b", "/v1/%20", "/v1/caf%C3%A9", "/v1/a:b@c", "/v1/a;b=c/d"] {
+            assert!(SafePath::read(path).is_ok(), "{path}");
+        }
+        assert!(SafePath::read(&format!("/{}", "a".repeat(PATH_BYTES_MAX))).is_err());
+        assert!(SafePath::read(&"/a".repeat(SEGMENTS_MAX)).is_err());
+    }
+
+    #[test]
+    fn rules_that_mean_nothing_are_refused() {
+        for (methods, path) in [
+            (&[][..], "/"),
+            (&["get"], "/"),
+            (&["GET "], "/"),
+            (&["GET"], "v1"),
+            (&["GET"], "/v1/**/x"),
+            (&["GET"], "/v1/a*"),
+            (&["GET"], "/v1//x"),
+            (&["GET"], "/v1/../x"),
+            (&["GET"], "/v1/%2e%2e"),
+        ] {
+            assert!(rule(methods, path).check().is_err(), "{methods:?} {path}");
+        }
+        let spaced = ProxyRule { scope: Some("a b".to_owned()), ..rule(&["GET"], "/") };
+        assert!(spaced.check().is_err());
+    }
+
+    #[test]
+    fn headers_that_show_who_calls_or_change_the_request_do_not_pass() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("authorization", "Bearer ours"),
+            ("cookie", "session=ours"),
+            ("connection", "close, X-Private"),
+            ("x-private", "1"),
+            ("x-http-method-override", "DELETE"),
+            ("range", "bytes=0-3"),
+            ("host", "issuer.example"),
+            ("dpop", "proof"),
+            ("accept-encoding", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("accept", "text/plain"),
+            ("content-type", "application/json"),
+            ("x-request-id", "7"),
+            ("bailiwick-purpose", "a proposal"),
+        ] {
+            headers.append(HeaderName::from_static(name), value.parse().unwrap());
+        }
+        let sent = sent_headers(&headers);
+        let names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["accept", "content-type", "x-request-id"]);
+        let mut headers = HeaderMap::new();
+        for name in ["set-cookie", "www-authenticate", "content-length", "content-type", "x-request-id", "alt-svc"] {
+            headers.append(HeaderName::from_static(name), "x".parse().unwrap());
+        }
+        let names: Vec<String> = answered_headers(&headers).keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["content-type", "x-request-id"]);
+    }
+}

@@ -1,0 +1,319 @@
+//! A call through the proxy, judged: who may use the connection, what is let through, with whose credential, and how the
+//! request looks on the way out. The events of a call are here too.
+
+use super::lease::{self, Lease, Looked};
+use super::policy::{ProxyRule, SafePath, sent_headers};
+use super::records::{Connection, Holder, Provider, Secret};
+use super::upstream::secret_value;
+use super::{Caller, Vault, connection_scope, connections};
+use crate::engine::{Decision, View};
+use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Tenant, check};
+use crate::secrets::{Filter, Report};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use url::Url;
+use zeroize::Zeroizing;
+
+/// Longest query of a call.
+const QUERY_BYTES_MAX: usize = 6 << 10;
+/// Longest purpose that is kept.
+const PURPOSE_BYTES_MAX: usize = 128;
+
+/// A call as it came.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) connection: String,
+    pub(super) method: Method,
+    pub(super) path: String,
+    pub(super) query: Option<String>,
+    pub(super) purpose: Option<String>,
+}
+
+/// A call that may be made.
+#[derive(Clone, Debug)]
+pub(super) struct Admitted {
+    pub(super) connection: Held<Connection>,
+    pub(super) holder: Holder,
+    pub(super) url: Url,
+    scope: Option<String>,
+}
+
+/// What is needed to make it.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) lease: Lease,
+    pub(super) filter: Filter,
+}
+
+fn refuse(rule: &'static str, text: impl Into<String>) -> Refusal {
+    Refusal::new(ErrorCode::AccessDenied, rule, text)
+}
+
+/// Judges a call.
+///
+/// # Errors
+/// Which rule refuses it.
+pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call) -> Answer<Admitted> {
+    let view = tenant.view()?;
+    let connection = usable(tenant, &view, caller, &call.connection)?;
+    let path = SafePath::read(&call.path)?;
+    let rule = ruled(&view, &connection, caller, &call.method, &path)?;
+    let scope = rule.scope.clone();
+    let url = upstream_url(&connection, &path, call.query.as_deref())?;
+    let holder = lease::holder(&connection, caller)?;
+    Ok(Admitted { connection, holder, url, scope })
+}
+
+/// A connection that the caller may use, by Check. One that is not there is refused in the same words.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
+pub(super) fn usable(tenant: &Tenant, view: &View, caller: &Caller, id: &str) -> Answer<Held<Connection>> {
+    let refusal = || {
+        let text =
+            format!("`{}` may not use this connection, or there is none; whoever runs this can allow it", caller.agent);
+        refuse("connection.usable", text)
+    };
+    let connection = connections::get(tenant, id).map_err(|refusal_of| match refusal_of.error {
+        ErrorCode::NotFound => refusal(),
+        _ => refusal_of,
+    })?;
+    match check(view, &caller.agent, "usable", &connection.object())? {
+        Decision::Allow => Ok(connection),
+        Decision::Deny => Err(refusal()),
+    }
+}
+
+/// The first rule that lets a call through.
+fn ruled<'a>(
+    view: &View,
+    connection: &'a Connection,
+    caller: &Caller,
+    method: &Method,
+    path: &SafePath,
+) -> Answer<&'a ProxyRule> {
+    let mut refusal = None;
+    for rule in connection.spec.rules.iter().filter(|rule| rule.lets(method, path)) {
+        match scoped(view, connection, caller, rule) {
+            Ok(()) => return Ok(rule),
+            Err(other) if other.error == ErrorCode::ServerError => return Err(other),
+            Err(other) => refusal = refusal.or(Some(other)),
+        }
+    }
+    Err(refusal.unwrap_or_else(|| {
+        refuse("proxy.rule", format!("no rule of this connection lets `{method}` of this path through"))
+    }))
+}
+
+/// Whether the caller has the scope of a rule: in its token, and for this connection in the system store.
+fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<()> {
+    let Some(scope) = &rule.scope else { return Ok(()) };
+    if !caller.scopes.iter().any(|has| has == scope) {
+        let text = format!("this needs a token with the scope `{scope}`");
+        return Err(Refusal::new(ErrorCode::InsufficientScope, "proxy.scope", text));
+    }
+    let object = connection_scope(&connection.spec.id, scope);
+    if check(view, &caller.agent, "granted", &object)? == Decision::Allow {
+        return Ok(());
+    }
+    if check(view, &caller.agent, "requestable", &object)? == Decision::Allow {
+        let text = format!("the scope `{scope}` of this connection needs an approval");
+        return Err(refuse("proxy.scope.approval", text));
+    }
+    Err(refuse("proxy.scope.denied", format!("`{}` is not given the scope `{scope}` of this connection", caller.agent)))
+}
+
+/// The URL of the other side. The host is the connection's, whatever the path is.
+fn upstream_url(connection: &Connection, path: &SafePath, query: Option<&str>) -> Answer<Url> {
+    let invalid = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "proxy.url", text);
+    let base = &connection.spec.base;
+    let text = format!("{}{}", base.trim_end_matches('/'), path.raw());
+    let mut url = Url::parse(&text).map_err(|_| invalid("the path makes no URL"))?;
+    let before = Url::parse(base).map_err(|error| Refusal::failed("connection.base", error.to_string()))?;
+    // A second look, after the parser had its say: neither the host nor the start of the path is another.
+    if url.origin() != before.origin() || !url.path().starts_with(before.path().trim_end_matches('/')) {
+        return Err(invalid("the path leads out of the connection"));
+    }
+    if let Some(query) = query {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(invalid("the query is too long"));
+        }
+        url.set_query(Some(query));
+    }
+    if let Provider::ApiKeyQuery { parameter } = &connection.spec.provider
+        && url.query_pairs().any(|(name, _)| name == *parameter)
+    {
+        return Err(invalid("the query has the parameter in which the key is put"));
+    }
+    Ok(url)
+}
+
+impl Vault {
+    /// Takes what an admitted call needs, and writes down that a credential is lent before it is. `None`: it is to be
+    /// refreshed first, and there is nothing good until then. `good` takes what there is.
+    ///
+    /// # Errors
+    /// There is no credential, or it cannot be filtered out of answers.
+    pub(super) fn take(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        admitted: &Admitted,
+        call: &Call,
+        good: bool,
+        env: &Env<'_>,
+    ) -> Answer<Option<Taken>> {
+        let Admitted { connection, holder, scope, .. } = admitted;
+        let lease = match self.look(tenant, connection, holder, env)? {
+            Looked::Ready(lease) => *lease,
+            Looked::Refresh(Some(lease)) if good => *lease,
+            Looked::Refresh(_) | Looked::Broken(_) => return Ok(None),
+        };
+        let filter = self.inner.filters.of(tenant, caller, Some((connection, &lease)))?;
+        let event = caller.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env));
+        let mut event = event.resource(connection.object()).action(format!("{} {}", call.method, call.path));
+        event = event.detail("mode", "proxy").detail("holder", holder.subject());
+        event = event.detail("generation", lease.held.generation.to_string());
+        if let Some(scope) = scope {
+            event = event.detail("scope", scope);
+        }
+        if let Some(purpose) = &call.purpose {
+            event = event.detail("purpose", purpose);
+        }
+        let mut change = tenant.change(env);
+        change.event(&event);
+        change.commit()?;
+        Ok(Some(Taken { lease, filter }))
+    }
+
+    /// The filter of a caller's own output.
+    ///
+    /// # Errors
+    /// A credential does not open.
+    pub(super) fn filter_of(&self, tenant: &Tenant, caller: &Caller) -> Answer<Filter> {
+        self.inner.filters.of(tenant, caller, None)
+    }
+}
+
+/// The headers and the URL with the credential in them.
+///
+/// # Errors
+/// The credential is not of the kind of the connection, or cannot stand there.
+pub(super) fn injected(
+    connection: &Connection,
+    secret: &Secret,
+    mut url: Url,
+    headers: &HeaderMap,
+) -> Answer<(Url, HeaderMap)> {
+    let mut headers = sent_headers(headers);
+    match (&connection.spec.provider, secret) {
+        (
+            Provider::Oauth2 { .. } | Provider::ServiceAccount { .. },
+            Secret::Oauth2 { .. } | Secret::ServiceAccount { .. },
+        ) => {
+            let token =
+                secret.access_token().ok_or_else(|| Refusal::failed("lease.token", "a credential has no token"))?;
+            headers.insert(header::AUTHORIZATION, secret_value(&Zeroizing::new(format!("Bearer {token}")))?);
+        }
+        (Provider::ApiKeyHeader { header, prefix }, Secret::ApiKey { key }) => {
+            let name = HeaderName::try_from(header.as_str());
+            let name = name.map_err(|error| Refusal::failed("connection.header", error.to_string()))?;
+            headers.insert(name, secret_value(&Zeroizing::new(format!("{prefix}{}", &**key)))?);
+        }
+        (Provider::ApiKeyQuery { parameter }, Secret::ApiKey { key }) => {
+            url.query_pairs_mut().append_pair(parameter, key);
+        }
+        (Provider::Basic {}, Secret::Basic { user, password }) => {
+            let pair = Zeroizing::new(format!("{user}:{}", &**password));
+            headers
+                .insert(header::AUTHORIZATION, secret_value(&format!("Basic {}", STANDARD.encode(pair.as_bytes())))?);
+        }
+        _ => return Err(Refusal::failed("lease.kind", "a credential is not of the kind of its connection")),
+    }
+    Ok((url, headers))
+}
+
+/// The headers of an answer as the caller sees them: filtered, and with what keeps a browser from taking them for ours.
+pub(super) fn answered(
+    connection: &Connection,
+    filter: &Filter,
+    from: &HeaderMap,
+    prefix: &str,
+) -> (HeaderMap, Report) {
+    let mut headers = HeaderMap::new();
+    let mut report = Report::default();
+    for (name, value) in &super::policy::answered_headers(from) {
+        let (bytes, found) = filter.redact(value.as_bytes());
+        report.add(&found);
+        if let Ok(value) = HeaderValue::from_bytes(&bytes) {
+            headers.append(name.clone(), value);
+        }
+    }
+    // What the other side calls itself is, for the caller, below the connection.
+    let base = connection.spec.base.trim_end_matches('/');
+    let location = headers.get(header::LOCATION).and_then(|value| value.to_str().ok());
+    let below = location.and_then(|to| to.strip_prefix(base)).filter(|rest| rest.starts_with('/'));
+    if let Some(value) = below.and_then(|rest| HeaderValue::try_from(format!("{prefix}{rest}")).ok()) {
+        headers.insert(header::LOCATION, value);
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers.insert(super::ANSWERED_BY, HeaderValue::from_static("upstream"));
+    (headers, report)
+}
+
+/// Why a caller calls, as it says, for the log.
+pub(super) fn purpose(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(super::PURPOSE)?.to_str().ok()?;
+    Some(text.chars().take(PURPOSE_BYTES_MAX).collect())
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ended {
+    pub(super) status: Option<u16>,
+    pub(super) bytes: u64,
+    pub(super) failure: Option<String>,
+    pub(super) removed: Report,
+}
+
+/// The event of a call that was made, or of output that was filtered.
+pub(super) fn ended(
+    tenant: &Tenant,
+    caller: &Caller,
+    (kind, resource, action): (EventKind, &str, &str),
+    end: &Ended,
+    env: &Env<'_>,
+) -> Answer<()> {
+    let outcome = if end.failure.is_some() { Outcome::Failed } else { Outcome::Done };
+    let mut event = caller.tell(tenant.event(kind, outcome, env)).resource(resource).action(action);
+    if let Some(status) = end.status {
+        event = event.detail("status", status.to_string());
+    }
+    if let Some(failure) = &end.failure {
+        event = event.reason(failure);
+    }
+    event = with_removed(event.detail("bytes", end.bytes.to_string()), &end.removed);
+    let mut change = tenant.change(env);
+    change.event(&event);
+    change.commit()?;
+    Ok(())
+}
+
+/// What was removed, by rule; never what it was.
+fn with_removed(event: Event, removed: &Report) -> Event {
+    if removed.total() == 0 {
+        return event;
+    }
+    let rules: Vec<String> = removed.counts().map(|(rule, count)| format!("{rule}={count}")).collect();
+    event.detail("removed", removed.total().to_string()).detail("removed_rules", rules.join(" "))
+}
+
+/// The event of a call that was refused. Who has not shown who they are gets none: they could fill the log.
+pub(super) fn refused(tenant: &Tenant, caller: &Caller, call: &Call, refusal: &Refusal, env: &Env<'_>) -> Answer<()> {
+    let event = caller.tell(tenant.event(EventKind::ProxyRefused, Outcome::Refused, env));
+    let event = event.resource(format!("connection:{}", call.connection));
+    let event = event.action(format!("{} {}", call.method, call.path)).reason(refusal.rule);
+    let mut change = tenant.change(env);
+    change.event(&event);
+    change.commit()?;
+    Ok(())
+}

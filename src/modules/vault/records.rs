@@ -1,0 +1,734 @@
+//! What the vault keeps: connections, credentials of people and of agents, and connections that somebody is about to make.
+//!
+//! This file alone knows how they are stored and sealed. A credential is sealed in the hierarchy of its kind of holder, at
+//! the place of its record: a row that was moved, or is read as the other kind, does not open.
+
+use super::policy::ProxyRule;
+use crate::engine::Module;
+use crate::identity::{
+    Answer, Change, Env, ErrorCode, Held, Refusal, Seconds, Stored, Tenant, decode, encode, record_key,
+};
+use crate::secrets::{self, Filter, Hierarchy};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use zeroize::{Zeroize as _, Zeroizing};
+
+/// The module whose records these are.
+pub const VAULT: Module = Module::new("vault");
+/// Most connections for which one person or agent has credentials.
+pub(super) const CREDENTIALS_MAX: usize = 64;
+/// The index of a person's credentials: user, connection.
+const OF_USER: u8 = b'U';
+/// The index of an agent's credentials: agent, connection.
+const OF_AGENT: u8 = b'A';
+
+/// Whose credentials a connection uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderKind {
+    /// Those of the person for whom the agent acts: each connects their own account.
+    User,
+    /// Those of the agent itself: a service account, a key of a model's provider.
+    Agent,
+}
+
+/// Who holds a credential.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// A person: the id of a user.
+    User(String),
+    /// An agent or an application, as a subject: `agent:ID`.
+    Agent(String),
+}
+
+impl Holder {
+    /// As a subject.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Holder::User(id) => format!("user:{id}"),
+            Holder::Agent(subject) => subject.clone(),
+        }
+    }
+
+    fn part(&self) -> &str {
+        match self {
+            Holder::User(part) | Holder::Agent(part) => part,
+        }
+    }
+
+    fn hierarchy(&self) -> Hierarchy {
+        match self {
+            Holder::User(_) => Hierarchy::UserCredentials,
+            Holder::Agent(_) => Hierarchy::AgentCredentials,
+        }
+    }
+
+    fn sort(&self) -> u8 {
+        match self {
+            Holder::User(_) => OfUser::SORT,
+            Holder::Agent(_) => OfAgent::SORT,
+        }
+    }
+
+    fn index(&self) -> u8 {
+        match self {
+            Holder::User(_) => OF_USER,
+            Holder::Agent(_) => OF_AGENT,
+        }
+    }
+}
+
+/// How a client shows itself at another's token endpoint (RFC 6749 2.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuth {
+    /// In the `Authorization` header.
+    #[default]
+    Basic,
+    /// In the body.
+    Post,
+    /// Not at all: a public client.
+    None,
+}
+
+/// How the other side wants to be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Provider {
+    /// OAuth 2 with an authorization code and PKCE (RFC 6749 4.1, RFC 7636), and refresh tokens.
+    Oauth2 {
+        /// The authorization endpoint.
+        authorize_url: String,
+        /// The token endpoint.
+        token_url: String,
+        /// The revocation endpoint (RFC 7009).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revoke_url: Option<String>,
+        /// The issuer, which an `iss` of the callback must be (RFC 9207).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issuer: Option<String>,
+        /// Whether the callback must have an `iss`.
+        #[serde(default)]
+        issuer_required: bool,
+        /// Our client id there.
+        client_id: String,
+        /// How we show ourselves.
+        #[serde(default)]
+        client_auth: ClientAuth,
+        /// The scopes that are asked for.
+        #[serde(default)]
+        scopes: Vec<String>,
+        /// Parameters that this provider wants besides, as `access_type=offline`.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parameters: BTreeMap<String, String>,
+    },
+    /// A service account: an assertion that its key signs gets access tokens (RFC 7523, as Google does it).
+    ServiceAccount {
+        /// The token endpoint.
+        token_url: String,
+        /// `iss` of the assertion: the account.
+        account: String,
+        /// `sub` of the assertion, when the account acts for somebody.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subject: Option<String>,
+        /// `aud` of the assertion; the token endpoint, unless said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audience: Option<String>,
+        /// `kid` of the assertion.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_id: Option<String>,
+        /// The scopes that are asked for.
+        #[serde(default)]
+        scopes: Vec<String>,
+    },
+    /// A key in a header, or a personal access token.
+    ApiKeyHeader {
+        /// The header.
+        header: String,
+        /// What stands before the key, as `Bearer `.
+        #[serde(default)]
+        prefix: String,
+    },
+    /// A key in a parameter of the URL.
+    ApiKeyQuery {
+        /// The parameter.
+        parameter: String,
+    },
+    /// A user and a password (RFC 7617).
+    Basic {},
+}
+
+impl Provider {
+    /// Where tokens are had, if they are.
+    #[must_use]
+    pub fn token_url(&self) -> Option<&str> {
+        match self {
+            Provider::Oauth2 { token_url, .. } | Provider::ServiceAccount { token_url, .. } => Some(token_url),
+            Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {} => None,
+        }
+    }
+
+    /// Whether its credentials stay as they are: nothing refreshes them, and whoever has one has it until it is replaced.
+    /// OAuth is to be preferred where there is a choice.
+    #[must_use]
+    pub fn is_static(&self) -> bool {
+        matches!(self, Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {})
+    }
+}
+
+/// Bounds of the calls through a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallLimits {
+    /// The largest body that is sent.
+    pub request_bytes_max: u64,
+    /// The largest body that is answered.
+    pub response_bytes_max: u64,
+    /// How long a call may take, the last byte of its answer included.
+    pub timeout_s: u64,
+}
+
+impl Default for CallLimits {
+    fn default() -> CallLimits {
+        CallLimits { request_bytes_max: 8 << 20, response_bytes_max: 32 << 20, timeout_s: 120 }
+    }
+}
+
+/// What a connection is, as whoever runs the tenant says it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionSpec {
+    /// Its id: small letters, digits, `-` and `_`. Given once and never again: it stands in tuples and URLs.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whose credentials it uses.
+    pub holder: HolderKind,
+    /// The URL below which calls go, as `https://api.example.com/v1`.
+    pub base: String,
+    /// How the other side wants to be asked.
+    pub provider: Provider,
+    /// What is let through. Nothing else is.
+    pub rules: Vec<ProxyRule>,
+    /// Whether agents may be handed the access token itself (exchange mode). Then the proxy's rules and its filter bind
+    /// nobody.
+    #[serde(default)]
+    pub exchange: bool,
+    /// Bounds of calls.
+    #[serde(default)]
+    pub limits: CallLimits,
+}
+
+/// A connection to somebody else's API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// What it is.
+    pub spec: ConnectionSpec,
+    /// Our client secret there, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) secret: Option<String>,
+    /// When it was made.
+    pub created_at: Seconds,
+    /// When it was changed last.
+    pub changed_at: Seconds,
+    /// When it was taken away. Its id stays taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Seconds>,
+}
+
+impl Stored for Connection {
+    const MODULE: Module = VAULT;
+    const SORT: u8 = b'c';
+    const WHAT: &'static str = "connection";
+}
+
+impl Connection {
+    /// As an object of the system store.
+    #[must_use]
+    pub fn object(&self) -> String {
+        format!("connection:{}", self.spec.id)
+    }
+}
+
+/// Whether a credential works.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialState {
+    /// As far as is known.
+    Active,
+    /// The other side does not take it any more: its holder has to connect again.
+    ReconnectNeeded {
+        /// Since when.
+        since: Seconds,
+    },
+}
+
+/// A credential for a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The connection.
+    pub connection: String,
+    /// Whether it works.
+    pub state: CredentialState,
+    /// What the other side said it is for.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// How often it was replaced: each change of the secret is another generation.
+    pub generation: u64,
+    /// When the access token was made.
+    pub issued_at: Seconds,
+    /// When the access token is over, when it is ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Seconds>,
+    /// Whether another access token can be had without its holder.
+    pub refreshable: bool,
+    /// When its holder connected.
+    pub connected_at: Seconds,
+    sealed: String,
+}
+
+/// A credential of a person.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct OfUser(Credential);
+
+impl Stored for OfUser {
+    const MODULE: Module = VAULT;
+    const SORT: u8 = b'u';
+    const WHAT: &'static str = "credential";
+}
+
+/// A credential of an agent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct OfAgent(Credential);
+
+impl Stored for OfAgent {
+    const MODULE: Module = VAULT;
+    const SORT: u8 = b'a';
+    const WHAT: &'static str = "credential";
+}
+
+/// A credential as it was read.
+#[derive(Clone, Debug)]
+pub struct HeldCredential {
+    /// Who holds it.
+    pub holder: Holder,
+    held: Row,
+}
+
+#[derive(Clone, Debug)]
+enum Row {
+    User(Held<OfUser>),
+    Agent(Held<OfAgent>),
+}
+
+impl HeldCredential {
+    /// What tells this state of its secret from others.
+    pub(super) fn stamp(&self) -> &str {
+        &self.sealed
+    }
+}
+
+impl std::ops::Deref for HeldCredential {
+    type Target = Credential;
+    fn deref(&self) -> &Credential {
+        match &self.held {
+            Row::User(held) => &held.value.0,
+            Row::Agent(held) => &held.value.0,
+        }
+    }
+}
+
+/// A text that is overwritten when it is dropped, and never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Hidden(String);
+
+impl Hidden {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: String) -> Hidden {
+        Hidden(text)
+    }
+}
+
+impl std::ops::Deref for Hidden {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// What is sealed of a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Secret {
+    /// Tokens of an OAuth server.
+    Oauth2 {
+        /// What is shown to the API.
+        access_token: Hidden,
+        /// What gets the next one.
+        refresh_token: Option<Hidden>,
+    },
+    /// The key of a service account.
+    ServiceAccount {
+        /// In PEM (PKCS #8).
+        private_key: Hidden,
+        /// What is shown to the API, once one was had.
+        access_token: Option<Hidden>,
+    },
+    /// A key or a personal access token.
+    ApiKey {
+        /// The key.
+        key: Hidden,
+    },
+    /// A user and a password.
+    Basic {
+        /// The user, who is no secret.
+        user: String,
+        /// The password.
+        password: Hidden,
+    },
+}
+
+impl Secret {
+    /// All that may not leave.
+    pub fn texts(&self) -> Vec<&str> {
+        match self {
+            Secret::Oauth2 { access_token, refresh_token } => {
+                std::iter::once(access_token).chain(refresh_token).map(|text| &**text).collect()
+            }
+            Secret::ServiceAccount { private_key, access_token } => {
+                std::iter::once(private_key).chain(access_token).map(|text| &**text).collect()
+            }
+            Secret::ApiKey { key } => vec![&**key],
+            Secret::Basic { password, .. } => vec![&**password],
+        }
+    }
+
+    /// What the API is shown, where that is a token of its own.
+    #[must_use]
+    pub fn access_token(&self) -> Option<&str> {
+        match self {
+            Secret::Oauth2 { access_token, .. } => Some(access_token),
+            Secret::ServiceAccount { access_token, .. } => access_token.as_ref().map(|token| &**token),
+            Secret::ApiKey { .. } | Secret::Basic { .. } => None,
+        }
+    }
+
+    /// Sees that all of it can be kept from leaving: what could not be told from ordinary text is not taken.
+    ///
+    /// # Errors
+    /// It could not.
+    pub fn check(&self) -> Answer<()> {
+        for text in self.texts() {
+            Filter::takes(text.as_bytes())
+                .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, "vault.secret", error.to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// A credential before it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct NewCredential {
+    /// What it is for, as the other side says.
+    pub scopes: Vec<String>,
+    /// When the access token is over.
+    pub expires_at: Option<Seconds>,
+    /// Whether another can be had.
+    pub refreshable: bool,
+    /// The secret.
+    pub secret: Secret,
+}
+
+fn unsealed(error: &secrets::OpenError) -> Refusal {
+    Refusal::failed("vault.open", error.to_string())
+}
+
+fn seal(tenant: &Tenant, hierarchy: Hierarchy, place: &[u8], plain: &[u8], env: &Env<'_>) -> Answer<String> {
+    let sealed = secrets::seal(tenant.identity().ring(), hierarchy, place, plain, &env.bytes());
+    sealed.map(|bytes| encode(&bytes)).map_err(|error| Refusal::failed("vault.seal", error.to_string()))
+}
+
+fn open(tenant: &Tenant, hierarchy: Hierarchy, place: &[u8], sealed: &str) -> Answer<Zeroizing<Vec<u8>>> {
+    let bytes = decode(sealed).ok_or_else(|| unsealed(&secrets::OpenError::Damaged))?;
+    secrets::open(tenant.identity().ring(), hierarchy, place, &bytes).map_err(|error| unsealed(&error))
+}
+
+fn is_newest(tenant: &Tenant, sealed: &str) -> bool {
+    decode(sealed).is_some_and(|bytes| secrets::is_newest(tenant.identity().ring(), &bytes))
+}
+
+fn connection_place(tenant: &Tenant, id: &str) -> Vec<u8> {
+    record_key(tenant.number(), Connection::SORT, &[id])
+}
+
+/// Seals a client secret at the place of its connection.
+pub(super) fn seal_client_secret(tenant: &Tenant, id: &str, secret: &str, env: &Env<'_>) -> Answer<String> {
+    seal(tenant, Hierarchy::System, &connection_place(tenant, id), secret.as_bytes(), env)
+}
+
+/// The client secret of a connection.
+pub(super) fn client_secret(tenant: &Tenant, connection: &Connection) -> Answer<Option<Zeroizing<String>>> {
+    let Some(sealed) = &connection.secret else { return Ok(None) };
+    let plain = open(tenant, Hierarchy::System, &connection_place(tenant, &connection.spec.id), sealed)?;
+    let text = String::from_utf8(plain.to_vec()).map_err(|_| unsealed(&secrets::OpenError::Damaged))?;
+    Ok(Some(Zeroizing::new(text)))
+}
+
+fn credential_place(tenant: &Tenant, connection: &str, holder: &Holder) -> Vec<u8> {
+    record_key(tenant.number(), holder.sort(), &[connection, holder.part()])
+}
+
+/// The credential of a holder.
+pub(super) fn credential(tenant: &Tenant, connection: &str, holder: &Holder) -> Answer<Option<HeldCredential>> {
+    let parts = [connection, holder.part()];
+    let held = match holder {
+        Holder::User(_) => tenant.get::<OfUser>(&parts)?.map(Row::User),
+        Holder::Agent(_) => tenant.get::<OfAgent>(&parts)?.map(Row::Agent),
+    };
+    Ok(held.map(|held| HeldCredential { holder: holder.clone(), held }))
+}
+
+/// All credentials of a holder, in the order of their connections.
+pub(super) fn credentials_of(tenant: &Tenant, holder: &Holder) -> Answer<Vec<HeldCredential>> {
+    let connections = tenant.marks(VAULT, holder.index(), &[holder.part()], None, CREDENTIALS_MAX)?;
+    let mut found = Vec::with_capacity(connections.len());
+    for connection in connections {
+        found.extend(credential(tenant, &connection, holder)?);
+    }
+    Ok(found)
+}
+
+/// The secret of a credential.
+pub(super) fn opened(tenant: &Tenant, held: &HeldCredential) -> Answer<Secret> {
+    let place = credential_place(tenant, &held.connection, &held.holder);
+    let plain = open(tenant, held.holder.hierarchy(), &place, &held.sealed)?;
+    serde_json::from_slice(&plain).map_err(|_| unsealed(&secrets::OpenError::Damaged))
+}
+
+/// Adds a credential to a change: the first of its holder for the connection, or in place of the one that was read.
+pub(super) fn store(
+    tenant: &Tenant,
+    change: &mut Change<'_>,
+    (connection, holder): (&str, &Holder),
+    before: Option<&HeldCredential>,
+    new: &NewCredential,
+    env: &Env<'_>,
+) -> Answer<Credential> {
+    new.secret.check()?;
+    let place = credential_place(tenant, connection, holder);
+    let plain = serde_json::to_vec(&new.secret).map(Zeroizing::new);
+    let plain = plain.map_err(|error| Refusal::failed("vault.form", error.to_string()))?;
+    let credential = Credential {
+        connection: connection.to_owned(),
+        state: CredentialState::Active,
+        scopes: new.scopes.clone(),
+        generation: before.map_or(1, |before| before.generation + 1),
+        issued_at: env.seconds(),
+        expires_at: new.expires_at,
+        refreshable: new.refreshable,
+        connected_at: before.map_or(env.seconds(), |before| before.connected_at),
+        sealed: seal(tenant, holder.hierarchy(), &place, &plain, env)?,
+    };
+    put(change, (connection, holder), before, &credential);
+    Ok(credential)
+}
+
+/// Adds another state of a credential to a change; its secret stays.
+pub(super) fn mark(
+    change: &mut Change<'_>,
+    before: &HeldCredential,
+    state: CredentialState,
+    expires_at: Option<Seconds>,
+) {
+    let credential = Credential { state, expires_at, ..(**before).clone() };
+    put(change, (&before.connection, &before.holder), Some(before), &credential);
+}
+
+fn put(
+    change: &mut Change<'_>,
+    (connection, holder): (&str, &Holder),
+    before: Option<&HeldCredential>,
+    credential: &Credential,
+) {
+    let parts = [connection, holder.part()];
+    match (holder, before.map(|before| &before.held)) {
+        (Holder::User(_), Some(Row::User(held))) => change.replace(held, &OfUser(credential.clone())),
+        (Holder::Agent(_), Some(Row::Agent(held))) => change.replace(held, &OfAgent(credential.clone())),
+        (Holder::User(_), _) => change.create(&parts, &OfUser(credential.clone())),
+        (Holder::Agent(_), _) => change.create(&parts, &OfAgent(credential.clone())),
+    }
+    change.mark(VAULT, holder.index(), &[holder.part(), connection]);
+}
+
+/// Adds the removal of a credential to a change.
+pub(super) fn remove(change: &mut Change<'_>, before: &HeldCredential) {
+    match &before.held {
+        Row::User(held) => change.remove(held),
+        Row::Agent(held) => change.remove(held),
+    }
+    change.unmark(VAULT, before.holder.index(), &[before.holder.part(), &before.connection]);
+}
+
+/// A connection that somebody is about to make: the state of a request to a provider.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pending {
+    pub(super) connection: String,
+    pub(super) user: String,
+    /// The browser's session, which the callback must come in.
+    pub(super) session: String,
+    pub(super) until: Seconds,
+    /// The verifier of PKCE, sealed.
+    verifier: String,
+}
+
+impl Stored for Pending {
+    const MODULE: Module = VAULT;
+    const SORT: u8 = b'p';
+    const WHAT: &'static str = "connection to be made";
+}
+
+fn pending_place(tenant: &Tenant, part: &str) -> Vec<u8> {
+    record_key(tenant.number(), Pending::SORT, &[part])
+}
+
+impl Pending {
+    pub(super) fn new(
+        tenant: &Tenant,
+        part: &str,
+        (connection, user, session): (&str, &str, &str),
+        (verifier, until): (&str, Seconds),
+        env: &Env<'_>,
+    ) -> Answer<Pending> {
+        let verifier = seal(tenant, Hierarchy::System, &pending_place(tenant, part), verifier.as_bytes(), env)?;
+        let (connection, user, session) = (connection.to_owned(), user.to_owned(), session.to_owned());
+        Ok(Pending { connection, user, session, until, verifier })
+    }
+
+    pub(super) fn verifier(&self, tenant: &Tenant, part: &str) -> Answer<Zeroizing<String>> {
+        let plain = open(tenant, Hierarchy::System, &pending_place(tenant, part), &self.verifier)?;
+        let text = String::from_utf8(plain.to_vec()).map_err(|_| unsealed(&secrets::OpenError::Damaged))?;
+        Ok(Zeroizing::new(text))
+    }
+}
+
+/// Where a walk over all sealed records stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResealCursor {
+    sort: Sort,
+    after: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sort {
+    #[default]
+    Connections,
+    Users,
+    Agents,
+}
+
+/// Seals what an older key of the ring sealed with the newest, for at most `max` records behind the cursor. Answers how many
+/// it sealed anew, and the cursor to go on from; none when all have been looked at. Records that change meanwhile are left
+/// to the next walk.
+///
+/// # Errors
+/// The disk failed, or a record does not open.
+pub fn reseal(
+    tenant: &Tenant,
+    cursor: ResealCursor,
+    max: usize,
+    env: &Env<'_>,
+) -> Answer<(usize, Option<ResealCursor>)> {
+    let ResealCursor { sort, after } = cursor;
+    let (last, full, sealed) = match sort {
+        Sort::Connections => {
+            let page = tenant.list::<Connection>(&[], after.as_deref(), max)?;
+            let mut count = 0;
+            for held in &page {
+                count += reseal_connection(tenant, held, env)?;
+            }
+            (page.last().map(|held| held.spec.id.clone()), page.len() == max, count)
+        }
+        Sort::Users => {
+            let page = tenant.list::<OfUser>(&[], after.as_deref(), max)?;
+            let full = page.len() == max;
+            let of = |held: Held<OfUser>| HeldCredential { holder: Holder::User(held.last()), held: Row::User(held) };
+            reseal_credentials(tenant, page.into_iter().map(of), env).map(|(last, count)| (last, full, count))?
+        }
+        Sort::Agents => {
+            let page = tenant.list::<OfAgent>(&[], after.as_deref(), max)?;
+            let full = page.len() == max;
+            let of =
+                |held: Held<OfAgent>| HeldCredential { holder: Holder::Agent(held.last()), held: Row::Agent(held) };
+            reseal_credentials(tenant, page.into_iter().map(of), env).map(|(last, count)| (last, full, count))?
+        }
+    };
+    let next = match (full, sort) {
+        (true, sort) => Some(ResealCursor { sort, after: last }),
+        (false, Sort::Connections) => Some(ResealCursor { sort: Sort::Users, after: None }),
+        (false, Sort::Users) => Some(ResealCursor { sort: Sort::Agents, after: None }),
+        (false, Sort::Agents) => None,
+    };
+    Ok((sealed, next))
+}
+
+fn reseal_connection(tenant: &Tenant, held: &Held<Connection>, env: &Env<'_>) -> Answer<usize> {
+    if held.secret.as_deref().is_none_or(|sealed| is_newest(tenant, sealed)) {
+        return Ok(0);
+    }
+    let Some(plain) = client_secret(tenant, held)? else { return Ok(0) };
+    let secret = Some(seal_client_secret(tenant, &held.spec.id, &plain, env)?);
+    let mut change = tenant.change(env);
+    change.replace(held, &Connection { secret, ..held.value.clone() });
+    done(change)
+}
+
+fn reseal_credentials(
+    tenant: &Tenant,
+    page: impl Iterator<Item = HeldCredential>,
+    env: &Env<'_>,
+) -> Answer<(Option<String>, usize)> {
+    let (mut last, mut count) = (None, 0);
+    for held in page {
+        last = Some(format!("{}\0{}", held.connection, held.holder.part()));
+        if is_newest(tenant, &held.sealed) {
+            continue;
+        }
+        let place = credential_place(tenant, &held.connection, &held.holder);
+        let plain = open(tenant, held.holder.hierarchy(), &place, &held.sealed)?;
+        let sealed = seal(tenant, held.holder.hierarchy(), &place, &plain, env)?;
+        let mut change = tenant.change(env);
+        let credential = Credential { sealed, ..(*held).clone() };
+        put(&mut change, (&held.connection, &held.holder), Some(&held), &credential);
+        count += done(change)?;
+    }
+    Ok((last, count))
+}
+
+fn done(change: Change<'_>) -> Answer<usize> {
+    match change.commit() {
+        Ok(_) => Ok(1),
+        Err(refusal) if refusal.is_stale() => Ok(0),
+        Err(refusal) => Err(refusal),
+    }
+}

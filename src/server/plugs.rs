@@ -1,0 +1,148 @@
+//! What the modules ask of each other: the traits that they declare, answered by the identity room.
+
+use crate::identity::{Answer, Env, ErrorCode, Examined, Held, Identity, Refusal, Session, Tenant};
+use crate::modules::audit::http::Access;
+use crate::modules::audit::keys::Fresh;
+use crate::modules::audit::note::Signer;
+use crate::modules::audit::{Audit, AuditError, By, Tenants};
+use crate::modules::login::{CookieKind, Cookies, sign_in_url};
+use crate::modules::{agent, approval, oauth, vault};
+use crate::wire::{Asked, now, random};
+use axum::http::HeaderMap;
+use axum::http::header::COOKIE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
+use std::sync::Arc;
+
+/// The scope that reads an audit log.
+const AUDIT_READ: &str = "audit:read";
+
+/// The access token that a request to a tenant's administration shows: good now, for the issuer's `/admin`, and its key
+/// proved when it is bound to one.
+fn administration(tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
+    oauth::bearer(tenant, head, &tenant.url("/admin"), env)
+}
+
+/// Who judges tokens for the endpoints of a tenant's administration.
+pub(super) struct Administration;
+
+impl agent::http::Tokens for Administration {
+    fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
+        administration(tenant, head, env)
+    }
+}
+
+impl approval::http::Tokens for Administration {
+    fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
+        administration(tenant, head, env)
+    }
+}
+
+/// Who knows browsers, by the cookies of the login pages.
+pub(super) struct Browsers;
+
+impl Browsers {
+    /// The session of a browser, and the cookie that it had before anybody signed in.
+    fn of(tenant: &Tenant, headers: &HeaderMap, env: &Env<'_>) -> Answer<Option<(Held<Session>, String)>> {
+        // HTTP/2 may bring cookies one by one (RFC 9113, 8.2.3).
+        let sent: Vec<&str> = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok()).collect();
+        let sent = sent.join("; ");
+        let cookies = Cookies { secure: tenant.issuer().starts_with("https:"), tenant: tenant.number() };
+        let Some(session) = cookies.find(&sent, CookieKind::Session) else { return Ok(None) };
+        let Some(visit) = cookies.find(&sent, CookieKind::Visit) else { return Ok(None) };
+        let session = tenant.session_of_cookie(session, env)?;
+        Ok(session.map(|session| (session, visit.to_owned())))
+    }
+}
+
+impl approval::http::Visitors for Browsers {
+    fn visitor(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Option<approval::http::Visitor>> {
+        let found = Browsers::of(tenant, &head.headers, env)?;
+        Ok(found.map(|(session, secret)| approval::http::Visitor { session, secret }))
+    }
+
+    fn sign_in(&self, tenant: &Tenant, back: &str, acr: Option<&str>) -> String {
+        sign_in_url(tenant, back, acr)
+    }
+}
+
+impl vault::SignedIn for Browsers {
+    fn signed_in(&self, tenant: &Tenant, headers: &HeaderMap, env: &Env<'_>) -> Answer<Option<(String, String)>> {
+        let found = Browsers::of(tenant, headers, env)?;
+        Ok(found.map(|(session, _)| (session.user.clone(), session.id.clone())))
+    }
+
+    fn sign_in_url(&self, tenant: &Tenant, back: &str) -> String {
+        sign_in_url(tenant, back, None)
+    }
+}
+
+/// Who reads a tenant's audit log: whoever audits it by Check, with a token that has the scope.
+pub(super) struct Auditors;
+
+impl Auditors {
+    fn judge(asked: &Asked, head: &Parts) -> Answer<u32> {
+        let address = asked.address.to_string();
+        let env = Env { now: now(), random: &random, trace: Some(asked.trace()), address: Some(&address) };
+        let tenant = &asked.tenant;
+        let examined = administration(tenant, head, &env)?;
+        if !examined.has_scope(AUDIT_READ) {
+            let text = "this needs a token with the scope `audit:read`";
+            return Err(Refusal::new(ErrorCode::InsufficientScope, "admin.scope", text));
+        }
+        // An agent that acts for a person must be an auditor itself too.
+        let subject = examined.grant.user().map(|user| format!("user:{user}"));
+        let acting = examined.grant.actors.iter().map(|actor| actor.subject.clone());
+        let client = subject.is_none().then(|| examined.grant.client_subject());
+        for who in subject.into_iter().chain(acting).chain(client) {
+            if tenant.check(&who, "auditor", &tenant.object())? != crate::engine::Decision::Allow {
+                let text = "only who audits the tenant may read this";
+                return Err(Refusal::new(ErrorCode::AccessDenied, "admin.auditor", text).because(who));
+            }
+        }
+        Ok(tenant.number())
+    }
+}
+
+impl Access for Auditors {
+    fn admit(&self, request: &Parts) -> Result<u32, Box<Response>> {
+        let Some(asked) = request.extensions.get::<Asked>() else {
+            return Err(Box::new(Refusal::failed("audit.tenant", "no tenant was found for it").into_response()));
+        };
+        Auditors::judge(asked, request).map_err(|refusal| Box::new(refusal.into_response()))
+    }
+}
+
+/// Whose logs are tended, and what signs them.
+pub(super) struct Logs(pub(super) Identity);
+
+impl Logs {
+    /// The first key of a tenant's log, when it has none: named by the issuer.
+    pub(super) fn first_key(&self, tenant: &Tenant, env: &Env<'_>) -> Result<(), AuditError> {
+        let log = Audit::new(self.0.engine()).log(tenant.number());
+        if !log.keys()?.is_empty() {
+            return Ok(());
+        }
+        let issuer = tenant.url("/audit");
+        let name = issuer.split_once("://").map_or(issuer.as_str(), |(_, name)| name);
+        let fresh = Fresh { seed: &env.bytes(), nonce: &env.bytes() };
+        log.make_key(Some(name), self.0.ring(), fresh, &By::default(), env.now)?;
+        Ok(())
+    }
+}
+
+impl Tenants for Logs {
+    fn tenants(&self) -> Vec<u32> {
+        self.0.tenants().iter().map(Tenant::number).collect()
+    }
+
+    fn signer(&self, tenant: u32) -> Option<Arc<dyn Signer + Send + Sync>> {
+        match Audit::new(self.0.engine()).log(tenant).signer(self.0.ring()) {
+            Ok(key) => Some(Arc::new(key)),
+            Err(error) => {
+                tracing::error!(tenant, %error, "the audit log cannot be signed; it grows unsigned");
+                None
+            }
+        }
+    }
+}

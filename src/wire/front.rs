@@ -1,0 +1,271 @@
+//! The door of the issuers: which tenant a request is for, and what a handler needs to answer it.
+//!
+//! A tenant is found by the host and the path of its issuer; behind the door its routes stand at the root, so that a module
+//! writes `/token` once for all. Handlers run rules on a bounded pool of threads, because most wait for the disk.
+
+use super::{Pool, now, random, request_id};
+use crate::identity::{Answer, Env, ErrorCode, Identity, Refusal, Tenant};
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt as _, Limited};
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use url::Url;
+
+/// Largest body of a request to an issuer.
+pub const FORM_BYTES_MAX: usize = 128 << 10;
+/// How long a body may take to come.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where metadata is, before the path of who it is about (RFC 8615).
+const WELL_KNOWN: &str = "/.well-known/";
+/// Most parts of a path in which an issuer is looked for.
+const SEGMENTS_MAX: usize = 16;
+
+/// A request for a tenant: whose, and what rules take from outside. Handlers take it as an argument.
+#[derive(Clone)]
+pub struct Asked {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// The address of the caller.
+    pub address: IpAddr,
+    trace: Arc<str>,
+    pool: Arc<Pool>,
+}
+
+impl Asked {
+    /// Runs rules on a thread that may wait.
+    ///
+    /// # Errors
+    /// What they refuse; [`ErrorCode::TemporarilyUnavailable`] when too many wait already.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        rules: impl FnOnce(&Tenant, &Env<'_>) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let asked = self.clone();
+        let work = move || {
+            let address = asked.address.to_string();
+            let env = Env { now: now(), random: &random, trace: Some(&asked.trace), address: Some(&address) };
+            rules(&asked.tenant, &env)
+        };
+        let busy = |_| {
+            let text = "the server has too much to do; try again in a moment";
+            Refusal { retry_after_s: Some(1), ..Refusal::new(ErrorCode::TemporarilyUnavailable, "pool.full", text) }
+        };
+        let answer = self.pool.run(work).map_err(busy)?;
+        answer.await.unwrap_or_else(|_| Err(Refusal::failed("pool.panic", "a rule panicked")))
+    }
+
+    /// What ties the events and log lines of the request together.
+    #[must_use]
+    pub fn trace(&self) -> &str {
+        &self.trace
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Asked {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Asked, StatusCode> {
+        parts.extensions.get::<Asked>().cloned().ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// Reads a body within the bounds.
+///
+/// # Errors
+/// It is too large, or does not come.
+pub async fn body(body: Body) -> Answer<Bytes> {
+    let refuse = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "body", text);
+    let collected = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, FORM_BYTES_MAX).collect()).await;
+    let collected = collected.map_err(|_| refuse("the body did not come in time"))?;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|_| refuse("the body is too large, or was cut off"))
+}
+
+/// A JSON answer.
+#[must_use]
+pub fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+    let mut response = Response::new(Body::from(value.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A refusal as clients see it (RFC 6749 5.2). What is for the log goes there.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        if self.error == ErrorCode::ServerError {
+            tracing::error!(rule = self.rule, cause = self.cause, "a request failed");
+        } else {
+            tracing::info!(rule = self.rule, cause = self.cause, error = self.error.text(), "refused");
+        }
+        let status = StatusCode::from_u16(self.error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = serde_json::json!({"error": self.error.text(), "error_description": self.description});
+        let mut response = json(status, &body);
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// The service that finds the tenant of each request and hands it to the routes.
+#[derive(Clone)]
+pub struct Front {
+    identity: Identity,
+    routes: Router,
+    pool: Arc<Pool>,
+}
+
+impl Front {
+    /// A door to the routes of all modules, which are the same for every tenant. Rules run on `threads` threads, and at most
+    /// `queue_max` requests wait for one.
+    ///
+    /// # Errors
+    /// The system gives no more threads.
+    pub fn new(identity: Identity, routes: Router, threads: usize, queue_max: usize) -> std::io::Result<Front> {
+        Ok(Front { identity, routes, pool: Arc::new(Pool::new("identity", threads, queue_max)?) })
+    }
+
+    /// The tenant of a host and a path, and the path below it: that of the longest issuer that fits.
+    fn find(&self, host: &str, path: &str) -> Option<(Tenant, String)> {
+        let inserted = path.strip_prefix(WELL_KNOWN).and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
+        if let Some((name, of)) = inserted
+            && let Some((tenant, rest)) = self.below(host, of).filter(|(tenant, _)| has_path(tenant))
+        {
+            return Some((tenant, format!("{WELL_KNOWN}{name}{}", rest.trim_end_matches('/'))));
+        }
+        let (tenant, rest) = self.below(host, path)?;
+        Some((tenant, if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }))
+    }
+
+    /// The tenant whose issuer is the longest start of a URL, and what of the path is behind it.
+    fn below<'a>(&self, host: &str, path: &'a str) -> Option<(Tenant, &'a str)> {
+        let origins: Vec<String> = ["https", "http"].iter().filter_map(|scheme| origin(scheme, host)).collect();
+        let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]).take(SEGMENTS_MAX);
+        let mut ends: Vec<usize> = ends.collect();
+        ends.reverse();
+        for (root, rest) in ends.into_iter().filter_map(|at| path.split_at_checked(at)) {
+            let found = origins.iter().find_map(|origin| self.identity.issuing(&format!("{origin}{root}")));
+            if let Some(tenant) = found {
+                return Some((tenant, rest));
+            }
+        }
+        None
+    }
+
+    fn admit(&self, mut request: Request) -> Result<Request, StatusCode> {
+        let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = named.or_else(|| request.uri().authority().map(|a| a.as_str())).unwrap_or_default();
+        let (tenant, path) = self.find(host, request.uri().path()).ok_or(StatusCode::NOT_FOUND)?;
+        let target = match request.uri().query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        };
+        let target = PathAndQuery::try_from(target).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let asked = Asked {
+            tenant,
+            address: address(peer, request.headers()),
+            trace: trace(request.headers()),
+            pool: Arc::clone(&self.pool),
+        };
+        *request.uri_mut() = Uri::from(target);
+        request.extensions_mut().insert(asked);
+        Ok(request)
+    }
+}
+
+fn has_path(tenant: &Tenant) -> bool {
+    Url::parse(tenant.issuer()).is_ok_and(|issuer| issuer.path().len() > 1)
+}
+
+/// The origin of a host as issuers write it: in small letters, without the default port.
+fn origin(scheme: &str, host: &str) -> Option<String> {
+    let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
+    let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    (bare && url.has_host() && !host.ends_with('/')).then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The caller's address. What a proxy says is believed of one on this machine alone: its last word, which is its own.
+fn address(peer: Option<IpAddr>, headers: &HeaderMap) -> IpAddr {
+    let peer = peer.unwrap_or(IpAddr::from([0, 0, 0, 0]));
+    let said = headers.get_all("x-forwarded-for").iter().next_back().and_then(|value| value.to_str().ok());
+    let said = said.and_then(|list| list.rsplit(',').next()).and_then(|last| last.trim().parse().ok());
+    said.filter(|_| peer.is_loopback()).unwrap_or(peer)
+}
+
+/// The trace of W3C Trace Context, when there is one, or a fresh id.
+fn trace(headers: &HeaderMap) -> Arc<str> {
+    let hex = |text: &&str| text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    match parent.and_then(|text| text.split('-').nth(1)).filter(hex) {
+        Some(trace) => trace.into(),
+        None => String::from_utf8_lossy(&request_id()).into(),
+    }
+}
+
+/// What every answer of an issuer has, unless the handler says otherwise.
+const HEADERS: [(HeaderName, HeaderValue); 3] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+];
+
+impl tower::Service<Request> for Front {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let front = self.clone();
+        Box::pin(async move {
+            let mut response = match front.admit(request) {
+                Ok(request) => {
+                    let mut routes = front.routes;
+                    tower::Service::call(&mut routes, request).await?
+                }
+                Err(status) => status.into_response(),
+            };
+            for (name, value) in HEADERS {
+                response.headers_mut().entry(name).or_insert(value);
+            }
+            Ok(response)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_hosts_and_addresses() {
+        assert_eq!(origin("https", "ID.example:443").as_deref(), Some("https://id.example"));
+        assert_eq!(origin("http", "127.0.0.1:9000").as_deref(), Some("http://127.0.0.1:9000"));
+        assert_eq!(origin("http", "[::1]:80").as_deref(), Some("http://[::1]"));
+        for bad in ["", "x y", "a/b", "a/", "u@a", "a?x", "a#x"] {
+            assert_eq!(origin("https", bad), None, "{bad}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("x-forwarded-for", HeaderValue::from_static("198.51.100.1, 192.0.2.7"));
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert_eq!(address(Some(ip("127.0.0.1")), &headers), ip("192.0.2.7"));
+        assert_eq!(address(Some(ip("203.0.113.1")), &headers), ip("203.0.113.1"));
+        headers
+            .insert("traceparent", HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
+        assert_eq!(&*trace(&headers), "4bf92f3577b34da6a3ce929d0e0e4736");
+    }
+}

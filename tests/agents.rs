@@ -1,0 +1,167 @@
+//! Agents: what one reaches in a data store, by exact numbers and the first names; and the commands, from registration to the
+//! tombstone.
+
+use crate::cli::{err, out, program};
+use bailiwick::engine::{Engine, Settings, WriteQuery};
+use bailiwick::identity::{Env, Identity, Tenant, TenantSettings};
+use bailiwick::model::Model;
+use bailiwick::modules::agent::{By, NAMES_MAX, NoApprovals, Profile, Registry};
+use bailiwick::secrets::KeyRing;
+use bailiwick::tuple::{ModelId, StoreId, Timestamp, TupleKeyRef};
+use bailiwick::wire::random;
+use serde_json::Value;
+use std::path::Path;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000_000_000);
+
+fn env() -> Env<'static> {
+    Env { now: NOW, random: &random, trace: None, address: None }
+}
+
+fn tenant(engine: Engine) -> Tenant {
+    let line = KeyRing::key_line("a", 1, b"a key of thirty-two bytes, or so").unwrap();
+    let ring = KeyRing::parse(&(KeyRing::head() + &line), &[]).unwrap();
+    let identity = Identity::open(engine, ring, &env()).unwrap();
+    identity.create_tenant("acme", "https://id.example", &TenantSettings::default(), &env()).unwrap()
+}
+
+fn data_store(engine: &Engine) -> StoreId {
+    let store = StoreId(ulid::Ulid::from_parts(1, 1));
+    engine.create_store(store, "docs", NOW).unwrap();
+    let text = "model\n  schema 1.1\ntype user\ntype agent\ntype document\n  relations\n    define viewer: [user, agent]\n    \
+                define editor: [user]\n";
+    engine.write_model(store, ModelId(ulid::Ulid::from_parts(1, 2)), Model::parse_dsl(text).unwrap()).unwrap();
+    let tuple = |object: &str, relation, subject| TupleKeyRef::parse(object, relation, subject).unwrap().to_tuple();
+    let mut writes: Vec<_> = (0..150).map(|n| tuple(&format!("document:d{n:03}"), "viewer", "agent:bot")).collect();
+    writes.push(tuple("document:d000", "editor", "user:sarah"));
+    engine.write(store, None, WriteQuery { writes, ..WriteQuery::default() }, NOW).unwrap();
+    store
+}
+
+#[test]
+fn what_an_agent_reaches_in_a_data_store_has_exact_numbers() {
+    let directory = tempfile::tempdir().unwrap();
+    let engine = Engine::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
+    let tenant = tenant(engine.clone());
+    let store = data_store(&engine);
+    let registry = Registry { tenant: &tenant, approvals: &NoApprovals };
+    let profile = Profile { name: "Bot".into(), ..Profile::default() };
+    registry.register(By::Machine, Some("bot"), &profile, &env()).unwrap();
+
+    let reach = registry.reach("bot", Some(store), None).unwrap();
+    assert!(!reach.active, "it is not even active: what it reaches elsewhere counts all the same");
+    assert_eq!(reach.data.len(), 1, "{:?}", reach.data);
+    let documents = &reach.data[0];
+    assert_eq!((documents.object_type.as_str(), documents.relation.as_str()), ("document", "viewer"));
+    assert_eq!((documents.objects.count, documents.objects.names.len()), (150, NAMES_MAX));
+    assert_eq!(documents.objects.names[0], "document:d000");
+    // For a person for whom it acts it reaches what they do.
+    let for_sarah = registry.reach("bot", Some(store), Some("user:sarah")).unwrap();
+    assert_eq!(for_sarah.data[0].relation, "editor");
+    assert_eq!(for_sarah.data[0].objects.names, ["document:d000"]);
+    for (store, subject, rule) in [
+        (store, "robot:x", "reach.store"),
+        (store, "sarah", "reach.store"),
+        (tenant.system_store(), "agent:bot", "not_found"),
+        (StoreId(ulid::Ulid::from_parts(9, 9)), "agent:bot", "reach.store"),
+    ] {
+        assert_eq!(registry.reach("bot", Some(store), Some(subject)).unwrap_err().rule, rule);
+    }
+}
+
+/// Runs a command about identities; its output, or what it said on the way to exit code 2.
+fn run(directory: &Path, arguments: &[&str]) -> Result<String, String> {
+    let mut command = program(directory);
+    command.args(arguments).args(["--data", "bailiwick-data", "--identity-key-ring", "bailiwick.keys"]);
+    let output = command.output().unwrap();
+    if output.status.success() { Ok(out(&output).trim().to_owned()) } else { Err(err(&output)) }
+}
+
+fn json(directory: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&run(directory, &[arguments, &["--json"]].concat()).unwrap()).unwrap()
+}
+
+#[track_caller]
+fn refused(directory: &Path, arguments: &[&str], says: &str) {
+    let said = run(directory, arguments).unwrap_err();
+    assert!(said.contains(says), "{arguments:?}: {said}");
+}
+
+#[test]
+fn an_agents_life_by_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let init = ["init", "--issuer", "http://127.0.0.1:9/", "--admin", "admin@example.com"];
+    assert!(program(directory).args(init).output().unwrap().status.success());
+    for id in ["john", "olga"] {
+        run(directory, &["user", "create", "--id", id, &format!("{id}@example.com")]).unwrap();
+    }
+    refused(directory, &["team", "add", "sales-ops", "nobody"], "user");
+    run(directory, &["team", "add", "sales-ops", "olga"]).unwrap();
+    assert_eq!(run(directory, &["team", "show", "sales-ops"]).unwrap(), "user:olga");
+    run(directory, &["team", "manager", "olga", "john"]).unwrap();
+
+    let agent = |arguments: &[&str]| run(directory, &[&["agent"], arguments].concat());
+    let made = agent(&["register", "--id", "sales", "--name", "Sales", "--type", "autonomous"]).unwrap();
+    assert_eq!(made, "sales");
+    refused(directory, &["agent", "activate", "sales"], "a team that owns it");
+    refused(directory, &["agent", "set", "sales", "--owner", "team:empty"], "no member");
+    refused(directory, &["agent", "set", "sales", "--accountable", "john"], "user:ID");
+    let orphans = json(directory, &["agent", "list", "--orphaned"]);
+    assert_eq!(orphans["agents"][0]["orphaned"], serde_json::json!(["no_owner", "no_accountable"]));
+    let people = ["set", "sales", "--owner", "team:sales-ops", "--accountable", "user:john", "--purpose", "Proposals"];
+    assert_eq!(agent(&people).unwrap(), "registered");
+    assert_eq!(agent(&["activate", "sales"]).unwrap(), "active");
+    refused(directory, &["agent", "activate", "sales"], "it can go by: suspend, retire");
+    refused(directory, &["agent", "allow", "sales", "connection:crm", "--automatic", "read"], "no such connection");
+
+    let secret = json(directory, &["agent", "credential", "add-secret", "sales", "--overlap", "0"]);
+    let listed = agent(&["credential", "list", "sales"]).unwrap();
+    assert!(listed.contains(secret["id"].as_str().unwrap()));
+    assert!(!listed.contains(secret["client_secret"].as_str().unwrap()));
+    refused(directory, &["agent", "credential", "methods", "sales", "mtls"], "private_key_jwt");
+
+    agent(&["register", "--id", "planner", "--name", "Planner"]).unwrap();
+    agent(&["uses", "planner", "agent:sales"]).unwrap();
+    let map = json(directory, &["agent", "map", "agent:sales"]);
+    assert_eq!(map["needed_by"]["direct"]["names"], serde_json::json!(["agent:planner"]));
+    assert_eq!(json(directory, &["agent", "blast", "sales"])["active"], true);
+    assert_eq!(agent(&["suspend", "sales", "--reason", "odd"]).unwrap(), "suspended");
+    assert_eq!(json(directory, &["agent", "show", "sales"])["suspension"]["reason"], "odd");
+    assert_eq!(agent(&["list", "--stage", "suspended"]).unwrap().lines().count(), 1);
+    assert_eq!(agent(&["resume", "sales"]).unwrap(), "active");
+    assert_eq!(agent(&["retire", "sales", "--reason", "over"]).unwrap(), "retired");
+    let history = agent(&["history", "sales"]).unwrap();
+    let actions: Vec<&str> = history.lines().map(|line| line.split('\t').nth(3).unwrap()).collect();
+    let expected = ["register", "change", "activate", "secret.add", "suspend", "resume", "retire"];
+    assert_eq!(actions, expected, "{history}");
+    refused(directory, &["agent", "register", "--id", "sales", "--name", "Again"], "never given again");
+    refused(directory, &["agent", "show", "nobody"], "no such agent");
+}
+
+#[test]
+fn types_of_details_by_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let init = ["init", "--issuer", "http://127.0.0.1:9/", "--admin", "admin@example.com"];
+    assert!(program(directory).args(init).output().unwrap().status.success());
+    let text = r#"{
+        "name": "proposal", "title": "Send the proposal for {/amount} USD",
+        "schema": {"type": "object", "additionalProperties": false, "required": ["type", "amount"],
+                   "properties": {"type": {"const": "proposal"}, "amount": {"type": "string"}}},
+        "rules": [{"when": "amount > most", "who": ["manager"],
+                   "values": {"amount": {"kind": "decimal", "path": "/amount"},
+                              "most": {"kind": "decimal", "value": "100000"}}}]
+    }"#;
+    std::fs::write(directory.join("proposal.json"), text).unwrap();
+    let made = json(directory, &["approval", "put-type", "proposal.json"]);
+    assert_eq!((made["name"].as_str(), made["version"].as_u64()), (Some("proposal"), Some(1)));
+    std::fs::write(directory.join("bad.json"), text.replace("amount > most", "amount > nothing")).unwrap();
+    refused(directory, &["approval", "put-type", "bad.json"], "undeclared reference to 'nothing'");
+    assert_eq!(json(directory, &["approval", "types"])["types"][0]["title"], "Send the proposal for {/amount} USD");
+    refused(directory, &["approval", "client", "unknown"], "no such client");
+    assert_eq!(json(directory, &["approval", "list"])["approvals"], serde_json::json!([]));
+    refused(directory, &["approval", "show", "x"], "bailiwick approval list");
+    run(directory, &["approval", "remove-type", "proposal"]).unwrap();
+    assert_eq!(run(directory, &["approval", "types"]).unwrap(), "");
+}

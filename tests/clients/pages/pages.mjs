@@ -1,0 +1,181 @@
+// Walks through the login pages in Chromium, with an authenticator that Chromium simulates, on a phone and on a desktop.
+// Usage: node pages.mjs ISSUER LINK AUTHORIZE [DIRECTORY FOR SCREENSHOTS]
+// ISSUER is the issuer's URL, LINK the invitation of a new user, AUTHORIZE a URL that begins an authorization request of a
+// client whose consent is asked for; `{state}` in it stands for a value that is different each time.
+import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
+import { mkdirSync } from "node:fs";
+import { chromium } from "playwright-core";
+
+const [issuer, link, authorize, shots] = process.argv.slice(2);
+const PASSWORD = "correct horse battery staple";
+const PHONE = { width: 390, height: 844 }, DESKTOP = { width: 1280, height: 800 };
+if (shots) mkdirSync(shots, { recursive: true });
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox"] });
+const context = await browser.newContext({ viewport: PHONE, deviceScaleFactor: 2 });
+const page = await context.newPage();
+const wrong = [];
+page.on("console", (message) => { if (message.type() === "error") wrong.push(`${page.url()}: ${message.text()}`); });
+page.on("pageerror", (error) => wrong.push(`${page.url()}: ${error}`));
+const cdp = await context.newCDPSession(page);
+await cdp.send("WebAuthn.enable");
+const { authenticatorId } = await cdp.send("WebAuthn.addVirtualAuthenticator", {
+  options: {
+    protocol: "ctap2", transport: "internal", hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
+    automaticPresenceSimulation: false,
+  },
+});
+const touch = (on) => cdp.send("WebAuthn.setAutomaticPresenceSimulation", { authenticatorId, enabled: on });
+
+// The page as it is on a phone and a desktop, by day and by night. It must not be wider than the screen, and what can be
+// pressed must be as large as a finger.
+async function look(name) {
+  for (const [place, size] of [["phone", PHONE], ["desktop", DESKTOP]]) {
+    for (const colorScheme of ["light", "dark"]) {
+      await page.setViewportSize(size);
+      await page.emulateMedia({ colorScheme });
+      const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      assert.equal(wide, 0, `${name} is wider than the ${place}`);
+      if (shots) await page.screenshot({ path: `${shots}/${name}-${place}-${colorScheme}.png`, fullPage: true });
+    }
+  }
+  await page.setViewportSize(PHONE);
+  await page.emulateMedia({ colorScheme: "light" });
+  const small = await page.evaluate(() => [...document.querySelectorAll("button, input:not([type=hidden], [type=checkbox]), a.button")]
+    .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 44).map((e) => e.outerHTML));
+  assert.deepEqual(small, [], `too small to press on ${name}`);
+  const unnamed = await page.evaluate(() => [...document.querySelectorAll("input:not([type=hidden])")]
+    .filter((e) => e.checkVisibility() && !e.labels.length).map((e) => e.outerHTML));
+  assert.deepEqual(unnamed, [], `fields without a label on ${name}`);
+}
+const shows = async (text) => {
+  const body = await page.locator("main").innerText();
+  assert.ok(body.includes(text), `"${text}" is not on ${page.url()}:\n${body}`);
+};
+const press = async (name) => {
+  await Promise.all([page.waitForEvent("framenavigated"), page.getByRole("button", { name, exact: true }).click()]);
+  await page.waitForLoadState();
+};
+function code(secret, at = Date.now()) {
+  const bits = [...secret].map((c) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0")).join("");
+  const key = Buffer.from(bits.match(/.{8}/g).map((byte) => parseInt(byte, 2)));
+  const step = Buffer.alloc(8);
+  step.writeBigUInt64BE(BigInt(Math.floor(at / 30_000)));
+  const mac = createHmac("sha1", key).update(step).digest();
+  const number = (mac.readUInt32BE(mac[19] & 15) & 0x7fffffff) % 1_000_000;
+  return String(number).padStart(6, "0");
+}
+
+// A new user follows a link and adds a passkey.
+await page.goto(link);
+await shows("Welcome");
+await look("link");
+await press("Continue");
+await shows("Add a passkey");
+await look("add-passkey");
+await page.getByRole("button", { name: "Add a passkey" }).click();
+await touch(true);
+await page.waitForURL(/account/);
+await touch(false);
+await shows("your only way in");
+await look("account-new");
+
+// Signs out, and in again with the passkey.
+await press("Sign out");
+await shows("You are signed out");
+await look("signed-out");
+await page.getByRole("link", { name: "Sign in again" }).click();
+await page.getByRole("button", { name: "Use a passkey" }).waitFor();
+await look("sign-in");
+await page.getByRole("button", { name: "Use a passkey" }).click();
+await touch(true);
+await page.waitForURL(/account/);
+await touch(false);
+
+// Adds a password and an app.
+await page.goto(`${issuer}/account/password`);
+await look("password");
+await page.getByLabel("New password").fill("too short");
+await page.getByLabel("Once more").fill("too short");
+await page.evaluate(() => document.querySelector("form").noValidate = true);
+await press("Set the password");
+await shows("at least 15 characters");
+await look("password-wrong");
+await page.getByLabel("New password").fill(PASSWORD);
+await page.getByLabel("Once more").fill(PASSWORD);
+await press("Set the password");
+await shows("The password was set");
+await page.getByRole("link", { name: "Add an authenticator app" }).click();
+await page.waitForURL(/totp/);
+await look("totp");
+const secret = (await page.locator("p.mono").innerText()).replace(/\s/g, "");
+const used = code(secret);
+await page.getByLabel("Six-digit code").fill(used);
+await press("Turn it on");
+await shows("never again");
+await look("recovery-codes");
+const recovery = await page.locator(".codes li").allInnerTexts();
+assert.equal(recovery.length, 10);
+await page.getByRole("link", { name: "I have kept them" }).click();
+await page.waitForURL(/account/);
+await look("account");
+
+// Signs in with them, in another browser without script.
+const plain = await browser.newContext({ viewport: PHONE, deviceScaleFactor: 2, javaScriptEnabled: false });
+const other = await plain.newPage();
+await other.goto(`${issuer}/login`);
+assert.ok(!(await other.getByRole("button", { name: "Use a passkey" }).isVisible()));
+if (shots) await other.screenshot({ path: `${shots}/sign-in-without-script.png`, fullPage: true });
+const name = await page.locator("h1").innerText();
+await other.getByLabel("Name or e-mail address").fill(name);
+await other.getByLabel("Password").fill("wrong");
+await other.getByRole("button", { name: "Continue with a password" }).click();
+await other.getByText("The name or the password is not right.").waitFor();
+if (shots) await other.screenshot({ path: `${shots}/sign-in-wrong.png`, fullPage: true });
+await other.getByLabel("Password").fill(PASSWORD);
+await other.getByRole("button", { name: "Continue with a password" }).click();
+await other.getByText("Second step").waitFor();
+if (shots) await other.screenshot({ path: `${shots}/code.png`, fullPage: true });
+await other.getByLabel("Six-digit code").fill(used);
+await other.getByRole("button", { name: "Continue" }).click();
+await other.getByText("or it was used").waitFor();
+if (shots) await other.screenshot({ path: `${shots}/code-wrong.png`, fullPage: true });
+await other.getByRole("link", { name: "Use a recovery code instead" }).click();
+await other.getByLabel("Recovery code").fill(recovery[0].toLowerCase());
+await other.getByRole("button", { name: "Continue" }).click();
+await other.getByText("Where you are signed in").waitFor();
+
+// Is asked whether an application may; says no, and then yes.
+let landed;
+await page.route(/crm\.example/, (route) => { landed = route.request().url(); return route.fulfill({ body: "back" }); });
+const ask = () => page.goto(authorize.replace("{state}", Math.random().toString(36).slice(2)));
+await ask();
+await shows("asks for access");
+await look("consent");
+await press("Refuse");
+assert.match(landed, /error=access_denied/);
+await ask();
+await press("Allow");
+assert.match(landed, /code=/);
+await ask();
+assert.match(landed, /code=/, "what was allowed is not asked again");
+await page.goto(`${issuer}/account`);
+await look("account-full");
+await press("End the session in Chrome on Linux");
+await shows("It was ended");
+await other.goto(`${issuer}/account`);
+await other.getByLabel("Password").waitFor();
+await page.getByRole("button", { name: /Withdraw/ }).click();
+await page.getByText("It was withdrawn").waitFor();
+
+// With nobody signed in, the request leads to the page of sign-in and back.
+await press("Sign out");
+await ask();
+await shows("to continue to");
+await look("sign-in-request");
+await press("Cancel");
+assert.match(landed, /error=access_denied/);
+assert.deepEqual(wrong, [], "the browser complains");
+await browser.close();
+console.log("pages: a link, passkeys, a password, an app, consent and sessions work in Chromium, on a phone and on a desktop");
