@@ -4,6 +4,9 @@
 //! one by a property test. What is unsafe here is of three kinds, and each is small: loads from array references (sound for
 //! any reference), prefetches (a hint that cannot fault), and calls of functions compiled for features that were detected.
 //!
+//! A row's codes, -127 to 127, are kept as bytes with 128 added, because VNNI multiplies unsigned by signed bytes; no byte of a
+//! row is 0. The sums are those of the signed codes.
+//!
 //! Slices are padded by the caller to whole lines of [`LANES`] elements; what stands beyond the shorter slice is ignored.
 #![expect(unsafe_code, reason = "docs/decisions/0001-unsafe-kernels.md: vector instructions chosen at run time")]
 
@@ -44,6 +47,21 @@ macro_rules! at_level {
     };
 }
 
+/// The codes of a query, -127 to 127.
+#[derive(Debug)]
+pub(super) struct Codes {
+    signed: Vec<i8>,
+    /// What the 128 in every byte of a row adds to a sum of products.
+    bias: i32,
+}
+
+impl Codes {
+    pub(super) fn new(signed: Vec<i8>) -> Self {
+        let bias = signed.iter().map(|code| i32::from(*code) * 128).sum();
+        Self { signed, bias }
+    }
+}
+
 impl Kernel {
     /// The fastest kernel of this processor.
     pub(super) fn detect() -> Self {
@@ -82,16 +100,21 @@ impl Kernel {
     }
 
     /// Sums of products of each of `out.len()` rows, stored one after another, with `query`.
-    pub(super) fn run(self, rows: &[u8], query: &[i8], out: &mut [i32]) {
+    pub(super) fn run(self, rows: &[u8], query: &Codes, out: &mut [i32]) {
         at_level!(self.0, run(rows, query, out));
     }
 
+    /// Sums of products of rows, each somewhere, with `query`.
+    pub(super) fn each(self, rows: &[&[u8]], query: &Codes, out: &mut [i32]) {
+        at_level!(self.0, each(rows, query, out));
+    }
+
     /// Sum of products of one row with `query`.
-    pub(super) fn code(self, row: &[u8], query: &[i8]) -> i32 {
+    pub(super) fn code(self, row: &[u8], query: &Codes) -> i32 {
         at_level!(self.0, code(row, query))
     }
 
-    /// Sum of products of two rows, the 128 that is added to each code taken off again.
+    /// Sum of products of two rows.
     pub(super) fn pair(self, a: &[u8], b: &[u8]) -> i32 {
         at_level!(self.0, pair(a, b))
     }
@@ -145,20 +168,30 @@ pub(super) fn prefetch_item<T>(item: &T) {
 
 /// What every level must agree with.
 mod portable {
-    use super::FLOATS;
+    use super::{Codes, FLOATS};
 
-    pub(super) fn run(rows: &[u8], query: &[i8], out: &mut [i32]) {
-        for (row, sum) in rows.chunks_exact(query.len().max(1)).zip(out) {
+    pub(super) fn run(rows: &[u8], query: &Codes, out: &mut [i32]) {
+        for (row, sum) in rows.chunks_exact(query.signed.len().max(1)).zip(out) {
             *sum = code(row, query);
         }
     }
 
-    pub(super) fn code(row: &[u8], query: &[i8]) -> i32 {
-        row.iter().zip(query).fold(0, |sum: i32, (r, q)| sum.wrapping_add(i32::from(*r).wrapping_mul(i32::from(*q))))
+    pub(super) fn each(rows: &[&[u8]], query: &Codes, out: &mut [i32]) {
+        for (row, sum) in rows.iter().zip(out) {
+            *sum = code(row, query);
+        }
+    }
+
+    fn centred(code: u8) -> i32 {
+        i32::from(code).wrapping_sub(128)
+    }
+
+    pub(super) fn code(row: &[u8], query: &Codes) -> i32 {
+        let products = row.iter().zip(&query.signed).map(|(r, q)| centred(*r).wrapping_mul(i32::from(*q)));
+        products.fold(0, i32::wrapping_add)
     }
 
     pub(super) fn pair(a: &[u8], b: &[u8]) -> i32 {
-        let centred = |code: u8| i32::from(code).wrapping_sub(128);
         a.iter().zip(b).fold(0, |sum: i32, (a, b)| sum.wrapping_add(centred(*a).wrapping_mul(centred(*b))))
     }
 
@@ -195,6 +228,7 @@ mod portable {
 
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
+    use super::Codes;
     use std::arch::x86_64::*;
 
     #[inline]
@@ -220,17 +254,24 @@ mod avx512 {
     }
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    pub(super) fn run(rows: &[u8], query: &[i8], out: &mut [i32]) {
-        for (row, sum) in rows.chunks_exact(query.len().max(1)).zip(out) {
+    pub(super) fn run(rows: &[u8], query: &Codes, out: &mut [i32]) {
+        for (row, sum) in rows.chunks_exact(query.signed.len().max(1)).zip(out) {
+            *sum = code(row, query);
+        }
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+    pub(super) fn each(rows: &[&[u8]], query: &Codes, out: &mut [i32]) {
+        for (row, sum) in rows.iter().zip(out) {
             *sum = code(row, query);
         }
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-    pub(super) fn code(row: &[u8], query: &[i8]) -> i32 {
+    pub(super) fn code(row: &[u8], query: &Codes) -> i32 {
         let mut sums = [_mm512_setzero_si512(); 2];
-        let (rows, queries) = (row.as_chunks::<64>().0, query.as_chunks::<64>().0);
+        let (rows, queries) = (row.as_chunks::<64>().0, query.signed.as_chunks::<64>().0);
         let ([a, a_rest @ ..], [b, b_rest @ ..]) = (rows, queries) else { return 0 };
         sums[0] = _mm512_dpbusd_epi32(sums[0], bytes(a), bytes(b));
         for (a, b) in a_rest.as_chunks::<2>().0.iter().zip(b_rest.as_chunks::<2>().0) {
@@ -240,7 +281,7 @@ mod avx512 {
         if let ([a], [b]) = (a_rest.as_chunks::<2>().1, b_rest.as_chunks::<2>().1) {
             sums[1] = _mm512_dpbusd_epi32(sums[1], bytes(a), bytes(b));
         }
-        _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1]))
+        _mm512_reduce_add_epi32(_mm512_add_epi32(sums[0], sums[1])).wrapping_sub(query.bias)
     }
 
     #[inline]
@@ -313,20 +354,15 @@ mod avx512 {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
+    use super::Codes;
     use std::arch::x86_64::*;
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn unsigned(line: &[u8; 16]) -> __m256i {
-        // SAFETY: 16 readable bytes stand behind the reference; the load needs no alignment.
-        _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(line.as_ptr().cast()) })
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn signed(line: &[i8; 16]) -> __m256i {
-        // SAFETY: as above.
-        _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(line.as_ptr().cast()) })
+    fn bytes<T>(half: &[T; 32]) -> __m256i {
+        const { assert!(size_of::<T>() == 1) };
+        // SAFETY: 32 readable bytes stand behind the reference; the load needs no alignment.
+        unsafe { _mm256_loadu_si256(half.as_ptr().cast()) }
     }
 
     #[inline]
@@ -344,36 +380,51 @@ mod avx2 {
     }
 
     #[target_feature(enable = "avx2")]
-    pub(super) fn run(rows: &[u8], query: &[i8], out: &mut [i32]) {
-        for (row, sum) in rows.chunks_exact(query.len().max(1)).zip(out) {
+    pub(super) fn run(rows: &[u8], query: &Codes, out: &mut [i32]) {
+        for (row, sum) in rows.chunks_exact(query.signed.len().max(1)).zip(out) {
             *sum = code(row, query);
         }
     }
 
+    #[target_feature(enable = "avx2")]
+    pub(super) fn each(rows: &[&[u8]], query: &Codes, out: &mut [i32]) {
+        for (row, sum) in rows.iter().zip(out) {
+            *sum = code(row, query);
+        }
+    }
+
+    /// Products of unsigned by signed bytes are added two by two in 16 bits. So the sign of each code of the query goes to the
+    /// row's: 2 x 127 x 127 fits, where 2 x 255 x 127 would be cut.
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(super) fn code(row: &[u8], query: &[i8]) -> i32 {
-        let mut sums = [_mm256_setzero_si256(); 4];
-        for (a, b) in row.as_chunks::<64>().0.iter().zip(query.as_chunks::<64>().0) {
-            for (sum, (a, b)) in sums.iter_mut().zip(a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0)) {
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(unsigned(a), signed(b)));
+    pub(super) fn code(row: &[u8], query: &Codes) -> i32 {
+        let (middle, ones) = (_mm256_set1_epi8(-128), _mm256_set1_epi16(1));
+        let mut sums = [_mm256_setzero_si256(); 2];
+        for (a, b) in row.as_chunks::<64>().0.iter().zip(query.signed.as_chunks::<64>().0) {
+            for (sum, (a, b)) in sums.iter_mut().zip(a.as_chunks::<32>().0.iter().zip(b.as_chunks::<32>().0)) {
+                let b = bytes(b);
+                let a = _mm256_sign_epi8(_mm256_xor_si256(bytes(a), middle), b);
+                let products = _mm256_maddubs_epi16(_mm256_abs_epi8(b), a);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(products, ones));
             }
         }
-        whole(sums)
+        whole(_mm256_add_epi32(sums[0], sums[1]))
     }
 
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(super) fn pair(a: &[u8], b: &[u8]) -> i32 {
-        let middle = _mm256_set1_epi16(128);
-        let mut sums = [_mm256_setzero_si256(); 4];
+        let (middle, ones) = (_mm256_set1_epi8(-128), _mm256_set1_epi16(1));
+        let mut sums = [_mm256_setzero_si256(); 2];
         for (a, b) in a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0) {
-            for (sum, (a, b)) in sums.iter_mut().zip(a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0)) {
-                let (a, b) = (_mm256_sub_epi16(unsigned(a), middle), _mm256_sub_epi16(unsigned(b), middle));
-                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(a, b));
+            for (sum, (a, b)) in sums.iter_mut().zip(a.as_chunks::<32>().0.iter().zip(b.as_chunks::<32>().0)) {
+                let b = _mm256_xor_si256(bytes(b), middle);
+                let a = _mm256_sign_epi8(_mm256_xor_si256(bytes(a), middle), b);
+                let products = _mm256_maddubs_epi16(_mm256_abs_epi8(b), a);
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(products, ones));
             }
         }
-        whole(sums)
+        whole(_mm256_add_epi32(sums[0], sums[1]))
     }
 
     #[target_feature(enable = "avx2,fma")]
@@ -424,9 +475,7 @@ mod avx2 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn whole(sums: [__m256i; 4]) -> i32 {
-        let [a, b, c, d] = sums;
-        let sum = _mm256_add_epi32(_mm256_add_epi32(a, b), _mm256_add_epi32(c, d));
+    fn whole(sum: __m256i) -> i32 {
         let sum = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256::<1>(sum));
         let sum = _mm_add_epi32(sum, _mm_shuffle_epi32::<0b01_00_11_10>(sum));
         _mm_cvtsi128_si32(_mm_add_epi32(sum, _mm_shuffle_epi32::<0b10_11_00_01>(sum)))
@@ -459,11 +508,11 @@ mod tests {
     proptest! {
         /// Every level says what plain Rust says, for every number of lines: exactly for codes, within rounding for floats.
         #[test]
-        fn levels_agree(lines in 1_usize..9, bytes in prop::collection::vec(any::<u8>(), 4 * 8 * LANES),
+        fn levels_agree(lines in 1_usize..9, bytes in prop::collection::vec(1_u8.., 4 * 8 * LANES),
                         floats in prop::collection::vec(-2.0_f32..2.0, 2 * 8 * LANES)) {
             let len = lines * LANES;
             let rows = &bytes[..3 * len];
-            let query: Vec<i8> = bytes[3 * 8 * LANES..].iter().take(len).map(|b| (*b as i8).max(-127)).collect();
+            let query = Codes::new(bytes[3 * 8 * LANES..].iter().take(len).map(|b| (*b as i8).max(-127)).collect());
             let (a, b) = (&floats[..len], &floats[8 * LANES..8 * LANES + len]);
             let halves: Vec<u16> = a.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
             let mut plain = [0; 3];
@@ -472,6 +521,9 @@ mod tests {
                 let mut sums = [0; 3];
                 kernel.run(rows, &query, &mut sums);
                 prop_assert_eq!(sums, plain, "{}", kernel.name());
+                let scattered = [&rows[2 * len..], &rows[..len]];
+                kernel.each(&scattered, &query, &mut sums);
+                prop_assert_eq!(&sums[..2], &[plain[2], plain[0]], "{}", kernel.name());
                 prop_assert_eq!(kernel.code(&rows[len..2 * len], &query), plain[1]);
                 let (one, two) = (&rows[..len], &rows[len..2 * len]);
                 prop_assert_eq!(kernel.pair(one, two), portable::pair(one, two));
@@ -485,11 +537,13 @@ mod tests {
 
     #[test]
     fn the_extremes_do_not_overflow() {
-        let (rows, query) = (vec![255_u8; 4096], vec![-127_i8; 4096]);
+        let (high, low, query) = ([255_u8; 4096], [1_u8; 4096], Codes::new(vec![-127_i8; 4096]));
         for kernel in Kernel::usable() {
-            assert_eq!(kernel.code(&rows, &query), -127 * 255 * 4096, "{}", kernel.name());
-            assert_eq!(kernel.pair(&rows, &[0; 4096]), -127 * 128 * 4096);
-            assert_eq!(kernel.code(&[], &[]), 0);
+            assert_eq!(kernel.code(&high, &query), -127 * 127 * 4096, "{}", kernel.name());
+            assert_eq!(kernel.code(&low, &query), 127 * 127 * 4096, "{}", kernel.name());
+            assert_eq!(kernel.pair(&high, &low), -127 * 127 * 4096);
+            assert_eq!(kernel.pair(&low, &low), 127 * 127 * 4096);
+            assert_eq!(kernel.code(&[], &Codes::new(Vec::new())), 0);
         }
     }
 }

@@ -6,7 +6,7 @@
 //! answer is that of exact scores over all allowed rows, always; the codes only save reading the rows.
 
 use super::block::{Block, Code, Measure};
-use super::kernel::Kernel;
+use super::kernel::{Codes, Kernel};
 use super::rows::{Vectors, View};
 use super::set::{DENSE_MIN, Form, RowSet, bit_runs};
 use super::{HITS_MAX, Hit, Metric, Space, VectorError, row_number};
@@ -22,6 +22,9 @@ const BATCH: usize = 64;
 /// Single rows whose lines are asked for before the first of them is read.
 const AHEAD: usize = 16;
 
+/// Single rows that are compared in one call of a kernel, so that the processor works on one while it waits for another.
+const GROUP: usize = 8;
+
 /// Rows on disk that are asked for before the first of them is read: as many as disks like to have in their queue.
 const DISK_AHEAD: usize = 32;
 
@@ -33,12 +36,10 @@ const CANDIDATES_THIN: usize = 4_096;
 pub struct Query {
     pub(super) space: Space,
     pub(super) exact: Vec<f32>,
-    pub(super) code: Vec<i8>,
+    pub(super) codes: Codes,
     scale: f32,
     residual: f32,
     norm: f32,
-    /// What the 128 in every code of a row adds to a sum of products.
-    bias: i32,
     /// Relative size of the roundings of `f32` sums over a row.
     epsilon: f32,
 }
@@ -48,10 +49,10 @@ impl Query {
     pub fn new(space: Space, vector: &[f32]) -> Result<Self, VectorError> {
         let exact = space.admit(vector)?;
         let Code { code, measure: Measure { scale, norm, residual } } = Code::of(&exact);
-        let bias = code.iter().map(|c| i32::from(*c) * 128).sum();
         // An eighth of the lanes' additions, the additions across lanes, and the widened norms, each rounded once.
         let roundings = u16::try_from(exact.len() / 16 + 64).unwrap_or(u16::MAX);
-        Ok(Self { space, exact, code, scale, residual, norm, bias, epsilon: f32::from(roundings) * f32::EPSILON })
+        let (codes, epsilon) = (Codes::new(code), f32::from(roundings) * f32::EPSILON);
+        Ok(Self { space, exact, codes, scale, residual, norm, epsilon })
     }
 
     fn euclid(&self) -> bool {
@@ -62,7 +63,7 @@ impl Query {
     #[inline]
     #[expect(clippy::cast_precision_loss, reason = "the rounding is within epsilon")]
     pub(super) fn estimate(&self, row: Measure, sum: i32) -> f32 {
-        let product = sum.wrapping_sub(self.bias) as f32 * row.scale * self.scale;
+        let product = sum as f32 * row.scale * self.scale;
         if self.euclid() { 2.0 * product - row.norm * row.norm - self.norm * self.norm } else { product }
     }
 
@@ -86,11 +87,10 @@ impl Query {
     /// A row as a query: what building a graph compares others with.
     pub(super) fn of_row(vectors: &Vectors, row: u32) -> Option<Self> {
         let (block, local) = vectors.place(row)?;
-        let code: Vec<i8> = block.code(local).iter().map(|byte| byte.wrapping_sub(128).cast_signed()).collect();
-        let bias = code.iter().map(|c| i32::from(*c) * 128).sum();
+        let codes = Codes::new(block.code(local).iter().map(|byte| byte.wrapping_sub(128).cast_signed()).collect());
         let Measure { scale, norm, residual } = block.measure(local);
         let space = vectors.space;
-        Some(Self { space, exact: Vec::new(), code, scale, residual, norm, bias, epsilon: 0.0 })
+        Some(Self { space, exact: Vec::new(), codes, scale, residual, norm, epsilon: 0.0 })
     }
 
     /// The exact key of a row.
@@ -188,13 +188,15 @@ impl Vectors {
         if query.space != self.space {
             return Err(VectorError::Stale);
         }
-        let waiting = VecDeque::with_capacity(AHEAD);
+        let waiting = VecDeque::with_capacity(AHEAD + GROUP);
         let mut scan = Scan { kernel: self.kernel, view, query, candidates: Candidates::new(k.max(1)), waiting };
         match &allowed.form {
             Form::Few(_) => allowed.runs(|start, end| scan.run(start, end)),
             Form::Many(words) => scan.words(words, row_number(self.rows())),
         }
-        while scan.next() {}
+        while !scan.waiting.is_empty() {
+            scan.group();
+        }
         scan.candidates.thin();
         let rows = std::mem::take(&mut scan.candidates.rows);
         self.rescore(view, query, rows, k)
@@ -247,8 +249,8 @@ struct Scan<'a> {
     view: &'a View<'a>,
     query: &'a Query,
     candidates: Candidates,
-    /// Single rows whose lines have been asked for, at most `AHEAD`: the oldest is compared when another is asked for, so
-    /// that there are always as many on their way.
+    /// Single rows whose lines have been asked for, fewer than `AHEAD + GROUP`: the oldest are compared when others are asked
+    /// for, so that there are always as many on their way.
     waiting: VecDeque<u32>,
 }
 
@@ -275,10 +277,10 @@ impl Scan<'_> {
         }
         for row in start..end {
             self.view.prefetch_code(row);
-            if self.waiting.len() == AHEAD {
-                self.next();
-            }
             self.waiting.push_back(row);
+            if self.waiting.len() == AHEAD + GROUP {
+                self.group();
+            }
         }
     }
 
@@ -289,7 +291,7 @@ impl Scan<'_> {
             let Some((block, local, count)) = self.view.stretch(start, end) else { return };
             let bound = self.query.error(block.norm_max, block.residual_max);
             let sums = sums.get_mut(..count).unwrap_or_default();
-            self.kernel.run(block.codes(local, count), &self.query.code, sums);
+            self.kernel.run(block.codes(local, count), &self.query.codes, sums);
             for (at, sum) in sums.iter().enumerate() {
                 let measure = block.measure(local + at);
                 let estimate = self.query.estimate(measure, *sum);
@@ -303,16 +305,23 @@ impl Scan<'_> {
         }
     }
 
-    /// Compares the single row that has waited longest; false when none waits.
-    #[inline]
-    fn next(&mut self) -> bool {
-        let Some(row) = self.waiting.pop_front() else { return false };
-        if let Some((block, local)) = self.view.place(row) {
-            let sum = self.kernel.code(block.code(local), &self.query.code);
-            let measure = block.measure(local);
+    /// Compares the single rows that have waited longest.
+    fn group(&mut self) {
+        let mut places = [None; GROUP];
+        let mut codes: [&[u8]; GROUP] = [&[]; GROUP];
+        let mut sums = [0_i32; GROUP];
+        for (place, code) in places.iter_mut().zip(&mut codes) {
+            let Some(row) = self.waiting.pop_front() else { break };
+            if let Some((block, local)) = self.view.place(row) {
+                *code = block.code(local);
+                *place = Some((row, block.measure(local)));
+            }
+        }
+        self.kernel.each(&codes, &self.query.codes, &mut sums);
+        for (place, sum) in places.into_iter().zip(sums) {
+            let Some((row, measure)) = place else { continue };
             let error = self.query.error(measure.norm, measure.residual);
             self.candidates.offer(row, self.query.estimate(measure, sum), error);
         }
-        true
     }
 }

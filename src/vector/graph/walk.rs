@@ -67,7 +67,7 @@ impl Ground<'_> {
     #[inline]
     pub(in super::super) fn key(&self, row: u32) -> f32 {
         let Some((block, local)) = self.view.place(row) else { return f32::NEG_INFINITY };
-        let sum = self.kernel.code(block.code(local), &self.query.code);
+        let sum = self.kernel.code(block.code(local), &self.query.codes);
         self.query.estimate(block.measure(local), sum)
     }
 }
