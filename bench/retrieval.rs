@@ -478,18 +478,21 @@ fn documents(data: &Path, results: &mut Vec<Value>) {
             note("search with permissions, first of a user", first, &answer.hits);
         }
         note("search with permissions", again, &answer.hits);
-        let ranked = everybody.search("user:anybody", vector, 1_000, Effort::Exact).hits;
+        let rank = |k| timed(|| everybody.search("user:anybody", vector, k, Effort::Balanced).hits);
+        let (ranking, ranked) = rank(1_000);
         let (us, hits) = timed(|| {
             let listed = asking.listed(user, "document");
             let seen = ranked.iter().filter(|hit| listed.contains(&hit.chunk.object.id));
             seen.take(K).cloned().collect::<Vec<_>>()
         });
-        note("ListObjects, then filter 1,000 nearest", us, &hits);
+        note("ListObjects, then filter 1,000 nearest", ranking + us, &hits);
         for (name, over) in [("over-fetch 100, then Check each", 100), ("over-fetch 1,000, then Check each", 1_000)] {
-            let near = ranked.iter().take(over);
-            let (us, hits) = timed(|| near.filter(|hit| asking.allowed(user, &hit.chunk.object)).take(K).cloned());
-            let (more, hits) = timed(|| hits.collect::<Vec<_>>());
-            note(name, us + more, &hits);
+            let (ranking, ranked) = rank(over);
+            let (us, hits) = timed(|| {
+                let seen = ranked.iter().filter(|hit| asking.allowed(user, &hit.chunk.object));
+                seen.take(K).cloned().collect::<Vec<_>>()
+            });
+            note(name, ranking + us, &hits);
         }
     }
     println!("\n{:<44} {:>10} {:>10} {:>8}", "k8s-docs, 225 questions", "p50 us", "p99 us", "recall");
@@ -500,7 +503,7 @@ fn documents(data: &Path, results: &mut Vec<Value>) {
     }
     let (p50, p99) = (percentile(&mut permission, 0.5), percentile(&mut permission, 0.99));
     println!("permission part of a user's first search: p50 {p50:.1} us, p99 {p99:.1} us of {} users", known.len());
-    println!("(the time to fetch the nearest without permissions is not counted for the other ways)");
+    println!("(the other ways count the search without permissions that they begin with)");
 }
 
 /// The database is opened so many times, so that subjects are cold so many times.
