@@ -9,7 +9,7 @@ mod openfga;
 
 use kinds::Kind;
 pub(crate) use kinds::LogFormat;
-use kinds::{Address, Count, Directory, Endpoint, File, LogLevel, Names, Text, Time};
+use kinds::{Address, AllowList, Count, Directory, Endpoint, File, LogLevel, Names, Text, Time};
 use openfga::{FOREIGN, Foreign, Verdict};
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 use std::path::{Path, PathBuf};
@@ -150,6 +150,12 @@ settings! {
         "the file of the keys that seal secrets (docs/secrets.md); with it the issuers of the database are served";
     identity_addr: Address = "127.0.0.1:8082", "identity-addr", None,
         "where to listen for the issuers; each is found by the host and the path of its URL";
+    outgoing_allow: AllowList = "", "outgoing-allow", None,
+        "what the issuers may connect to although its address is private, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too (docs/vault.md)";
+    outgoing_authorities: File = "", "outgoing-authorities", None,
+        "a file of certificates in PEM whose authorities are trusted besides the system's, by the requests of the issuers";
+    outgoing_connect_timeout: Time<60> = "5s", "outgoing-connect-timeout", None,
+        "how long a connection of such a request may take to be made, name and TLS included";
 }
 
 /// Where a value comes from.

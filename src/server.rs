@@ -15,8 +15,8 @@ use crate::modules::login::{self, LoginSettings};
 use crate::modules::oauth::{self, OAuth};
 use crate::modules::vault::{self, FederatedConnection, TellNobody, VAULT, Vault};
 use crate::wire::{
-    Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, Outgoing, OutgoingSettings, Pool, SystemResolver,
-    now, random,
+    Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, Outgoing, OutgoingSettings, OutgoingStartError,
+    Pool, SystemResolver, now, random,
 };
 use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
@@ -58,6 +58,9 @@ pub enum ServeError {
     /// The embedding endpoint's settings are of no use.
     #[error(transparent)]
     Embedding(#[from] EmbeddingStartError),
+    /// The settings of outgoing requests are of no use.
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingStartError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Failed(String),
@@ -86,6 +89,8 @@ pub struct Settings {
     pub embedding: Option<EmbeddingSettings>,
     /// The issuers and where they are served; without them the server is the engine alone.
     pub issuers: Option<Issuers>,
+    /// How the issuers ask other people's servers.
+    pub outgoing: OutgoingSettings,
 }
 
 /// The issuers of a database, on a listener of their own: they show who calls, and may be reached from elsewhere, where the
@@ -112,6 +117,7 @@ impl Default for Settings {
             bounds: Bounds::default(),
             embedding: None,
             issuers: None,
+            outgoing: OutgoingSettings::default(),
         }
     }
 }
@@ -153,8 +159,7 @@ pub async fn serve(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .serve_with_incoming_shutdown(service, TcpIncoming::from(grpc).with_nodelay(Some(true)), wait(stopped));
-    let issuers =
-        settings.issuers.clone().map(|issuers| serve_issuers(issuers, &settings.bounds, wait(stopping.subscribe())));
+    let issuers = settings.issuers.clone().map(|issuers| serve_issuers(issuers, &settings, wait(stopping.subscribe())));
     let issuers = issuers.transpose()?;
     let both = async {
         tokio::try_join!(
@@ -188,8 +193,7 @@ pub async fn serve(
 }
 
 /// All that an issuer serves: the one place that knows the modules.
-fn issuer_routes(identity: &Identity) -> std::io::Result<axum::Router> {
-    let outgoing = Outgoing::new(OutgoingSettings::default(), SystemResolver).map_err(std::io::Error::other)?;
+fn issuer_routes(identity: &Identity, outgoing: Outgoing) -> std::io::Result<axum::Router> {
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(TellNobody));
     let approvals = Approvals::new(ApprovalSettings::default());
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
@@ -225,7 +229,7 @@ fn issuer_routes(identity: &Identity) -> std::io::Result<axum::Router> {
 /// Serves the issuers until told to stop, and keeps house for them.
 fn serve_issuers(
     issuers: Issuers,
-    bounds: &Bounds,
+    settings: &Settings,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<impl Future<Output = Result<(), String>>, ServeError> {
     let failed = |e: std::io::Error| ServeError::Failed(e.to_string());
@@ -233,7 +237,9 @@ fn serve_issuers(
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let routes = issuer_routes(&issuers.identity).map_err(failed)?;
+    let outgoing = Outgoing::new(settings.outgoing.clone(), SystemResolver)?;
+    let routes = issuer_routes(&issuers.identity, outgoing).map_err(failed)?;
+    let bounds = &settings.bounds;
     let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
     let service = front.map_err(failed)?.into_make_service_with_connect_info::<SocketAddr>();
     let logs = tokio::spawn(keep_logs(issuers.identity.clone()));

@@ -474,6 +474,17 @@ fn settings_that_cannot_be_are_refused() {
     let open = program(directory.path()).args(["serve", "--data", "db", "--http-addr", ":0"]).output().unwrap();
     assert!(err(&open).contains("add --insecure-listen if you mean it"), "{}", err(&open));
     assert!(!directory.path().join("db").exists(), "what is refused leaves nothing behind");
+    std::fs::write(directory.path().join("none.pem"), "no certificate").unwrap();
+    for (flag, value, expect) in [
+        ("--outgoing-allow", "10.1.0.0/33", "`10.1.0.0/33` is no network, address or host"),
+        ("--outgoing-authorities", "none.pem", "give one authority or more in PEM"),
+        ("--outgoing-authorities", "nowhere.pem", "nowhere.pem"),
+        ("--outgoing-connect-timeout", "0s", "say a longer time"),
+    ] {
+        let output = program(directory.path()).args(["serve", "--data", "db", flag, value]).output().unwrap();
+        assert!(err(&output).contains(expect), "{flag} {value}: {}", err(&output));
+        assert!(!directory.path().join("db").exists(), "what is refused leaves nothing behind");
+    }
     let nowhere = program(directory.path()).arg("serve").output().unwrap();
     assert!(err(&nowhere).contains("Say --data DIR"), "{}", err(&nowhere));
 }

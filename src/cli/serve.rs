@@ -6,7 +6,9 @@ use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::secrets::KeyRing;
 use bailiwick::server::{self, Issuers, ServeError, serve};
-use bailiwick::wire::{Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings};
+use bailiwick::wire::{
+    Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings, Outgoing, OutgoingSettings, SystemResolver,
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use serde_json::{Value, json};
 use std::io::Read as _;
@@ -117,6 +119,7 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
         return Err(ServeError::NotLoopback(address).into());
     }
     let mut server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
+    server.outgoing = outgoing(config)?;
     let ring = config.identity_key_ring.0.as_deref().map(identity::ring_of_file).transpose()?;
     log(config);
     let engine = Engine::open_with(data, engine_settings(config))?;
@@ -185,6 +188,31 @@ fn embedding(config: &Config, key: Option<String>) -> Result<Option<EmbeddingSet
     let key = key.map(|key| EmbeddingKey::new(&key).map_err(server::ServeError::from)).transpose()?;
     let model = config.embedding_model.0.clone();
     Ok(Some(EmbeddingSettings { url, model, key, timeout: config.embedding_timeout.0 }))
+}
+
+/// How the issuers ask other people's servers. That it can be used is seen here, before anything is opened.
+fn outgoing(config: &Config) -> Result<OutgoingSettings, Failure> {
+    const AUTHORITIES_BYTES_MAX: u64 = 4 << 20;
+    let read = |path: &PathBuf| {
+        let mut pem = Vec::new();
+        let file = std::fs::File::open(path);
+        let read = file.and_then(|file| file.take(AUTHORITIES_BYTES_MAX).read_to_end(&mut pem));
+        read.map(|_| pem).map_err(|reason| Failure::File { path: path.clone(), reason })
+    };
+    let timeout = config.outgoing_connect_timeout.0;
+    if timeout.is_zero() {
+        return Err(Failure::Said(
+            "`outgoing-connect-timeout` is 0s, in which nobody can be reached; say a longer time".into(),
+        ));
+    }
+    let settings = OutgoingSettings {
+        loopback: false,
+        allow: config.outgoing_allow.0.clone(),
+        authorities: config.outgoing_authorities.0.as_ref().map(read).transpose()?,
+        connect_timeout: timeout,
+    };
+    Outgoing::new(settings.clone(), SystemResolver).map_err(ServeError::from)?;
+    Ok(settings)
 }
 
 /// A key as it stands in its file. A larger file is none, and is not read to its end.

@@ -1,5 +1,6 @@
 //! Kinds of values that a setting can have. Each reads itself from text, prints itself, and carries its bound in its type.
 
+use bailiwick::wire::{Allowed, AllowedError};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -207,6 +208,27 @@ impl Kind for Names {
     }
 }
 
+/// What outgoing requests may reach although its address is special.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AllowList(pub(crate) Vec<Allowed>);
+
+impl Kind for AllowList {
+    const FORM: &'static str = "LIST";
+    fn read(text: &str) -> Result<Self, String> {
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        entries
+            .map(|entry| entry.parse().map_err(|error: AllowedError| error.to_string()))
+            .collect::<Result<_, _>>()
+            .map(AllowList)
+    }
+    fn show(&self) -> String {
+        self.0.iter().map(Allowed::to_string).collect::<Vec<_>>().join(",")
+    }
+    fn bound() -> String {
+        "networks, addresses and hosts, separated by commas".into()
+    }
+}
+
 impl Kind for bool {
     const FORM: &'static str = "BOOL";
     fn read(text: &str) -> Result<Self, String> {
@@ -305,6 +327,15 @@ mod tests {
         assert_eq!(read("[::1]:9").as_deref(), Some("[::1]:9"));
         assert_eq!(read("8080"), None);
         assert_eq!(read("example.com:80"), None);
+    }
+
+    #[test]
+    fn allow_lists_are_read_and_shown_alike() {
+        let text = "10.1.0.0/16,10.1.2.3,::1,localhost,*.corp.example";
+        assert_eq!(AllowList::read(text).unwrap().show(), text);
+        assert_eq!(AllowList::read("").unwrap().0, []);
+        assert_eq!(AllowList::read(" 10.1.2.3/16 , crm.Corp.example").unwrap().show(), "10.1.0.0/16,crm.corp.example");
+        assert!(AllowList::read("10.1.2.3,http://x").unwrap_err().contains("`http://x` is no network"));
     }
 
     #[test]

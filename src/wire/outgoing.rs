@@ -45,7 +45,8 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 /// How the client behaves.
 #[derive(Clone, Debug)]
 pub struct OutgoingSettings {
-    /// Whether servers on this machine may be asked, over http too. For development and tests.
+    /// Whether servers on this machine may be asked, over http too. For development and tests. An entry of the allow list
+    /// that is this machine (`localhost`, `127.0.0.1`) says the same.
     pub loopback: bool,
     /// What may be connected to although its address is special.
     pub allow: Vec<Allowed>,
@@ -93,7 +94,7 @@ impl Resolver for SystemResolver {
 #[derive(Debug, thiserror::Error)]
 pub enum OutgoingStartError {
     /// The file of authorities is none.
-    #[error("the certificates for outgoing requests are not understood; give authorities in PEM")]
+    #[error("the certificates for outgoing requests are not understood; give one authority or more in PEM")]
     Authorities,
     /// The library fails.
     #[error("the client for outgoing requests cannot be prepared: {0}")]
@@ -325,12 +326,17 @@ impl Outgoing {
     /// A setting is not usable.
     pub fn new(settings: OutgoingSettings, resolver: impl Resolver) -> Result<Outgoing, OutgoingStartError> {
         let OutgoingSettings { loopback, allow, authorities, connect_timeout } = settings;
+        let loopback = loopback || allow.iter().any(Allowed::is_here);
         // An error means that the program has chosen a provider already; that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let guard = Guard { resolver: Arc::new(resolver), allow: allow.into(), loopback, plain: false };
         let plain = Guard { plain: true, ..guard.clone() };
         let authorities = match authorities {
-            Some(pem) => Certificate::from_pem_bundle(&pem).map_err(|_| OutgoingStartError::Authorities)?,
+            Some(pem) => match Certificate::from_pem_bundle(&pem) {
+                Ok(some) if !some.is_empty() => some,
+                // A file of something else is a mistake that would show much later.
+                Ok(_) | Err(_) => return Err(OutgoingStartError::Authorities),
+            },
             None => Vec::new(),
         };
         let secure = builder(&guard, connect_timeout).https_only(true).tls_certs_merge(authorities).build();

@@ -114,7 +114,7 @@ fn judge_v6(address: Ipv6Addr) -> Option<Range> {
 }
 
 /// What may be connected to although its address is special. Read from a setting: `10.1.0.0/16`, `10.1.2.3`,
-/// `crm.corp.example`, `*.corp.example`.
+/// `crm.corp.example`, `*.corp.example`, `localhost`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allowed {
     /// Addresses, whatever their name.
@@ -131,6 +131,17 @@ pub enum Allowed {
     "`{0}` is no network, address or host; write `10.1.0.0/16`, `10.1.2.3`, `crm.corp.example` or `*.corp.example`"
 )]
 pub struct AllowedError(String);
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Allowed::Net(net) if net.prefix_len() == net.max_prefix_len() => net.addr().fmt(f),
+            Allowed::Net(net) => net.fmt(f),
+            Allowed::Host(name) => f.write_str(name),
+            Allowed::Below(name) => write!(f, "*.{name}"),
+        }
+    }
+}
 
 impl FromStr for Allowed {
     type Err = AllowedError;
@@ -157,6 +168,16 @@ impl FromStr for Allowed {
 }
 
 impl Allowed {
+    /// Whether it is this machine and nothing else: then servers here may be asked over http too.
+    pub(super) fn is_here(&self) -> bool {
+        match self {
+            Allowed::Net(IpNet::V4(net)) => net.addr().is_loopback() && net.prefix_len() >= 8,
+            Allowed::Net(IpNet::V6(net)) => net.addr().is_loopback() && net.prefix_len() == 128,
+            Allowed::Host(name) => name == "localhost",
+            Allowed::Below(_) => false,
+        }
+    }
+
     /// Whether it lets `host` be connected to at an address of this range.
     pub(super) fn lets(&self, host: &str, address: IpAddr, range: Range) -> bool {
         let of_a_host = !matches!(range, Range::Loopback | Range::LinkLocal | Range::Metadata | Range::Unspecified);
@@ -299,6 +320,12 @@ mod tests {
         );
         for address in ["127.0.0.1", "169.254.169.254", "fe80::1", "::ffff:127.0.0.1", "0.0.0.0"] {
             assert!(!lets("crm.corp.example", "crm.corp.example", address), "a host is not let to {address}");
+        }
+        for here in ["localhost", "LocalHost", "127.0.0.1", "127.0.0.0/8", "::1"] {
+            assert!(here.parse::<Allowed>().unwrap().is_here(), "{here}");
+        }
+        for elsewhere in ["0.0.0.0/0", "126.0.0.0/7", "10.0.0.1", "::/0", "*.localhost", "localhost.example"] {
+            assert!(!elsewhere.parse::<Allowed>().unwrap().is_here(), "{elsewhere}");
         }
         for bad in
             ["", "*", "*.", "10.1.0.0/33", "10.1.2", "300.1.2.3", "a..b", "https://x.example", "x.example:443", "a b"]

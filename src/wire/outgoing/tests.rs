@@ -251,9 +251,27 @@ async fn nobody_there_is_told_without_the_url() {
     let client = client(&Table::default(), true, &[]);
     let error = refusal(&client, &format!("http://{free}/secret-path?key=secret")).await;
     assert_eq!(error, OutgoingError::Unreachable { host: "127.0.0.1".to_owned() });
-    let bad = OutgoingSettings {
-        authorities: Some(b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----".to_vec()),
-        ..OutgoingSettings::default()
-    };
-    assert!(matches!(Outgoing::new(bad, SystemResolver).unwrap_err(), OutgoingStartError::Authorities));
+    for pem in ["-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----", "", "no certificate"] {
+        let bad = OutgoingSettings { authorities: Some(pem.into()), ..OutgoingSettings::default() };
+        assert!(matches!(Outgoing::new(bad, SystemResolver).unwrap_err(), OutgoingStartError::Authorities), "{pem}");
+    }
+}
+
+#[tokio::test]
+async fn this_machine_is_asked_where_the_allow_list_names_it() {
+    let (port, got) = server(|_| async { "here".into_response() }).await;
+    let table = Table::new([("localhost", &["127.0.0.1"]), ("private.example", &["10.0.0.1"])]);
+    for (entry, url) in
+        [("127.0.0.1", "http://127.0.0.1"), ("localhost", "http://localhost"), ("127.0.0.0/8", "http://localhost")]
+    {
+        let client = client(&table, false, &[entry]);
+        assert_eq!(client.fetch(get(&format!("{url}:{port}/"))).await.unwrap().body, b"here", "{entry}");
+        // And nothing else is let, nor is http elsewhere.
+        let error = refusal(&client, "https://private.example/").await;
+        assert!(matches!(error, OutgoingError::Address { range: Range::Private, .. }), "{entry}: {error}");
+        assert!(matches!(refusal(&client, "http://private.example/").await, OutgoingError::Plain { .. }), "{entry}");
+    }
+    let other = client(&table, false, &["10.0.0.0/8"]);
+    assert!(matches!(refusal(&other, &format!("http://127.0.0.1:{port}/")).await, OutgoingError::Url(_)));
+    assert_eq!(got.load(Ordering::Relaxed), 3);
 }
