@@ -216,7 +216,8 @@ fn mirrored(headers: &HeaderMap, id: Option<&Value>, method: &str, params: &Map<
         fault.data = Some(json!({"supported": VERSIONS, "requested": version}));
         return Err(fault);
     }
-    let modern = said == Some(MODERN) && method != "initialize";
+    // Of the handshake a header alone says nothing; a message that says it inside is of the version that has none.
+    let modern = said == Some(MODERN) && (method != "initialize" || inner == Some(MODERN));
     match header(headers, "mcp-method", id)? {
         Some(named) if named != method => return Err(mismatch("`Mcp-Method` is not the method")),
         None if modern && id.is_some() => return Err(mismatch("`Mcp-Method` is missing")),

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
+/// Methods of older versions that the one without sessions has no more.
+const GONE: [&str; 5] = ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
 /// Most rules of one sort.
 const RULES_MAX: usize = 1_000;
 /// Most checks or scopes of one rule.
@@ -265,6 +267,9 @@ impl Policy {
     /// What a request needs. `None`: it passes (COAZ-MCP, pass-through operations).
     pub(super) fn needs(&self, request: &Request) -> Result<Option<Needs>, Unmapped> {
         let params = &request.params;
+        if request.modern && GONE.contains(&request.method.as_str()) {
+            return Err(Unmapped::Method);
+        }
         let text = |name: &str| params.get(name).and_then(Value::as_str);
         let named = |name: &str| text(name).ok_or_else(|| Unmapped::Parameter(name.to_owned()));
         let needs = match request.method.as_str() {

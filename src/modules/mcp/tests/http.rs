@@ -387,6 +387,33 @@ async fn each_version_is_spoken_its_own_way() {
     }
 }
 
+// What 2026-07-28 has no more is no method of it, at our own server and through the gateway, and goes nowhere.
+#[tokio::test]
+async fn a_method_that_the_version_does_not_have_is_not_found() {
+    let world = World::new();
+    let stub = Stub::default();
+    let uri = json!({"uri": "docs://handbook"});
+    for router in [own(&world), gateway(&world, &stub)] {
+        for (method, params) in [
+            ("initialize", json!({"protocolVersion": MODERN, "capabilities": {}})),
+            ("ping", json!({})),
+            ("logging/setLevel", json!({"level": "debug"})),
+            ("resources/subscribe", uri.clone()),
+            ("resources/unsubscribe", uri.clone()),
+            ("tasks/list", json!({})),
+            ("no/such", json!({})),
+        ] {
+            let answer = ask(&router, call("sarah/sales", method, params)).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (404, &json!(-32_601)), "{method}");
+            assert_eq!(answer.json()["id"], 1, "{method}");
+        }
+    }
+    assert!(stub.seen.lock().is_empty());
+    // In a version that has sessions a 404 would say that the session is over.
+    let answer = ask(&own(&world), old("sarah/sales", "2025-11-25", "no/such", &json!({}))).await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]["code"]), (200, &json!(-32_601)));
+}
+
 #[tokio::test]
 async fn developers_ask_for_themselves_alone() {
     let world = World::new();
