@@ -25,6 +25,7 @@ mod requests;
 mod rule;
 mod scopes;
 mod sessions;
+mod stores;
 mod tenant;
 mod users;
 
@@ -64,6 +65,7 @@ pub use scopes::{
     connection_scope_object, connection_scope_of, is_scope, scope_object, scopes_of,
 };
 pub use sessions::{ACR_VALUES, AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, acr_satisfies};
+pub use stores::DATA_STORES_MAX;
 pub use tenant::{
     ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, TenantSettings, again, check,
 };

@@ -45,6 +45,20 @@ pub(crate) enum Tenant {
         #[command(flatten)]
         tenant: InTenant,
     },
+    /// Let the tenant's own servers (docs/mcp.md) ask a store
+    AttachStore {
+        /// The store, by id or name
+        store: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Let them ask it no longer
+    DetachStore {
+        /// The store, by id or name
+        store: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
     /// Let nobody of the tenant do anything for now
     Suspend {
         #[command(flatten)]
@@ -88,8 +102,15 @@ fn shown(tenant: &bailiwick::identity::Tenant) -> Result<Value, Failure> {
         "issuer": record.issuer,
         "created_at": time(record.created_at),
         "keys": keys,
+        "stores": tenant.data_stores()?.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "settings": json_of(&record.settings)?,
     }))
+}
+
+fn attach(tenant: &InTenant, named: &str, attached: bool) -> Result<(), Failure> {
+    let opened = tenant.open()?;
+    let store = super::super::store(opened.engine(), Some(named))?;
+    Ok(opened.attach_store(store, attached, &env())?)
 }
 
 fn create(name: &str, issuer: &str, place: &In, look: Look) -> Result<(), Failure> {
@@ -125,6 +146,8 @@ impl Tenant {
                     .map_err(|error| Failure::Said(format!("{}: {error}", file.display())))?;
                 tenant.show(&shown(&tenant.open()?.change_settings(settings, &env())?)?);
             }
+            Tenant::AttachStore { store, tenant } => attach(&tenant, &store, true)?,
+            Tenant::DetachStore { store, tenant } => attach(&tenant, &store, false)?,
             Tenant::Suspend { tenant } => {
                 tenant.open()?.suspend_all(true, &env())?;
             }
