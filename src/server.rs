@@ -1,5 +1,8 @@
 //! Binds the two surfaces, serves, and drains when told to stop.
 
+mod approvals;
+mod channels;
+mod mcp;
 mod plugs;
 
 use crate::api::{Api, Cors, grpc_service, http_routes};
@@ -8,19 +11,25 @@ use crate::identity::{
     ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, NoKeys, RefreshGrant, Refusal, Tenant,
 };
 use crate::modules::agent;
+use crate::modules::approval::channel::Channels;
+use crate::modules::approval::mail::MailSettingsError;
 use crate::modules::approval::{self, APPROVAL, ApprovalSettings, Approvals, CibaGrant};
 use crate::modules::audit::{self, Audit};
-use crate::modules::exchange::{EXCHANGE, IdentityAssertion, NoApprovals, TokenExchange};
+use crate::modules::exchange::{EXCHANGE, IdentityAssertion, TokenExchange};
 use crate::modules::login::{self, LoginSettings};
+use crate::modules::mcp::servers;
 use crate::modules::oauth::{self, OAuth};
 use crate::modules::vault::{self, FederatedConnection, TellNobody, VAULT, Vault};
 use crate::wire::{
     Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, Outgoing, OutgoingSettings, OutgoingStartError,
     Pool, SystemResolver, now, random,
 };
+use approvals::{Shapes, Spent};
 use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
-use plugs::{Administration, Auditors, Browsers, Logs};
+pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
+use mcp::{Askers, McpPlugs};
+use plugs::{Administration, Auditors, Browsers, Logs, data_stores};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,9 +46,16 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// How often new events are taken into the audit trees, and those are signed.
 const AUDIT_TENDING: Duration = Duration::from_secs(1);
 
+/// How often is said what is due of approvals.
+const TELLING: Duration = Duration::from_secs(1);
+
 /// Threads that read audit logs for requests, and requests that wait for one.
 const AUDIT_THREADS: usize = 1;
 const AUDIT_QUEUE_MAX: usize = 32;
+
+/// Threads that judge and record calls of MCP servers, and search for our own; and calls that wait for one.
+const MCP_THREADS: usize = 4;
+const MCP_QUEUE_MAX: usize = 256;
 
 /// Why the server could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +77,9 @@ pub enum ServeError {
     /// The settings of outgoing requests are of no use.
     #[error(transparent)]
     Outgoing(#[from] OutgoingStartError),
+    /// The settings of mail are of no use.
+    #[error(transparent)]
+    Mail(#[from] MailSettingsError),
     /// Serving failed.
     #[error("serving failed: {0}")]
     Failed(String),
@@ -91,6 +110,8 @@ pub struct Settings {
     pub issuers: Option<Issuers>,
     /// How the issuers ask other people's servers.
     pub outgoing: OutgoingSettings,
+    /// How people learn that something waits for their approval.
+    pub channels: ChannelSettings,
 }
 
 /// The issuers of a database, on a listener of their own: they show who calls, and may be reached from elsewhere, where the
@@ -118,6 +139,7 @@ impl Default for Settings {
             embedding: None,
             issuers: None,
             outgoing: OutgoingSettings::default(),
+            channels: ChannelSettings::default(),
         }
     }
 }
@@ -144,7 +166,7 @@ pub async fn serve(
     let local = |l: &TcpListener, a| l.local_addr().unwrap_or(a);
     let addresses = (local(&http, settings.http), local(&grpc, settings.grpc));
     let failed = |e: &dyn std::error::Error| ServeError::Failed(e.to_string());
-    let api = Api::new(engine, settings.bounds.clone(), embedder).map_err(|e| failed(&e))?;
+    let api = Api::new(engine, settings.bounds.clone(), embedder.clone()).map_err(|e| failed(&e))?;
     let (service, health) = grpc_service(api.clone()).await.map_err(|e| failed(&e))?;
     let cors = Cors::new(&settings.cors_origins, &settings.cors_headers);
     let (stopping, stopped) = tokio::sync::watch::channel(());
@@ -159,8 +181,8 @@ pub async fn serve(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .serve_with_incoming_shutdown(service, TcpIncoming::from(grpc).with_nodelay(Some(true)), wait(stopped));
-    let issuers = settings.issuers.clone().map(|issuers| serve_issuers(issuers, &settings, wait(stopping.subscribe())));
-    let issuers = issuers.transpose()?;
+    let serve_one = |issuers| serve_issuers(issuers, &settings, embedder.clone(), wait(stopping.subscribe()));
+    let issuers = settings.issuers.clone().map(serve_one).transpose()?;
     let both = async {
         tokio::try_join!(
             async { http.await.map_err(|e| e.to_string()) },
@@ -193,14 +215,17 @@ pub async fn serve(
 }
 
 /// All that an issuer serves: the one place that knows the modules.
-fn issuer_routes(identity: &Identity, outgoing: Outgoing) -> std::io::Result<axum::Router> {
+fn issuer_routes(
+    identity: &Identity,
+    (outgoing, approvals): (Outgoing, Approvals),
+    embedder: Option<Embedder>,
+) -> std::io::Result<axum::Router> {
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(TellNobody));
-    let approvals = Approvals::new(ApprovalSettings::default());
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
         Arc::new(CodeGrant),
         Arc::new(RefreshGrant),
         Arc::new(ClientCredentialsGrant),
-        Arc::new(TokenExchange::new(Arc::new(NoApprovals))),
+        Arc::new(TokenExchange::new(Arc::new(Spent(approvals.clone())))),
         Arc::new(IdentityAssertion::new(Arc::new(NoKeys))),
         Arc::new(CibaGrant(approvals.clone())),
         Arc::new(FederatedConnection::new(vault.clone())),
@@ -209,20 +234,26 @@ fn issuer_routes(identity: &Identity, outgoing: Outgoing) -> std::io::Result<axu
     let log = audit::http::routes(Audit::new(identity.engine()), Arc::new(Auditors), readers);
     let agents = agent::http::Setup {
         tokens: Arc::new(Administration),
-        approvals: Arc::new(agent::NoApprovals),
-        data_stores: Arc::new(|_| Vec::new()),
+        approvals: Arc::new(Spent(approvals.clone())),
+        data_stores: data_stores(identity.clone()),
     };
+    let servers = McpPlugs { outgoing: outgoing.clone(), vault: vault.clone(), approvals: approvals.clone() };
+    let pool = Arc::new(Pool::new("mcp", MCP_THREADS, MCP_QUEUE_MAX)?);
+    let servers = servers::http::Setup::new(Arc::new(servers), embedder, pool);
     let asked = approval::http::Setup {
         approvals,
         keys: Arc::new(NoKeys),
         visitors: Arc::new(Browsers),
         tokens: Arc::new(Administration),
+        askers: Arc::new(Askers),
+        shapes: Arc::new(Shapes),
     };
     Ok(oauth::routes(OAuth::new(grant_types, Arc::new(NoKeys)))
         .merge(login::routes(LoginSettings::default(), outgoing)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
         .merge(vault::http::routes(vault))
+        .merge(servers::http::routes(servers))
         .nest("/admin/audit", log))
 }
 
@@ -230,6 +261,7 @@ fn issuer_routes(identity: &Identity, outgoing: Outgoing) -> std::io::Result<axu
 fn serve_issuers(
     issuers: Issuers,
     settings: &Settings,
+    embedder: Option<Embedder>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<impl Future<Output = Result<(), String>>, ServeError> {
     let failed = |e: std::io::Error| ServeError::Failed(e.to_string());
@@ -238,16 +270,21 @@ fn serve_issuers(
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let outgoing = Outgoing::new(settings.outgoing.clone(), SystemResolver)?;
-    let routes = issuer_routes(&issuers.identity, outgoing).map_err(failed)?;
+    let channels = settings.channels.open(&outgoing)?;
+    let told = ApprovalSettings { channels: settings.channels.names(), ..ApprovalSettings::default() };
+    let approvals = Approvals::new(told);
+    let routes = issuer_routes(&issuers.identity, (outgoing, approvals.clone()), embedder).map_err(failed)?;
     let bounds = &settings.bounds;
     let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
     let service = front.map_err(failed)?.into_make_service_with_connect_info::<SocketAddr>();
     let logs = tokio::spawn(keep_logs(issuers.identity.clone()));
+    let notices = tokio::spawn(keep_telling(issuers.identity.clone(), approvals, channels));
     let house = tokio::spawn(keep_house(issuers.identity));
     Ok(async move {
         let served = axum::serve(listener, service).with_graceful_shutdown(stop).await;
         house.abort();
         logs.abort();
+        notices.abort();
         served.map_err(|e| e.to_string())
     })
 }
@@ -263,6 +300,26 @@ async fn keep_house(identity: Identity) {
             for tenant in identity.tenants() {
                 if let Err(refusal) = tidy(&tenant, &env) {
                     tracing::error!(tenant = tenant.name(), %refusal, "housekeeping failed; it is tried again");
+                }
+            }
+        };
+        let _ = tokio::task::spawn_blocking(work).await; // a panic there was reported when it happened
+    }
+}
+
+/// Says what is due of approvals, and notes which of them nobody decided on in time. One task, so that nothing is said twice.
+async fn keep_telling(identity: Identity, approvals: Approvals, channels: Channels) {
+    let mut ticks = tokio::time::interval(TELLING);
+    let channels = Arc::new(channels);
+    loop {
+        ticks.tick().await;
+        let (identity, approvals, channels) = (identity.clone(), approvals.clone(), Arc::clone(&channels));
+        let work = move || {
+            for tenant in identity.tenants() {
+                let env = Env { now: now(), random: &random, trace: None, address: None };
+                let told = approvals.expire(&tenant, &env).and_then(|_| approvals.send(&tenant, &channels, &env));
+                if let Err(refusal) = told {
+                    tracing::error!(tenant = tenant.name(), %refusal, "notices of approvals wait; it is tried again");
                 }
             }
         };

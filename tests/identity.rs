@@ -8,7 +8,7 @@ use bailiwick::identity::{
 };
 use bailiwick::secrets::KeyRing;
 use bailiwick::server::{self, Issuers, serve};
-use bailiwick::wire::{now, random};
+use bailiwick::wire::{OutgoingSettings, now, random};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -37,6 +37,11 @@ pub(crate) struct Issuing {
 
 impl Issuing {
     pub(crate) fn start() -> Issuing {
+        Issuing::start_with(|_| {})
+    }
+
+    /// With other settings.
+    pub(crate) fn start_with(change: impl FnOnce(&mut server::Settings)) -> Issuing {
         let directory = tempfile::tempdir().unwrap();
         let engine = Bailiwick::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
         let ring = KeyRing::head() + &KeyRing::key_line("a", 1, b"a key of thirty-two bytes, or so").unwrap();
@@ -53,7 +58,9 @@ impl Issuing {
         let (ready, bound) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
         let issuers = Some(Issuers { listener, identity });
-        let settings = server::Settings { http: any, grpc: any, issuers, ..server::Settings::default() };
+        let outgoing = OutgoingSettings { loopback: true, ..OutgoingSettings::default() };
+        let mut settings = server::Settings { http: any, grpc: any, issuers, outgoing, ..server::Settings::default() };
+        change(&mut settings);
         let serving = runtime.spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
             serve(engine, settings, |http, _| ready.send(http).unwrap(), stopped).await.unwrap();

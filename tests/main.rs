@@ -42,6 +42,7 @@ mod login_browser;
 mod login_passkeys;
 mod login_upstream;
 mod mcp_served;
+mod mcp_tenant;
 mod oracle;
 mod search;
 mod search_crash;

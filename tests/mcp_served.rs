@@ -73,8 +73,10 @@ impl Upstream for Direct {
     fn send(&self, request: Request) -> Future<'_, Result<Response<Body>, UpstreamError>> {
         Box::pin(async move {
             let (head, body) = request.into_parts();
-            let failed = |error: reqwest::Error| UpstreamError(error.without_url().to_string());
-            let body = axum::body::to_bytes(body, 8 << 20).await.map_err(|error| UpstreamError(error.to_string()))?;
+            let failed = |error: reqwest::Error| UpstreamError::Unreachable(error.without_url().to_string());
+            let body = axum::body::to_bytes(body, 8 << 20)
+                .await
+                .map_err(|error| UpstreamError::Unreachable(error.to_string()))?;
             let sent = self.0.request(head.method, head.uri.to_string()).headers(head.headers).body(body);
             let mut answer = sent.send().await.map_err(failed)?;
             let (status, headers) = (answer.status(), answer.headers().clone());

@@ -147,6 +147,9 @@ enum Command {
         after_help = "Example: bailiwick resource create https://api.example.com/ --id api --scope read='See it'"
     )]
     Resource(identity::Resource),
+    /// Put, list, show and remove MCP servers whose every call is decided by Check
+    #[command(subcommand, after_help = "Example: bailiwick mcp put crm.json")]
+    Mcp(identity::Mcp),
     /// List, show, export, verify, hold and drop what happened
     #[command(subcommand, after_help = "Example: bailiwick audit list --data ./data --tenant 1 --user user:sarah")]
     Audit(Box<audit::Audit>),
@@ -229,6 +232,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Approval(approval) => approval.run(),
         Command::Team(team) => team.run(),
         Command::Resource(resource) => resource.run(),
+        Command::Mcp(mcp) => mcp.run(),
         Command::Audit(audit) => audit.run(),
         Command::ManagedConnection(connection) => connection.run(),
         Command::ConnectionScope(scope) => scope.run(),

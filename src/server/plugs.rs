@@ -7,6 +7,7 @@ use crate::modules::audit::note::Signer;
 use crate::modules::audit::{Audit, AuditError, By, Tenants};
 use crate::modules::login::{CookieKind, Cookies, sign_in_url};
 use crate::modules::{agent, approval, oauth, vault};
+use crate::tuple::StoreId;
 use crate::wire::{Asked, now, random};
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
@@ -36,6 +37,14 @@ impl approval::http::Tokens for Administration {
     fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
         administration(tenant, head, env)
     }
+}
+
+/// The data stores of tenants, by the tenant's number.
+pub(super) fn data_stores(identity: Identity) -> Arc<dyn Fn(u32) -> Vec<StoreId> + Send + Sync> {
+    Arc::new(move |number| {
+        let found = identity.tenant(number).map(|tenant| tenant.data_stores());
+        found.transpose().ok().flatten().unwrap_or_default() // none is told of when they cannot be read
+    })
 }
 
 /// Who knows browsers, by the cookies of the login pages.

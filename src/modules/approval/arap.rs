@@ -154,6 +154,25 @@ fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, rule, text)
 }
 
+/// Who knows what details (RFC 9396) a thing becomes, so that they are those which are used up where it was denied.
+pub trait Shapes: Send + Sync {
+    /// The detail.
+    ///
+    /// # Errors
+    /// It cannot be said.
+    fn detail(&self, tenant: &Tenant, item: &Item) -> Answer<Value>;
+}
+
+/// Every thing becomes a detail of type [`ACCESS_TYPE`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlainShapes;
+
+impl Shapes for PlainShapes {
+    fn detail(&self, _: &Tenant, item: &Item) -> Answer<Value> {
+        Ok(access_detail(item))
+    }
+}
+
 /// The detail that a thing becomes: exactly this is approved, and used up.
 #[must_use]
 pub fn access_detail(item: &Item) -> Value {
@@ -240,12 +259,28 @@ impl Approvals {
         key: Option<&str>,
         env: &Env<'_>,
     ) -> Answer<AccessTask> {
+        self.request_shaped(tenant, token, wanted, (key, &PlainShapes), env)
+    }
+
+    /// As [`Approvals::request_access`], with who knows what details the things become.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn request_shaped(
+        &self,
+        tenant: &Tenant,
+        token: &Examined,
+        wanted: &AccessWanted,
+        (key, shapes): (Option<&str>, &dyn Shapes),
+        env: &Env<'_>,
+    ) -> Answer<AccessTask> {
         let user = token.grant.user().ok_or_else(|| {
             invalid("access.person", "access is asked for in the name of a person; use a token for one")
         })?;
         wanted.check(user, env)?;
         let client = tenant.client(&token.grant.client)?;
-        let details: Vec<Value> = wanted.things()?.iter().map(access_detail).collect();
+        let details =
+            wanted.things()?.iter().map(|item| shapes.detail(tenant, item)).collect::<Answer<Vec<Value>>>()?;
         tenant.allowed_details(&client, &details)?;
         let digest = super::digest_of(&json!({"user": user, "details": details}))
             .map_err(|fault| invalid("access.items", fault.to_string()))?;

@@ -4,6 +4,7 @@ use super::Approvals;
 use super::ask::{DUE, due_part, event_of};
 use super::detail::digest;
 use super::records::{APPROVAL, ApprovalRequest, Approved, Detail, Recipient, State, Way};
+use super::redeem::mark_details;
 use crate::engine::{Decision, Given, Limits, ListObjectsQuery, ReadQuery};
 use crate::identity::{
     Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, PAGE_MAX, Refusal, Session, Tenant, acr_satisfies,
@@ -213,6 +214,7 @@ impl Approvals {
         change.replace(held, request);
         change.unmark(APPROVAL, DUE, &[&due_part(held.expires_at), &held.id]);
         drop_tuples(tenant, &mut change, held)?;
+        mark_details(&mut change, request);
         change.event(event);
         if request.ping.is_some() {
             self.tell(&mut change, request, Recipient::Ping, env);

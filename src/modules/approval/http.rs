@@ -4,7 +4,7 @@
 use super::detail::DetailType;
 use super::pages::{self, ListPage, MessagePage, RequestPage, Row};
 use super::{
-    AccessWanted, ApprovalRequest, Approvals, Asked as AskedFor, Backchannel, Choice, Decider, put_backchannel,
+    AccessWanted, ApprovalRequest, Approvals, Asked as AskedFor, Backchannel, Choice, Decider, Shapes, put_backchannel,
     put_type, remove_type, types,
 };
 use crate::engine::Decision;
@@ -69,8 +69,12 @@ pub struct Setup {
     pub keys: Arc<dyn KeySource>,
     /// Who knows browsers.
     pub visitors: Arc<dyn Visitors>,
-    /// Who judges tokens.
+    /// Who judges tokens of the administration.
     pub tokens: Arc<dyn Tokens>,
+    /// Who judges the tokens with which access is asked for.
+    pub askers: Arc<dyn Tokens>,
+    /// What details access requests become.
+    pub shapes: Arc<dyn Shapes>,
 }
 
 /// The routes of every tenant.
@@ -442,21 +446,27 @@ async fn with_token(
     }
 }
 
+/// The same, for who asks for access.
+fn asking(setup: Setup) -> Setup {
+    Setup { tokens: Arc::clone(&setup.askers), ..setup }
+}
+
 async fn request_access(State(setup): State<Setup>, asked: Asked, request: Request) -> Response {
     let key = request.headers().get("idempotency-key").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let rules = move |setup: &Setup, tenant: &Tenant, token: &Examined, body: Value, env: &Env<'_>| {
         let wanted: AccessWanted = typed(body)?;
-        let task = setup.approvals.request_access(tenant, token, &wanted, key.as_deref(), env)?;
+        let shapes = (key.as_deref(), &*setup.shapes);
+        let task = setup.approvals.request_shaped(tenant, token, &wanted, shapes, env)?;
         Ok(json!(task))
     };
-    with_token(setup, asked, request, StatusCode::ACCEPTED, rules).await
+    with_token(asking(setup), asked, request, StatusCode::ACCEPTED, rules).await
 }
 
 async fn access_task(State(setup): State<Setup>, asked: Asked, Path(id): Path<String>, request: Request) -> Response {
     let rules = move |setup: &Setup, tenant: &Tenant, token: &Examined, _: Value, env: &Env<'_>| {
         Ok(json!(setup.approvals.access_task(tenant, token, &id, env)?))
     };
-    with_token(setup, asked, request, StatusCode::OK, rules).await
+    with_token(asking(setup), asked, request, StatusCode::OK, rules).await
 }
 
 /// Who administers approvals: an administrator by Check, with a token of their own.

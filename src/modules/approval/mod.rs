@@ -26,7 +26,8 @@ mod template;
 mod tests;
 
 pub use arap::{
-    ACCESS_TYPE, AccessTask, AccessWanted, Action, Denial, Entity, Item, TaskResult, TaskStatus, access_detail,
+    ACCESS_TYPE, AccessTask, AccessWanted, Action, Denial, Entity, Item, PlainShapes, Shapes, TaskResult, TaskStatus,
+    access_detail,
 };
 pub use ask::{Asked, BINDING_MESSAGE_CHARS_MAX};
 pub use backchannel::put_backchannel;

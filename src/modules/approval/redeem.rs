@@ -3,7 +3,7 @@
 use super::ask::event_of;
 use super::decide::{gives_token, values};
 use super::detail::digest;
-use super::records::{APPROVAL, ApprovalRequest, Approved, State};
+use super::records::{APPROVAL, ApprovalRequest, Approved, State, Way};
 use super::{Approvals, Polled};
 use crate::engine::Module;
 use crate::identity::{
@@ -19,6 +19,11 @@ pub const CIBA_GRANT: &str = "urn:openid:params:grant-type:ciba";
 const SLOWER_S: Seconds = 5;
 /// Clients that are held back at a time; past it, those that asked longest ago are forgotten.
 const POLLS_MAX: usize = 100_000;
+
+/// The index of what access requests were allowed and was not used: who asked, for whom, the digest, and the request.
+const UNUSED: u8 = b'd';
+/// Approvals of the same thing that are looked at for one that is good.
+const SAME_MAX: usize = 32;
 
 /// Which request a grant came from.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,6 +67,17 @@ impl GrantType for CibaGrant {
     fn redeem(&self, tenant: &Tenant, caller: &Caller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
         let auth_req_id = form.need("auth_req_id")?;
         again(|| self.0.redeem(tenant, caller, auth_req_id, env))
+    }
+}
+
+/// Adds to a change that what an access request was allowed can be found by those who use it.
+pub(super) fn mark_details(change: &mut Change<'_>, request: &ApprovalRequest) {
+    let State::Approved(approved) = &request.state else { return };
+    if request.way == Way::AccessRequest {
+        for detail in &approved.details {
+            let parts = [request.asks.as_str(), &request.user, &detail.digest, &request.id];
+            change.mark_until(APPROVAL, UNUSED, &parts, approved.until, None);
+        }
     }
 }
 
@@ -207,8 +223,31 @@ impl Approvals {
         Ok(tenant.get::<OfGrant>(&[grant])?.map(|held| held.request.clone()))
     }
 
+    /// The approval of exactly `what` that an access request of `asks` for `user` brought, if one is good and not used.
+    ///
+    /// # Errors
+    /// The disk failed, or `what` has no canonical spelling.
+    pub fn find(
+        &self,
+        tenant: &Tenant,
+        (asks, user): (&str, &str),
+        what: &Value,
+        env: &Env<'_>,
+    ) -> Answer<Option<String>> {
+        let wanted = digest(what)?;
+        for id in tenant.marks(APPROVAL, UNUSED, &[asks, user, &wanted], None, SAME_MAX)? {
+            let held = tenant.get::<ApprovalRequest>(&[&id])?;
+            if let Some(State::Approved(approved)) = held.as_ref().map(|held| &held.state)
+                && env.seconds() < approved.until
+            {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
     /// Adds to a change that a detail of an approval is used by it: exactly `what`, for `asks` and, when one is named, for
-    /// `user`. It is used once, whatever else runs: the change rests on it.
+    /// `user`. It is used once, whatever else runs: the change rests on it. Answers until when it may be used.
     ///
     /// # Errors
     /// There is no such approval, or it is not of this, used, or over.
@@ -220,7 +259,7 @@ impl Approvals {
         (asks, user): (&str, Option<&str>),
         what: &Value,
         env: &Env<'_>,
-    ) -> Answer<()> {
+    ) -> Answer<Seconds> {
         let refuse = |rule| {
             let text = "no approval allows exactly this; ask for one";
             Err(Refusal::new(ErrorCode::AccessDenied, rule, text))
@@ -244,10 +283,14 @@ impl Approvals {
             return refuse(if known { "approval.used" } else { "approval.other" });
         };
         detail.used_at = Some(env.seconds());
+        let until = used.until;
+        if !used.details.iter().any(|detail| detail.digest == wanted && detail.used_at.is_none()) {
+            change.unmark(APPROVAL, UNUSED, &[&held.asks, &held.user, &wanted, &held.id]);
+        }
         change.replace(&held, &ApprovalRequest { state: State::Approved(used), ..held.value.clone() });
         let event = event_of(tenant, &held, EventKind::ApprovalDecided, Outcome::Done, env);
         change.event(&event.reason("used").detail("details", &wanted));
-        Ok(())
+        Ok(until)
     }
 
     /// Uses up the approval by which a grant was given, for exactly `what`. Answers its id; nothing when the grant came from

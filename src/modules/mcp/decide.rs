@@ -225,7 +225,7 @@ impl Decider {
             }
         }
         let called = asker.event(self.tenant, EventKind::ProxyCalled, Outcome::Allowed).resource(resource);
-        let approved = if needs.approval { Some(self.approved(case, events)?) } else { None };
+        let approved = needs.approval.as_deref().map(|kind| self.approved(case, kind, events)).transpose()?;
         events.push(match approved {
             Some(id) => called.detail("approval", id),
             None => called,
@@ -234,12 +234,12 @@ impl Decider {
     }
 
     /// The id of the approval that is used up.
-    fn approved(&self, case: Case<'_>, events: &mut Vec<Event>) -> Result<String, Stop> {
+    fn approved(&self, case: Case<'_>, kind: &str, events: &mut Vec<Event>) -> Result<String, Stop> {
         let Case { asker, request, resource, .. } = case;
         let none = Map::new();
         let arguments = request.params.get("arguments").and_then(Value::as_object).unwrap_or(&none);
         let tool = request.params.get("name").and_then(Value::as_str).unwrap_or_default();
-        let call = ApprovalCall { resource, tool, arguments, trace: &asker.trace };
+        let call = ApprovalCall { kind, resource, tool, arguments, trace: &asker.trace };
         match case.approvals.approve(&asker.judged, &call, asker.now) {
             Ok(Approval::Given(id)) => Ok(id),
             Ok(Approval::Needed(needed)) => {

@@ -108,6 +108,17 @@ impl Endpoint {
         Endpoint::new(at, decider, policy, Behind::Gateway(Arc::new(gateway)))
     }
 
+    /// Answers a request for its path, whatever the method.
+    pub async fn answer(&self, request: Request) -> Response<Body> {
+        served(State(self.clone()), request).await
+    }
+
+    /// Answers with the metadata of its resource (RFC 9728).
+    #[must_use]
+    pub fn metadata(&self) -> Response<Body> {
+        metadata(&self.inner.guard)
+    }
+
     fn new(at: EndpointSpec, decider: Decider, policy: Arc<Policy>, behind: Behind) -> Result<Endpoint, SettingsError> {
         decider.verify(&policy)?;
         let EndpointSpec { guard, approvals, pool, .. } = at;

@@ -19,6 +19,7 @@ mod message;
 mod own;
 mod policy;
 mod resource;
+pub mod servers;
 mod session;
 mod sse;
 mod template;
@@ -26,12 +27,13 @@ mod template;
 mod tests;
 
 pub use self::http::{Endpoint, EndpointSpec, guarded, routes};
-pub use gateway::{GatewaySpec, Upstream, UpstreamError};
+pub use gateway::{GatewaySpec, NoUpstream, Upstream, UpstreamError};
 pub use guard::{Denial, Guard, GuardSpec, TOKEN_BYTES_MAX};
 pub use message::VERSIONS;
 pub use own::{OwnSpec, ResourceKindSpec};
-pub use policy::{CheckSpec, Policy, PolicySpec, ResourceRuleSpec, RuleSpec};
+pub use policy::{CALL_TYPE, CheckSpec, Policy, PolicySpec, ResourceRuleSpec, RuleSpec};
 pub use resource::{Resource, ResourceSpec};
+pub use servers::{MCP, SERVERS_MAX, Server, ServerSpec, put_server, remove_server, server, servers};
 
 use crate::tuple::{Object, Timestamp};
 use serde_json::{Map, Value};
@@ -146,6 +148,8 @@ pub trait Tokens: Send + Sync {
 /// A call that a person has to approve.
 #[derive(Clone, Copy, Debug)]
 pub struct ApprovalCall<'a> {
+    /// The type of authorization details that the rule names.
+    pub kind: &'a str,
     /// The server's resource identifier.
     pub resource: &'a str,
     /// The tool.
@@ -154,6 +158,16 @@ pub struct ApprovalCall<'a> {
     pub arguments: &'a Map<String, Value>,
     /// Ties the records of this call together.
     pub trace: &'a str,
+}
+
+impl ApprovalCall<'_> {
+    /// The authorization details (RFC 9396) of this call and no other: where, which tool, and the arguments as they are.
+    #[must_use]
+    pub fn details(&self) -> Value {
+        serde_json::json!({
+            "type": self.kind, "locations": [self.resource], "actions": [self.tool], "arguments": self.arguments,
+        })
+    }
 }
 
 /// How an approval can be asked for (AuthZEN access request profile, and the hints of SEP-2643).

@@ -9,9 +9,9 @@ use super::message::Request;
 use super::resource::is_scope;
 use super::template::{NoValue, Template, argument};
 use crate::tuple::{Object, ObjectRef};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Methods of older versions that the one without sessions has no more.
 const GONE: [&str; 5] = ["initialize", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"];
@@ -19,11 +19,13 @@ const GONE: [&str; 5] = ["initialize", "ping", "logging/setLevel", "resources/su
 const RULES_MAX: usize = 1_000;
 /// Most checks or scopes of one rule.
 const NEEDS_MAX: usize = 16;
+/// The type of the details of an approval, where a rule names none.
+pub const CALL_TYPE: &str = "mcp_tool_call";
 /// Most resources that one subscription names.
 const SUBSCRIBED_MAX: usize = 100;
 
 /// A Check that a rule asks for, of the user and of the agent alike.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct CheckSpec {
     /// The object, as `account:{account_id}`. The names in braces are those of a resource's URI template, or paths into a
@@ -34,7 +36,7 @@ pub struct CheckSpec {
 }
 
 /// What a call needs.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleSpec {
     /// Scopes that the token must have.
@@ -43,12 +45,14 @@ pub struct RuleSpec {
     pub checks: Vec<CheckSpec>,
     /// Whether a person has to approve each call, with these arguments.
     pub approval: bool,
+    /// The type of the authorization details (RFC 9396) that such an approval is of; [`CALL_TYPE`] when it is left out.
+    pub approval_type: Option<String>,
     /// Says that no check is wanted: whoever may use the server may call it. A rule without checks has to say so.
     pub open: bool,
 }
 
 /// What reading a kind of resource needs.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ResourceRuleSpec {
     /// Their URIs, as `crm://accounts/{id}`; `{+path}` also takes slashes.
@@ -65,7 +69,7 @@ pub struct ResourceRuleSpec {
 }
 
 /// What a server's calls need.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySpec {
     /// What it needs to use the server at all: to start, to list, to subscribe.
@@ -87,6 +91,28 @@ pub struct PolicySpec {
     pub other_prompts: Option<RuleSpec>,
 }
 
+impl PolicySpec {
+    /// All scopes that its rules name, each once.
+    pub(super) fn scopes(&self) -> BTreeSet<&str> {
+        let rules = self.tools.values().chain(self.prompts.values());
+        let rules = rules.chain(self.other_tools.as_ref()).chain(self.other_prompts.as_ref());
+        let named = rules.flat_map(|rule| &rule.scopes).chain(self.resources.iter().flat_map(|rule| &rule.scopes));
+        named.map(String::as_str).collect()
+    }
+
+    /// The types of details of the approvals that its rules need.
+    pub(super) fn details_types(&self) -> BTreeSet<&str> {
+        let rules = self.tools.values().chain(self.other_tools.as_ref()).filter(|rule| rule.approval);
+        rules.map(|rule| rule.approval_type.as_deref().unwrap_or(CALL_TYPE)).collect()
+    }
+
+    /// The type of details of the approval that a tool needs.
+    pub(super) fn approval_of(&self, tool: &str) -> Option<&str> {
+        let rule = self.tools.get(tool).or(self.other_tools.as_ref()).filter(|rule| rule.approval)?;
+        Some(rule.approval_type.as_deref().unwrap_or(CALL_TYPE))
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Check {
     object_type: String,
@@ -98,7 +124,8 @@ struct Check {
 struct Rule {
     scopes: Vec<String>,
     checks: Vec<Check>,
-    approval: bool,
+    /// The type of details of the approval that it needs.
+    approval: Option<String>,
 }
 
 /// A policy that could be read. Made with [`Policy::new`].
@@ -124,7 +151,8 @@ pub(super) struct Question {
 pub(super) struct Needs {
     pub(super) scopes: Vec<String>,
     pub(super) questions: Vec<Question>,
-    pub(super) approval: bool,
+    /// The type of details of the approval that it needs.
+    pub(super) approval: Option<String>,
 }
 
 /// Why a call has no mapping.
@@ -192,8 +220,13 @@ impl Rule {
         if let Some(scope) = spec.scopes.iter().find(|scope| !is_scope(scope)) {
             return Err(fault(what, &format!("has the scope `{scope}`, which has characters that no scope has")));
         }
+        let named = spec.approval_type.as_deref();
+        if named.is_some_and(|name| !spec.approval || name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic())) {
+            return Err(fault(what, "has an `approval_type` that is none, or no `approval: true` beside it"));
+        }
         let checks = spec.checks.iter().map(|check| Check::new(check, what)).collect::<Result<_, _>>()?;
-        Ok(Rule { scopes: spec.scopes.clone(), checks, approval: spec.approval })
+        let approval = spec.approval.then(|| named.unwrap_or(CALL_TYPE).to_owned());
+        Ok(Rule { scopes: spec.scopes.clone(), checks, approval })
     }
 
     /// Refuses names that only a mistake can have put there.
@@ -207,14 +240,14 @@ impl Rule {
 
     fn needs(&self, value: impl Fn(&str) -> Option<String>) -> Result<Needs, Unmapped> {
         let questions = self.checks.iter().map(|check| check.question(&value)).collect::<Result<_, _>>()?;
-        Ok(Needs { scopes: self.scopes.clone(), questions, approval: self.approval })
+        Ok(Needs { scopes: self.scopes.clone(), questions, approval: self.approval.clone() })
     }
 
     /// The questions that can be asked before arguments are known.
     fn needs_by_name(&self, name: &str) -> Needs {
         let value = |asked: &str| (asked == "name").then(|| name.to_owned());
         let questions = self.checks.iter().filter_map(|check| check.question(value).ok()).collect();
-        Needs { scopes: self.scopes.clone(), questions, approval: self.approval }
+        Needs { scopes: self.scopes.clone(), questions, approval: self.approval.clone() }
     }
 }
 
@@ -241,8 +274,8 @@ impl Policy {
         let resource = |spec: &ResourceRuleSpec| {
             let uri = Template::parse(&spec.uri)?;
             let what = format!("the resources `{}`", spec.uri);
-            let rule =
-                RuleSpec { scopes: spec.scopes.clone(), checks: spec.checks.clone(), open: spec.open, approval: false };
+            let (scopes, checks) = (spec.scopes.clone(), spec.checks.clone());
+            let rule = RuleSpec { scopes, checks, open: spec.open, ..RuleSpec::default() };
             let rule = Rule::new(&rule, &what)?.names(&what, &uri.names().collect::<Vec<_>>())?;
             Ok::<_, SettingsError>((uri, rule))
         };

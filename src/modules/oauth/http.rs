@@ -78,7 +78,21 @@ fn head(headers: &HeaderMap) -> Answer<Head> {
 /// # Errors
 /// There is none, it is not good, or not for this.
 pub fn bearer(tenant: &Tenant, request: &Parts, audience: &str, env: &Env<'_>) -> Answer<Examined> {
-    judged(tenant, (request.uri.path(), request.method.as_str()), &head(&request.headers)?, audience, env)
+    judged(tenant, (request.uri.path(), request.method.as_str()), &head(&request.headers)?, Some(audience), env)
+}
+
+/// As [`bearer`], for any of these audiences.
+///
+/// # Errors
+/// There is none, it is not good, or not for one of these.
+pub fn bearer_for(tenant: &Tenant, request: &Parts, audiences: &[String], env: &Env<'_>) -> Answer<Examined> {
+    let place = (request.uri.path(), request.method.as_str());
+    let examined = judged(tenant, place, &head(&request.headers)?, None, env)?;
+    if !examined.audience.iter().any(|audience| audiences.contains(audience)) {
+        let text = "this token is not for this audience";
+        return Err(Refusal::new(ErrorCode::InvalidToken, "token.audience", text));
+    }
+    Ok(examined)
 }
 
 fn is(headers: &HeaderMap, media: &str) -> bool {

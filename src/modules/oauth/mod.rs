@@ -5,7 +5,7 @@
 mod http;
 mod metadata;
 
-pub use http::{bearer, routes};
+pub use http::{bearer, bearer_for, routes};
 
 use crate::identity::{
     Answer, Caller, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved, Refusal, Tenant,
@@ -225,7 +225,7 @@ fn shown(head: &Head) -> Answer<(&str, bool)> {
     }
 }
 
-/// The access token of a request's head, judged for an audience: its key proved if it is bound to one (RFC 9449 7.1).
+/// The access token of a request's head, judged for an audience when one is named: its key proved if it is bound to one (RFC 9449 7.1).
 ///
 /// # Errors
 /// There is none, it is not good, or not for this.
@@ -233,11 +233,11 @@ pub fn judged(
     tenant: &Tenant,
     (path, method): (&str, &str),
     head: &Head,
-    audience: &str,
+    audience: Option<&str>,
     env: &Env<'_>,
 ) -> Answer<Examined> {
     let (token, with_proof) = shown(head)?;
-    let examined = tenant.examine(token, TokenKind::Access, Some(audience), env)?;
+    let examined = tenant.examine(token, TokenKind::Access, audience, env)?;
     if examined.jkt.is_some() != with_proof {
         let text = "a token that is bound to a key is shown as `DPoP` with a proof, and another as `Bearer`";
         return Err(refuse(ErrorCode::InvalidToken, "dpop.scheme", text));
@@ -253,7 +253,7 @@ pub fn judged(
 /// # Errors
 /// The token is not good, or not for this.
 pub fn userinfo(tenant: &Tenant, method: &str, head: &Head, env: &Env<'_>) -> Answer<Value> {
-    let examined = judged(tenant, ("/userinfo", method), head, tenant.issuer(), env)?;
+    let examined = judged(tenant, ("/userinfo", method), head, Some(tenant.issuer()), env)?;
     let user = examined.grant.user().filter(|_| examined.has_scope("openid"));
     let user = user.ok_or_else(|| {
         refuse(

@@ -136,17 +136,51 @@ async fn called(vault: &Vault, asked: &Asked, request: Request) -> Answer<Respon
         query: parts.uri.query().map(str::to_owned),
         purpose: proxy::purpose(&parts.headers),
     };
-    let (vault_of, call_of) = (vault.clone(), call.clone());
-    let (caller, admitted, mut taken) = asked
+    let judge = move |tenant: &Tenant, env: &Env<'_>| {
+        let audiences = [tenant.url("/proxy"), tenant.url(&format!("/proxy/{}", call.connection))];
+        Ok((shown.caller(tenant, &audiences, env)?, call))
+    };
+    passed(vault, asked, judge, (parts.headers, body)).await
+}
+
+/// Sends a request of a caller who was judged elsewhere through a connection, as the proxy does: by its rules, with its
+/// credential, through its filter, and with its records. The URL is one below the connection's base.
+///
+/// # Errors
+/// A rule refuses it, there is no credential, or no answer.
+pub async fn through(
+    vault: &Vault,
+    asked: &Asked,
+    caller: Caller,
+    connection: &str,
+    request: Request,
+) -> Answer<Response> {
+    let (parts, body) = request.into_parts();
+    let (connection, headers) = (connection.to_owned(), parts.headers.clone());
+    let judge = move |tenant: &Tenant, _: &Env<'_>| {
+        let path = super::connections::get(tenant, &connection)?.path_of(&parts.uri)?;
+        let (query, purpose) = (parts.uri.query().map(str::to_owned), proxy::purpose(&parts.headers));
+        Ok((caller, Call { connection, method: parts.method, path, query, purpose }))
+    };
+    passed(vault, asked, judge, (headers, body)).await
+}
+
+async fn passed(
+    vault: &Vault,
+    asked: &Asked,
+    judge: impl FnOnce(&Tenant, &Env<'_>) -> Answer<(Caller, Call)> + Send + 'static,
+    sent: (HeaderMap, Body),
+) -> Answer<Response> {
+    let vault_of = vault.clone();
+    let (caller, call, admitted, mut taken) = asked
         .run(move |tenant, env| {
-            let audiences = [tenant.url("/proxy"), tenant.url(&format!("/proxy/{}", call_of.connection))];
-            let caller = shown.caller(tenant, &audiences, env)?;
-            let judged = proxy::admit(tenant, &caller, &call_of).and_then(|admitted| {
-                let taken = vault_of.take(tenant, &caller, &admitted, &call_of, false, env)?;
+            let (caller, call) = judge(tenant, env)?;
+            let judged = proxy::admit(tenant, &caller, &call).and_then(|admitted| {
+                let taken = vault_of.take(tenant, &caller, &admitted, &call, false, env)?;
                 Ok((admitted, taken))
             });
-            let (admitted, taken) = noted(tenant, &caller, &call_of, judged, env)?;
-            Ok((caller, admitted, taken))
+            let (admitted, taken) = noted(tenant, &caller, &call, judged, env)?;
+            Ok((caller, call, admitted, taken))
         })
         .await?;
     if taken.is_none() {
@@ -154,7 +188,7 @@ async fn called(vault: &Vault, asked: &Asked, request: Request) -> Answer<Respon
         taken = Some(retaken(vault, asked, &caller, &admitted, &call, refreshed).await?);
     }
     let Some(taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
-    send(vault, asked, caller, admitted, call, taken, (parts.headers, body)).await
+    send(vault, asked, caller, admitted, call, taken, sent).await
 }
 
 /// Writes a refusal down, and passes it on.

@@ -122,6 +122,22 @@ fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRul
     Err(refuse("proxy.scope.denied", format!("`{}` is not given the scope `{scope}` of this connection", caller.agent)))
 }
 
+impl Connection {
+    /// What of a URL is behind the base of the connection.
+    ///
+    /// # Errors
+    /// It is not below the base.
+    pub(super) fn path_of(&self, url: &http::Uri) -> Answer<String> {
+        let whole = url.to_string();
+        let bare = whole.split('?').next().unwrap_or_default();
+        let path = bare.strip_prefix(self.spec.base.trim_end_matches('/')).filter(|path| path.starts_with('/'));
+        path.map(str::to_owned).ok_or_else(|| {
+            let text = format!("the URL is not below the base of the connection `{}`", self.spec.id);
+            Refusal::new(ErrorCode::AccessDenied, "proxy.base", text)
+        })
+    }
+}
+
 /// The URL of the other side. The host is the connection's, whatever the path is.
 fn upstream_url(connection: &Connection, path: &SafePath, query: Option<&str>) -> Answer<Url> {
     let invalid = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "proxy.url", text);

@@ -44,7 +44,7 @@ fn a_detail_is_used_once_for_exactly_what_it_says() {
         let env = world.env();
         let mut change = world.tenant.change(&env);
         let spent = world.approvals.spend(&world.tenant, &mut change, id, whose, what, &env);
-        rule(spent.and_then(|()| change.commit()))
+        rule(spent.and_then(|_| change.commit()))
     };
     let ours = ("agent:sales", Some("sarah"));
     assert_eq!(spend(&world, &id, ours, &detail("5000")), "approval.open");
@@ -192,7 +192,7 @@ proptest! {
                     let mut change = world.tenant.change(&env);
                     let spent = world.approvals
                         .spend(&world.tenant, &mut change, &id_of(of), ("agent:sales", Some("sarah")), &what, &env)
-                        .and_then(|()| change.commit());
+                        .and_then(|_| change.commit());
                     if spent.is_ok() {
                         used.entry(request).or_default().push(what);
                     }

@@ -56,6 +56,8 @@ impl Desk {
             keys: Arc::new(NoKeys),
             visitors: Arc::new(Browsers),
             tokens: Arc::new(NoTokens),
+            askers: Arc::new(NoTokens),
+            shapes: Arc::new(crate::modules::approval::PlainShapes),
         };
         let front = Front::new(world.tenant.identity().clone(), routes(setup), 1, 16).unwrap();
         Desk { front, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap() }

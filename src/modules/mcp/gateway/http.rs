@@ -6,7 +6,7 @@ use super::super::message::{Fault, INTERNAL_ERROR, Message, Request as Call};
 use super::super::policy::Policy;
 use super::super::session::Sessions;
 use super::super::sse::{Splitter, SseEvent};
-use super::super::{Credentials, Future};
+use super::super::{Credentials, Future, Judged};
 use super::{GatewaySpec, SESSION, forwarded, modest};
 use crate::wire::Pool;
 use axum::body::{Body, Bytes};
@@ -24,19 +24,35 @@ const ALIVE: Duration = Duration::from_secs(15);
 /// Events that wait for a slow client.
 const EVENTS_WAITING_MAX: usize = 16;
 
-/// A server could not be asked. What it said is not repeated.
+/// A server was not asked, or did not answer. What it said is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the server cannot be reached: {0}")]
-pub struct UpstreamError(pub String);
+pub enum UpstreamError {
+    /// It cannot be reached; why is for the log.
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(String),
+    /// It may not be asked for this caller; the sentence is for them, and names no secret.
+    #[error("the server is not asked: {0}")]
+    Refused(String),
+}
 
 /// Sends requests to servers behind the gateway: the one client of other people's servers, which follows no redirects and
-/// judges addresses.
+/// judges addresses. A request carries, besides what came with the caller's own, for whom it is (its extension [`Judged`]).
 pub trait Upstream: Send + Sync {
     /// Sends a request, and answers as soon as the head of the answer is there.
     ///
     /// # Errors
     /// There is no answer.
     fn send(&self, request: Request<Body>) -> Future<'_, Result<Response<Body>, UpstreamError>>;
+}
+
+/// Reaches nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoUpstream;
+
+impl Upstream for NoUpstream {
+    fn send(&self, _: Request<Body>) -> Future<'_, Result<Response<Body>, UpstreamError>> {
+        Box::pin(std::future::ready(Err(UpstreamError::Unreachable("nobody is asked here".to_owned()))))
+    }
 }
 
 /// A server behind the gateway.
@@ -137,6 +153,8 @@ impl Way {
         let mut request = Request::new(Body::from(body));
         *request.method_mut() = if parts.method == Method::DELETE { Method::DELETE } else { Method::POST };
         *request.headers_mut() = headers;
+        *request.extensions_mut() = parts.extensions.clone();
+        request.extensions_mut().insert::<Judged>(self.asker.judged.clone());
         let wrong = || gone(call, "the gateway's settings name no usable server");
         *request.uri_mut() = spec.url.parse().map_err(|_| wrong())?;
         let time = Duration::from_secs(spec.answer_seconds_max);
@@ -144,7 +162,10 @@ impl Way {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::warn!(resource = &*self.resource, trace = self.asker.trace, "{error}");
-                Err(gone(call, "the server behind the gateway cannot be reached"))
+                Err(match error {
+                    UpstreamError::Unreachable(_) => gone(call, "the server behind the gateway cannot be reached"),
+                    UpstreamError::Refused(why) => gone(call, &why),
+                })
             }
             Err(_) => Err(gone(call, "the server behind the gateway did not answer in time")),
         }

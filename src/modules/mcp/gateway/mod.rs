@@ -5,13 +5,13 @@
 mod http;
 
 pub(super) use self::http::{Gateway, Way};
-pub use self::http::{Upstream, UpstreamError};
+pub use self::http::{NoUpstream, Upstream, UpstreamError};
 
 use super::SettingsError;
 use super::policy::PolicySpec;
 use super::resource::server_url;
 use ::http::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -23,11 +23,14 @@ const PARAMETERS: &str = "mcp-param-";
 const SERVER_REQUESTS: [&str; 3] = ["sampling/createMessage", "elicitation/create", "roots/list"];
 
 /// A server behind the gateway. It needs no code for this.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct GatewaySpec {
     /// Its MCP endpoint.
     pub url: String,
+    /// The connection whose credential it wants, for the program's [`Upstream`].
+    #[serde(default)]
+    pub connection: Option<String>,
     /// What its calls need.
     pub policy: PolicySpec,
     /// What it may ask of its client: `sampling/createMessage`, `elicitation/create`, `roots/list`. None unless named.

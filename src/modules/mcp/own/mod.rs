@@ -17,7 +17,7 @@ use rmcp::model::{
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 use tools::TOOLS;
@@ -26,7 +26,7 @@ use tools::TOOLS;
 const QUERY_BYTES_MAX: usize = 8 << 10;
 
 /// A kind of resource: chunks of objects of one type, as one text each.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct ResourceKindSpec {
     /// Their URIs, as `docs://handbook/{id}`.
@@ -55,7 +55,7 @@ fn plain_text() -> String {
 }
 
 /// Our own MCP server.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct OwnSpec {
     /// Its name for people.

@@ -458,7 +458,7 @@ impl Upstream for Stub {
             let body = body.collect().await.unwrap().to_bytes();
             self.seen.lock().push((head.headers, serde_json::from_slice(&body).unwrap_or_default()));
             let (status, kind, body) =
-                self.answer.lock().clone().ok_or_else(|| UpstreamError("connection refused".into()))?;
+                self.answer.lock().clone().ok_or_else(|| UpstreamError::Unreachable("connection refused".into()))?;
             let mut response = Response::new(Body::from(body));
             *response.status_mut() = StatusCode::from_u16(status).unwrap();
             let headers = response.headers_mut();
