@@ -156,6 +156,13 @@ settings! {
         "a file of certificates in PEM whose authorities are trusted besides the system's, by the requests of the issuers";
     outgoing_connect_timeout: Time<60> = "5s", "outgoing-connect-timeout", None,
         "how long a connection of such a request may take to be made, name and TLS included";
+    approval_mail_relay: Text = "", "approval-mail-relay", None,
+        "the mail relay that tells people what waits for their approval, as `localhost:25`; it is trusted, and not spoken to over TLS";
+    approval_mail_from: Text = "", "approval-mail-from", None, "the sender of such mail, as `Bailiwick <approvals@example.com>`";
+    approval_webhook: Endpoint = "", "approval-webhook", None,
+        "a URL that is called with what waits for approval, for a program that tells people (docs/approvals.md)";
+    approval_webhook_token_file: File = "", "approval-webhook-token-file", None,
+        "a file with the bearer token that the webhook is shown";
 }
 
 /// Where a value comes from.

@@ -13,6 +13,7 @@
 
 mod agents;
 mod agree;
+mod approvals_served;
 mod audit;
 mod audit_cli;
 mod audit_crash;

@@ -5,7 +5,7 @@ use super::{Failure, identity};
 use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::secrets::KeyRing;
-use bailiwick::server::{self, Issuers, ServeError, serve};
+use bailiwick::server::{self, ChannelSettings, Issuers, MailSettings, ServeError, WebhookSettings, serve};
 use bailiwick::wire::{
     Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings, Outgoing, OutgoingSettings, SystemResolver,
 };
@@ -120,6 +120,7 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     }
     let mut server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
     server.outgoing = outgoing(config)?;
+    server.channels = channels(config)?;
     let ring = config.identity_key_ring.0.as_deref().map(identity::ring_of_file).transpose()?;
     log(config);
     let engine = Engine::open_with(data, engine_settings(config))?;
@@ -213,6 +214,37 @@ fn outgoing(config: &Config) -> Result<OutgoingSettings, Failure> {
     };
     Outgoing::new(settings.clone(), SystemResolver).map_err(ServeError::from)?;
     Ok(settings)
+}
+
+/// How people learn that something waits for their approval. Half a setting is a mistake.
+fn channels(config: &Config) -> Result<ChannelSettings, Failure> {
+    let both =
+        |one: &str, other: &str| Failure::Said(format!("`{one}` is set and `{other}` is not; set both or neither"));
+    let mail = match (config.approval_mail_relay.0.as_str(), config.approval_mail_from.0.as_str()) {
+        ("", "") => None,
+        (_, "") => return Err(both("approval-mail-relay", "approval-mail-from")),
+        ("", _) => return Err(both("approval-mail-from", "approval-mail-relay")),
+        (relay, from) => {
+            let wrong =
+                || Failure::Said(format!("`{relay}` is no mail relay; write its host and port, as `localhost:25`"));
+            let (host, port) = relay.rsplit_once(':').ok_or_else(wrong)?;
+            let port = port.parse().ok().filter(|port| *port > 0 && !host.is_empty()).ok_or_else(wrong)?;
+            Some(MailSettings { host: host.trim_matches(['[', ']']).to_owned(), port, from: from.to_owned() })
+        }
+    };
+    let webhook = match (&config.approval_webhook.0, &config.approval_webhook_token_file.0) {
+        (None, None) => None,
+        (Some(_), None) => return Err(both("approval-webhook", "approval-webhook-token-file")),
+        (None, Some(_)) => return Err(both("approval-webhook-token-file", "approval-webhook")),
+        (Some(url), Some(path)) => {
+            let bearer = key_of_file(path)?.trim().to_owned();
+            if bearer.is_empty() || !bearer.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(Failure::Said(format!("the token in `{}` is empty, or no line of ASCII", path.display())));
+            }
+            Some(WebhookSettings { url: url.clone(), bearer })
+        }
+    };
+    Ok(ChannelSettings { mail, webhook })
 }
 
 /// A key as it stands in its file. A larger file is none, and is not read to its end.
