@@ -257,7 +257,7 @@ async function answer(request, response) {
   };
   try {
     let result = await methods[method](params, stream);
-    if (modern) result = { resultType: "complete", ...result };
+    if (modern) result = { resultType: "complete", _meta: { "io.modelcontextprotocol/serverInfo": serverInfo }, ...result };
     else for (const key of ["ttlMs", "cacheScope"]) delete result[key];
     const message = { jsonrpc: "2.0", id, result };
     if (stream.begun) return stream.send(message), response.end();

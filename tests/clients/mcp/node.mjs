@@ -1,26 +1,27 @@
 // The TypeScript SDKs of the Model Context Protocol, both lines of them, against our MCP server and the gateway.
-// Usage: node.mjs http://ADDRESS, in the directory where they are installed.
+// Usage: node.mjs WORLD, in the directory where they are installed; WORLD is the JSON file that `run` makes.
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const base = process.argv[2];
+const { urls, tokens } = JSON.parse(readFileSync(process.argv[2]));
 const require = createRequire(`${process.cwd()}/`);
 const load = async (name) => import(pathToFileURL(require.resolve(name)));
 const two = await load("@modelcontextprotocol/client");
 const one = { ...(await load("@modelcontextprotocol/sdk/client/index.js")), ...(await load("@modelcontextprotocol/sdk/client/streamableHttp.js")) };
 
-async function connected(sdk, path, token = "sarah/sales", options = {}) {
+async function connected(sdk, server, token, options) {
   const client = new sdk.Client({ name: "test", version: "1.0.0" }, options);
   const requestInit = { headers: token ? { authorization: `Bearer ${token}` } : {} };
-  await client.connect(new sdk.StreamableHTTPClientTransport(new URL(`${base}/${path}`), { requestInit }));
+  await client.connect(new sdk.StreamableHTTPClientTransport(new URL(urls[server]), { requestInit }));
   return client;
 }
 
 const code = async (promise) => promise.then(() => 0, (error) => error.code);
 
 async function own(sdk, options) {
-  const client = await connected(sdk, "mcp", "sarah/sales", options);
+  const client = await connected(sdk, "own", tokens.sarah_own, options);
   assert.deepEqual((await client.listTools()).tools.map((tool) => tool.name), ["search", "check"]);
   const found = await client.callTool({ name: "search", arguments: { vector: [1, 0, 0], k: 5 } });
   assert.deepEqual(found.structuredContent.hits.map((hit) => hit.object), ["document:plan", "document:handbook"]);
@@ -31,7 +32,7 @@ async function own(sdk, options) {
 }
 
 async function gateway(sdk, options) {
-  const client = await connected(sdk, "gateway", "sarah/sales", options);
+  const client = await connected(sdk, "gateway", tokens.sarah_gateway, options);
   const names = (await client.listTools()).tools.map((tool) => tool.name);
   assert(names.includes("test_simple_text") && !names.includes("hidden"), names);
   const said = await client.callTool({ name: "test_multiple_content_types", arguments: {} });
@@ -46,7 +47,7 @@ for (const [name, sdk, options] of [
   ["2.x", two, {}],
   ["2.x, 2026-07-28", two, { versionNegotiation: { mode: "auto" } }],
 ]) {
-  await assert.rejects(connected(sdk, "mcp", null, options), `${name}: without a token`);
+  await assert.rejects(connected(sdk, "own", null, options), `${name}: without a token`);
   await own(sdk, options);
   await gateway(sdk, options);
   console.log(`typescript: ${name}: our own server and the gateway`);

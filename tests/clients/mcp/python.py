@@ -1,9 +1,10 @@
 """The Python SDK of the Model Context Protocol against our MCP server and the gateway, in each version it speaks.
 
-Usage: python.py http://ADDRESS
+Usage: python.py WORLD, the JSON file that `run` makes.
 """
 
 import asyncio
+import json
 import sys
 
 import httpx2
@@ -14,7 +15,7 @@ from mcp.shared.exceptions import MCPError
 MODES = ["auto", "2026-07-28", "legacy"]
 
 
-def connected(url, mode, token="sarah/sales"):
+def connected(url, mode, token):
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     http = httpx2.AsyncClient(headers=headers, timeout=30)
     return Client(streamable_http_client(url, http_client=http), mode=mode)
@@ -29,8 +30,8 @@ async def refused(awaitable, code):
     raise AssertionError(f"it was not refused with {code}")
 
 
-async def own(url, mode):
-    async with connected(url, mode) as client:
+async def own(url, mode, tokens):
+    async with connected(url, mode, tokens["sarah_own"]) as client:
         tools = await client.list_tools()
         assert [tool.name for tool in tools.tools] == ["search", "check"], tools
         found = await client.call_tool("search", {"vector": [1, 0, 0], "k": 5})
@@ -46,13 +47,13 @@ async def own(url, mode):
         assert denied.data["authorization"]["reason"] == "insufficient_authorization", denied
         templates = await client.list_resource_templates()
         assert templates.resource_templates[0].uri_template == "docs://{id}", templates
-    async with connected(url, mode, "bob/sales") as client:
+    async with connected(url, mode, tokens["bob_own"]) as client:
         found = await client.call_tool("search", {"vector": [1, 0, 0]})
         assert [hit["object"] for hit in found.structured_content["hits"]] == ["document:handbook"], found
 
 
-async def gateway(url, mode):
-    async with connected(url, mode) as client:
+async def gateway(url, mode, tokens):
+    async with connected(url, mode, tokens["sarah_gateway"]) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
         assert "test_simple_text" in names and "hidden" not in names, names
         said = await client.call_tool("test_simple_text", {})
@@ -71,30 +72,35 @@ async def gateway(url, mode):
         assert prompt.messages[0].content.text == "Prompt with arguments: arg1='a', arg2='b'", prompt
 
 
-async def challenges(base):
+async def challenges(urls, tokens):
     async with httpx2.AsyncClient(timeout=30) as http:
-        for path in ["mcp", "gateway"]:
-            answer = await http.post(f"{base}/{path}", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        for url in urls.values():
+            answer = await http.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
             challenge = answer.headers["www-authenticate"]
             assert answer.status_code == 401 and challenge.startswith("Bearer "), challenge
             metadata = challenge.split('resource_metadata="')[1].split('"')[0]
             described = (await http.get(metadata)).json()
-            assert described["resource"] == f"{base}/{path}", described
-    poor = {"Authorization": "Bearer sarah/sales/mcp.read", "Content-Type": "application/json"}
+            assert described["resource"] == url, described
     call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "check", "arguments": {}}}
+    poor = {"Authorization": f"Bearer {tokens['poor_own']}", "Content-Type": "application/json"}
     async with httpx2.AsyncClient(timeout=30, headers=poor) as http:
-        answer = await http.post(f"{base}/mcp", json=call)
+        answer = await http.post(urls["own"], json=call)
         challenge = answer.headers["www-authenticate"]
         assert answer.status_code == 403 and 'error="insufficient_scope"' in challenge, challenge
-        assert 'scope="mcp:check"' in challenge, challenge
+        assert 'scope="mcp:read mcp:check"' in challenge, challenge
+        # A token for one of our servers opens no other.
+        answer = await http.post(urls["gateway"], json=call)
+        assert answer.status_code == 401 and 'error="invalid_token"' in answer.headers["www-authenticate"], answer
 
 
-async def main(base):
-    await challenges(base)
+async def main(world):
+    urls, tokens = world["urls"], world["tokens"]
+    await challenges(urls, tokens)
     for mode in MODES:
-        await own(f"{base}/mcp", mode)
-        await gateway(f"{base}/gateway", mode)
+        await own(urls["own"], mode, tokens)
+        await gateway(urls["gateway"], mode, tokens)
         print(f"python: {mode}: our own server and the gateway")
 
 
-asyncio.run(main(sys.argv[1]))
+with open(sys.argv[1]) as world:
+    asyncio.run(main(json.load(world)))
