@@ -359,3 +359,5 @@ fn stands_out(byte: u8) -> bool {
 mod tests;
 #[cfg(test)]
 mod events_tests;
+#[cfg(test)]
+mod rules_tests;

@@ -290,7 +290,9 @@ impl Open {
     fn close(&mut self, compiled: &Compiled, next: Option<u8>, found: &mut Vec<Found>) {
         let Some(end) = self.end.filter(|end| *end > self.start) else { return };
         let bytes = self.bytes.get(..self.judged).unwrap_or_default();
-        if compiled.rule.judge.is_none_or(|judge| judge(bytes, next)) {
+        // The automaton says one byte late that it had all it wanted, so that what stands behind has mostly come already.
+        let behind = self.bytes.get(self.judged).copied().or(next);
+        if compiled.rule.judge.is_none_or(|judge| judge(bytes, behind)) {
             found.push(Found { start: self.start, end, rule: self.rule + 1 });
         }
     }
