@@ -3,6 +3,7 @@
 mod approvals;
 mod channels;
 mod mcp;
+mod outgoing;
 mod plugs;
 
 use crate::api::{Api, Cors, grpc_service, http_routes};
@@ -252,6 +253,10 @@ fn issuer_routes(
         .merge(login::routes(LoginSettings::default(), outgoing)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
+        .merge(vault::admin::http::routes(vault::admin::http::Setup {
+            vault: vault.clone(),
+            tokens: Arc::new(Administration),
+        }))
         .merge(vault::http::routes(vault))
         .merge(servers::http::routes(servers))
         .nest("/admin/audit", log))

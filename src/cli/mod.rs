@@ -153,6 +153,9 @@ enum Command {
     /// List, show, export, verify, hold and drop what happened
     #[command(subcommand, after_help = "Example: bailiwick audit list --data ./data --tenant 1 --user user:sarah")]
     Audit(Box<audit::Audit>),
+    /// Make connections to other people's APIs, let agents use them, and set and take away their credentials
+    #[command(subcommand, after_help = identity::CONNECTION_EXAMPLES)]
+    Connection(Box<identity::Connection>),
     /// Say where clients may go with the tokens of people: resources of a tenant, and other domains
     #[command(
         subcommand,
@@ -234,6 +237,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Resource(resource) => resource.run(),
         Command::Mcp(mcp) => mcp.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Connection(connection) => connection.run(),
         Command::ManagedConnection(connection) => connection.run(),
         Command::ConnectionScope(scope) => scope.run(),
         Command::Trust(trust) => trust.run(),

@@ -1,5 +1,5 @@
 //! The commands about identities: `init`, `tenant`, `user`, `team`, `client`, `agent`, `approval`, `resource`,
-//! `provider`, and what they trust. They open the database's directory, so no server may have it open.
+//! `provider`, `connection`, and what they trust. They open the database's directory, so no server may have it open.
 
 mod agent;
 mod approval;
@@ -13,6 +13,7 @@ mod team;
 mod tenant;
 mod trust;
 mod user;
+mod vault;
 
 pub(super) use agent::Agent;
 pub(super) use approval::Approval;
@@ -26,6 +27,7 @@ pub(super) use team::Team;
 pub(super) use tenant::Tenant;
 pub(super) use trust::Trust;
 pub(super) use user::User;
+pub(super) use vault::{CONNECTION_EXAMPLES, Connection};
 
 use super::Failure;
 use super::place::{At, open as open_directory};

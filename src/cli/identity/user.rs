@@ -90,7 +90,8 @@ pub(crate) enum User {
 
 type Tenant = bailiwick::identity::Tenant;
 
-fn find(tenant: &Tenant, named: &str) -> Result<Held<Record>, Failure> {
+/// The user of an id or a login name.
+pub(super) fn find(tenant: &Tenant, named: &str) -> Result<Held<Record>, Failure> {
     if let Some(user) = tenant.user_by_login(named)? {
         return Ok(user);
     }

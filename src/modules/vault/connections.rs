@@ -5,10 +5,13 @@
 
 use super::policy::RULES_MAX;
 use super::records::{Connection, ConnectionSpec, HolderKind, Provider, seal_client_secret};
+use crate::engine::ReadQuery;
 use crate::identity::{
-    Answer, Env, ErrorCode, EventKind, Held, Outcome, PAGE_MAX, Refusal, Tenant, again, is_scope, scope_object,
+    Answer, ClientKind, Env, ErrorCode, EventKind, Held, Outcome, PAGE_MAX, Refusal, Tenant, again,
+    connection_scope_of, is_scope, scope_object,
 };
 use crate::secrets::Filter;
+use crate::tuple::SubjectRef;
 use http::HeaderName;
 use url::Url;
 
@@ -59,6 +62,23 @@ impl ScopeClass {
     pub fn of(name: &str) -> Option<ScopeClass> {
         ScopeClass::ALL.iter().find(|(_, known)| *known == name).map(|(class, _)| *class)
     }
+
+    /// Its name, which is the relation.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        ScopeClass::ALL.iter().find(|(class, _)| *class == self).map_or("none", |(_, name)| name)
+    }
+}
+
+/// A scope of a connection, how it is had, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Classed {
+    /// The scope.
+    pub scope: String,
+    /// The name of its class.
+    pub class: &'static str,
+    /// For whom: `agent:ID`, `app:ID`, `agent:*` or `app:*`.
+    pub subject: String,
 }
 
 /// The object of a scope of a connection.
@@ -196,8 +216,14 @@ pub fn create(tenant: &Tenant, spec: ConnectionSpec, secret: Option<&str>, by: &
     spec.check()?;
     check_secret(secret)?;
     if tenant.get::<Connection>(&[&spec.id])?.is_some() {
-        let text = format!("`{}` is, or was, another connection; ids are not used again", spec.id);
-        return Err(Refusal::new(ErrorCode::Conflict, "connection.taken", text));
+        return Err(taken(&spec.id));
+    }
+    // A connection of another sort has this id, or had it: what it was given must not become this one's.
+    let object = format!("connection:{}", spec.id);
+    if any(tenant, tuples("connection", Some(&spec.id), None)?)?
+        || any(tenant, tuples("connection_scope", None, Some(("connection", &object)))?)?
+    {
+        return Err(taken(&spec.id));
     }
     let secret = secret.map(|secret| seal_client_secret(tenant, &spec.id, secret, env)).transpose()?;
     let id = spec.id.clone();
@@ -211,6 +237,11 @@ pub fn create(tenant: &Tenant, spec: ConnectionSpec, secret: Option<&str>, by: &
     change.event(&event.detail("exchange", if connection.spec.exchange { "yes" } else { "no" }));
     change.commit()?;
     Ok(())
+}
+
+fn taken(id: &str) -> Refusal {
+    let text = format!("`{id}` is, or was, another connection; ids are not used again");
+    Refusal::new(ErrorCode::Conflict, "connection.taken", text)
 }
 
 /// A client secret must not leave either: one that could not be told from ordinary text is not taken.
@@ -309,6 +340,7 @@ pub fn list(tenant: &Tenant, after: Option<&str>, max: usize) -> Answer<(Vec<Hel
 /// There is no such connection.
 pub fn allow(tenant: &Tenant, id: &str, subject: &str, allowed: bool, by: &str, env: &Env<'_>) -> Answer<()> {
     let held = get(tenant, id)?;
+    check_subject(tenant, subject, allowed)?;
     let mut change = tenant.change(env);
     if allowed {
         change.relate(&held.object(), "allowed", subject);
@@ -338,6 +370,7 @@ pub fn classify(
     if !is_scope(scope) {
         return Err(invalid(format!("`{scope}` is no scope (RFC 6749 3.3)")));
     }
+    check_subject(tenant, subject, class.is_some())?;
     let object = connection_scope(id, scope);
     let mut change = tenant.change(env);
     change.relate(&object, "connection", &held.object());
@@ -348,9 +381,113 @@ pub fn classify(
             change.unrelate(&object, relation, subject);
         }
     }
-    let name = ScopeClass::ALL.iter().find(|(known, _)| Some(*known) == class).map_or("none", |(_, name)| name);
+    let name = class.map_or("none", ScopeClass::name);
     let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(object).action("connection.scope");
     change.event(&event.detail("class", name).detail("subject", subject).detail("by", by));
     change.commit()?;
     Ok(())
+}
+
+/// Whether this may be given something: a client that is there, or all of a kind. What is taken away may be gone.
+fn check_subject(tenant: &Tenant, subject: &str, given: bool) -> Answer<()> {
+    let refuse = |why: &str| {
+        let text = format!("`{subject}` {why}; write `agent:ID`, `app:ID`, `agent:*` or `app:*`");
+        Err(Refusal::new(ErrorCode::InvalidRequest, "connection.subject", text))
+    };
+    let (kind, id) = match subject.split_once(':') {
+        Some(("agent", id)) => (ClientKind::Agent, id),
+        Some(("app", id)) => (ClientKind::App, id),
+        _ => return refuse("is neither an agent nor an application"),
+    };
+    if id == "*" || !given {
+        return Ok(());
+    }
+    match tenant.client(id) {
+        Ok(client) if client.kind == kind => Ok(()),
+        Ok(_) => refuse("is of the other kind"),
+        Err(refusal) if refusal.error == ErrorCode::NotFound => refuse("is not there"),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Tuples of one page.
+const TUPLES_PAGE: usize = 500;
+
+/// The question for tuples of objects of a type, or of one, with a relation to a subject.
+fn tuples<'a>(
+    object_type: &'a str,
+    object_id: Option<&'a str>,
+    related: Option<(&'a str, &'a str)>,
+) -> Answer<ReadQuery<'a>> {
+    let subject = related.map(|(_, subject)| SubjectRef::parse(subject)).transpose();
+    let subject = subject.map_err(|error| Refusal::failed("subject.form", error.to_string()))?;
+    let relation = related.map(|(relation, _)| relation);
+    Ok(ReadQuery { object_type: Some(object_type), object_id, relation, subject, page_size: TUPLES_PAGE, after: None })
+}
+
+/// Whether there is any of them.
+fn any(tenant: &Tenant, query: ReadQuery<'_>) -> Answer<bool> {
+    let query = ReadQuery { page_size: 1, ..query };
+    Ok(!tenant.engine().read(tenant.system_store(), &query)?.value.tuples.is_empty())
+}
+
+/// Who may use a connection, in order.
+///
+/// # Errors
+/// There is no such connection, or the disk failed.
+pub fn allowed(tenant: &Tenant, id: &str) -> Answer<Vec<String>> {
+    get(tenant, id)?;
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let query = ReadQuery { relation: Some("allowed"), after, ..tuples("connection", Some(id), None)? };
+        let page = tenant.engine().read(tenant.system_store(), &query)?.value;
+        found.extend(page.tuples.iter().map(|stored| stored.tuple.subject.to_string()));
+        after = page.next;
+        if after.is_none() {
+            found.sort();
+            return Ok(found);
+        }
+    }
+}
+
+/// How the scopes of a connection are had, in order.
+///
+/// # Errors
+/// There is no such connection, or the disk failed.
+pub fn classes(tenant: &Tenant, id: &str) -> Answer<Vec<Classed>> {
+    let object = get(tenant, id)?.object();
+    let mut found = Vec::new();
+    let mut after = None;
+    loop {
+        let query = ReadQuery { after, ..tuples("connection_scope", None, Some(("connection", &object)))? };
+        let scopes = tenant.engine().read(tenant.system_store(), &query)?.value;
+        for scope in scopes.tuples {
+            classes_of(tenant, &scope.tuple.object.id, &mut found)?;
+        }
+        after = scopes.next;
+        if after.is_none() {
+            found.sort();
+            return Ok(found);
+        }
+    }
+}
+
+/// Adds the classes of one scope.
+fn classes_of(tenant: &Tenant, object_id: &str, found: &mut Vec<Classed>) -> Answer<()> {
+    let Some((_, scope)) = connection_scope_of(object_id) else { return Ok(()) };
+    let mut after = None;
+    loop {
+        let query = ReadQuery { after, ..tuples("connection_scope", Some(object_id), None)? };
+        let page = tenant.engine().read(tenant.system_store(), &query)?.value;
+        for stored in page.tuples {
+            if let Some(class) = ScopeClass::of(&stored.tuple.relation) {
+                let subject = stored.tuple.subject.to_string();
+                found.push(Classed { scope: scope.clone(), class: class.name(), subject });
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(());
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! rules; with which scope), the credential is put in on the way out, and the answer is filtered on the way back. The agent
 //! never sees the credential, and its environment holds none. `docs/vault.md` says what is promised and what is refused.
 
+pub mod admin;
 pub mod http;
 
 mod connect;
@@ -18,13 +19,15 @@ mod records;
 mod upstream;
 
 pub use connect::{Connected, disconnect, set_credential};
-pub use connections::{ScopeClass, allow, change, classify, connection_scope, create, get, list, remove};
+pub use connections::{
+    Classed, ScopeClass, allow, allowed, change, classes, classify, connection_scope, create, get, list, remove,
+};
 pub use exchange::{FEDERATED_GRANT, FederatedConnection};
 pub use lease::Lease;
 pub use policy::{ANSWERED_BY, PURPOSE, ProxyRule, SafePath};
 pub use records::{
-    CallLimits, ClientAuth, Connection, ConnectionSpec, Credential, CredentialState, Hidden, Holder, HolderKind,
-    Provider, ResealCursor, Secret, VAULT, reseal,
+    CallLimits, ClientAuth, Connection, ConnectionSpec, Credential, CredentialState, HeldCredential, Hidden, Holder,
+    HolderKind, Provider, ResealCursor, Secret, VAULT, credentials_for, reseal,
 };
 
 use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, GrantSubject, Refusal, Tenant};

@@ -246,6 +246,12 @@ impl Stored for Connection {
 }
 
 impl Connection {
+    /// Whether we have a client secret there.
+    #[must_use]
+    pub fn has_client_secret(&self) -> bool {
+        self.secret.is_some()
+    }
+
     /// As an object of the system store.
     #[must_use]
     pub fn object(&self) -> String {
@@ -328,6 +334,14 @@ enum Row {
 }
 
 impl HeldCredential {
+    fn of_user(held: Held<OfUser>) -> HeldCredential {
+        HeldCredential { holder: Holder::User(held.last()), held: Row::User(held) }
+    }
+
+    fn of_agent(held: Held<OfAgent>) -> HeldCredential {
+        HeldCredential { holder: Holder::Agent(held.last()), held: Row::Agent(held) }
+    }
+
     /// What tells this state of its secret from others.
     pub(super) fn stamp(&self) -> &str {
         &self.sealed
@@ -518,6 +532,26 @@ pub(super) fn credentials_of(tenant: &Tenant, holder: &Holder) -> Answer<Vec<Hel
     Ok(found)
 }
 
+/// The credentials for a connection, in the order of their holders, behind the one of `after`, which is the id of a user or an
+/// agent as a subject; those of people or of agents, as the connection is. At most `max`; a page that is not full is the last.
+///
+/// # Errors
+/// The disk failed.
+pub fn credentials_for(
+    tenant: &Tenant,
+    connection: &Connection,
+    after: Option<&str>,
+    max: usize,
+) -> Answer<Vec<HeldCredential>> {
+    let id = [connection.spec.id.as_str()];
+    Ok(match connection.spec.holder {
+        HolderKind::User => tenant.list::<OfUser>(&id, after, max)?.into_iter().map(HeldCredential::of_user).collect(),
+        HolderKind::Agent => {
+            tenant.list::<OfAgent>(&id, after, max)?.into_iter().map(HeldCredential::of_agent).collect()
+        }
+    })
+}
+
 /// The secret of a credential.
 pub(super) fn opened(tenant: &Tenant, held: &HeldCredential) -> Answer<Secret> {
     let place = credential_place(tenant, &held.connection, &held.holder);
@@ -648,11 +682,12 @@ enum Sort {
 }
 
 /// Seals what an older key of the ring sealed with the newest, for at most `max` records behind the cursor. Answers how many
-/// it sealed anew, and the cursor to go on from; none when all have been looked at. Records that change meanwhile are left
-/// to the next walk.
+/// it sealed anew, and the cursor to go on from; none when all have been looked at. Records that change meanwhile were sealed
+/// with the newest key by who changed them. One that does not open is passed over, and the log says which: it keeps nobody
+/// else's from being sealed anew.
 ///
 /// # Errors
-/// The disk failed, or a record does not open.
+/// The disk failed.
 pub fn reseal(
     tenant: &Tenant,
     cursor: ResealCursor,
@@ -672,15 +707,14 @@ pub fn reseal(
         Sort::Users => {
             let page = tenant.list::<OfUser>(&[], after.as_deref(), max)?;
             let full = page.len() == max;
-            let of = |held: Held<OfUser>| HeldCredential { holder: Holder::User(held.last()), held: Row::User(held) };
-            reseal_credentials(tenant, page.into_iter().map(of), env).map(|(last, count)| (last, full, count))?
+            let all = page.into_iter().map(HeldCredential::of_user);
+            reseal_credentials(tenant, all, env).map(|(last, count)| (last, full, count))?
         }
         Sort::Agents => {
             let page = tenant.list::<OfAgent>(&[], after.as_deref(), max)?;
             let full = page.len() == max;
-            let of =
-                |held: Held<OfAgent>| HeldCredential { holder: Holder::Agent(held.last()), held: Row::Agent(held) };
-            reseal_credentials(tenant, page.into_iter().map(of), env).map(|(last, count)| (last, full, count))?
+            let all = page.into_iter().map(HeldCredential::of_agent);
+            reseal_credentials(tenant, all, env).map(|(last, count)| (last, full, count))?
         }
     };
     let next = match (full, sort) {
@@ -696,7 +730,14 @@ fn reseal_connection(tenant: &Tenant, held: &Held<Connection>, env: &Env<'_>) ->
     if held.secret.as_deref().is_none_or(|sealed| is_newest(tenant, sealed)) {
         return Ok(0);
     }
-    let Some(plain) = client_secret(tenant, held)? else { return Ok(0) };
+    let plain = match client_secret(tenant, held) {
+        Ok(Some(plain)) => plain,
+        Ok(None) => return Ok(0),
+        Err(refusal) => {
+            passed_over(tenant, &held.object(), &refusal);
+            return Ok(0);
+        }
+    };
     let secret = Some(seal_client_secret(tenant, &held.spec.id, &plain, env)?);
     let mut change = tenant.change(env);
     change.replace(held, &Connection { secret, ..held.value.clone() });
@@ -715,7 +756,13 @@ fn reseal_credentials(
             continue;
         }
         let place = credential_place(tenant, &held.connection, &held.holder);
-        let plain = open(tenant, held.holder.hierarchy(), &place, &held.sealed)?;
+        let plain = match open(tenant, held.holder.hierarchy(), &place, &held.sealed) {
+            Ok(plain) => plain,
+            Err(refusal) => {
+                passed_over(tenant, &format!("connection:{} of {}", held.connection, held.holder.subject()), &refusal);
+                continue;
+            }
+        };
         let sealed = seal(tenant, held.holder.hierarchy(), &place, &plain, env)?;
         let mut change = tenant.change(env);
         let credential = Credential { sealed, ..(*held).clone() };
@@ -723,6 +770,10 @@ fn reseal_credentials(
         count += done(change)?;
     }
     Ok((last, count))
+}
+
+fn passed_over(tenant: &Tenant, what: &str, refusal: &Refusal) {
+    tracing::error!(tenant = tenant.name(), what, %refusal, "a secret of the vault does not open and was not sealed anew");
 }
 
 fn done(change: Change<'_>) -> Answer<usize> {

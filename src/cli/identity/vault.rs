@@ -1,0 +1,730 @@
+//! `bailiwick connection`: other people's APIs, for which the vault lends credentials.
+
+use super::super::Failure;
+use super::super::show::note;
+use super::connection::Class;
+use super::{InTenant, env, json_of, time};
+use bailiwick::identity::{Held, PAGE_MAX, Tenant};
+use bailiwick::modules::vault::admin::credential_json;
+use bailiwick::modules::vault::{
+    self, Connection as Record, ConnectionSpec, HeldCredential, Hidden, Holder, Provider, ScopeClass, Secret,
+};
+use bailiwick::secrets::HELD_SECRET_BYTES_MAX;
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Map, Value, json};
+use std::io::{IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Who works on the database's files, as events name it.
+const BY: &str = "machine";
+
+/// What is shown behind the help of `bailiwick connection`.
+pub(crate) const CONNECTION_EXAMPLES: &str = "\
+Examples: bailiwick connection create crm --type oauth2 --base https://api.crm.example/v1 \\
+            --authorize-url https://crm.example/authorize --token-url https://crm.example/token \\
+            --client-id acme --client-secret-file secret --rule 'GET /contacts/** crm.read'
+          bailiwick connection allow crm agent:sales
+          bailiwick connection scope set crm crm.read --class automatic --for agent:sales
+          bailiwick connection create model --type api-key --holder agent --base https://api.model.example \\
+            --rule 'POST /v1/chat/completions'
+          bailiwick connection credential set model --agent sales < key
+          bailiwick connection disconnect crm --user sarah@example.com
+
+Agents call ISSUER/proxy/ID/PATH with their own token: docs/vault.md";
+
+/// Somebody else's API, for which the vault lends credentials.
+#[derive(Subcommand)]
+pub(crate) enum Connection {
+    /// Make a connection
+    Create {
+        /// Its id in tuples and URLs, which is never given again: small letters, digits, `-` and `_`
+        id: String,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Change what is said, and leave the rest; a list takes the place of the one before
+    Set {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        what: What,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// List the connections
+    List {
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Print a connection, who may use it, and how its scopes are had
+    Show {
+        /// Its id
+        id: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Take a connection away; credentials for it are of no use from then on
+    Delete {
+        /// Its id
+        id: String,
+        /// Do not ask first
+        #[arg(long, short)]
+        yes: bool,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Let an agent or an application use it
+    Allow {
+        /// Its id
+        id: String,
+        /// Who: agent:ID, app:ID, agent:* or app:*
+        client: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Let an agent or an application use it no longer
+    Disallow {
+        /// Its id
+        id: String,
+        /// Who: agent:ID, app:ID, agent:* or app:*
+        client: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Say how agents have the scopes that its rules name
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick connection scope set crm crm.read --class automatic --for agent:sales"
+    )]
+    Scope(ScopeOf),
+    /// Set and list the credentials that are lent
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick connection credential set model --agent sales --file /run/secrets/model"
+    )]
+    Credential(CredentialFor),
+    /// Take a credential away. Its token is not taken back at the provider: that is done at ISSUER/connect/ID, and by
+    /// DELETE ISSUER/admin/connections/ID/credentials/HOLDER
+    Disconnect {
+        /// The id of the connection
+        id: String,
+        #[command(flatten)]
+        who: Who,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+}
+
+/// How the other side wants to be asked.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Type {
+    /// OAuth 2 with an authorization code and refresh tokens: each person connects their account
+    Oauth2,
+    /// A service account, whose key signs assertions for access tokens (RFC 7523)
+    ServiceAccount,
+    /// A key in a header, or in the query
+    ApiKey,
+    /// A user and a password
+    Basic,
+}
+
+/// Whose credentials are lent.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum HolderOf {
+    /// Those of the person for whom the agent acts
+    User,
+    /// The agent's own
+    Agent,
+}
+
+/// How we show who we are at a token endpoint.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Auth {
+    /// In the header
+    Basic,
+    /// In the form
+    Post,
+    /// Not at all: we are a public client there
+    None,
+}
+
+/// What is said of a connection.
+#[derive(Args)]
+#[command(next_help_heading = "The connection")]
+pub(crate) struct What {
+    /// What people call it; its id when it is left out
+    #[arg(long)]
+    name: Option<String>,
+    /// The URL below which calls go, as https://api.example.com/v1
+    #[arg(long, value_name = "URL")]
+    base: Option<String>,
+    /// How the other side wants to be asked
+    #[arg(long = "type", value_enum)]
+    kind: Option<Type>,
+    /// Whose credentials are lent; a person's when it is left out
+    #[arg(long, value_enum)]
+    holder: Option<HolderOf>,
+    /// What is let through: methods with commas between them, a path (`*` is one segment, `**` at the end any number), and
+    /// the scope that it takes, if any
+    #[arg(long, value_name = "METHODS PATH [SCOPE]", value_parser = rule)]
+    rule: Option<Vec<Value>>,
+    /// Whether agents may be handed access tokens themselves, which no rule and no filter binds
+    #[arg(long, value_name = "BOOL")]
+    exchange: Option<bool>,
+    /// The largest body that is sent, in bytes
+    #[arg(long, value_name = "BYTES")]
+    request_bytes_max: Option<u64>,
+    /// The largest body that is answered, in bytes
+    #[arg(long, value_name = "BYTES")]
+    response_bytes_max: Option<u64>,
+    /// How long a call may take, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u64>,
+    #[command(flatten)]
+    provider: ProviderSays,
+}
+
+/// What is said of the provider, as its type wants it.
+#[derive(Args)]
+#[command(next_help_heading = "The provider")]
+pub(crate) struct ProviderSays {
+    /// oauth2: where people allow it
+    #[arg(long, value_name = "URL")]
+    authorize_url: Option<String>,
+    /// oauth2, service-account: where tokens are had
+    #[arg(long, value_name = "URL")]
+    token_url: Option<String>,
+    /// oauth2: where tokens are taken back (RFC 7009)
+    #[arg(long, value_name = "URL")]
+    revoke_url: Option<String>,
+    /// oauth2: its issuer, which an `iss` in its answers must be (RFC 9207)
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// oauth2: whether its answers must have an `iss`
+    #[arg(long, value_name = "BOOL")]
+    issuer_required: Option<bool>,
+    /// oauth2: who we are there
+    #[arg(long)]
+    client_id: Option<String>,
+    /// oauth2: how we show it; in the header when it is left out
+    #[arg(long, value_enum)]
+    client_auth: Option<Auth>,
+    /// oauth2: a file with our secret there; `-` is the standard input
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// oauth2, service-account: a scope that is asked for there
+    #[arg(long, value_name = "SCOPE")]
+    provider_scope: Option<Vec<String>>,
+    /// oauth2: a parameter that it wants besides, as access_type=offline
+    #[arg(long, value_name = "NAME=VALUE", value_parser = super::pair)]
+    parameter: Option<Vec<(String, String)>>,
+    /// service-account: the account, `iss` of the assertions
+    #[arg(long)]
+    account: Option<String>,
+    /// service-account: for whom it acts, `sub` of the assertions
+    #[arg(long)]
+    subject: Option<String>,
+    /// service-account: `aud` of the assertions; the token endpoint when it is left out
+    #[arg(long)]
+    audience: Option<String>,
+    /// service-account: the id of its key, `kid` of the assertions
+    #[arg(long)]
+    key_id: Option<String>,
+    /// api-key: the header in which the key stands; Authorization when neither this nor --query is said
+    #[arg(long, value_name = "NAME", conflicts_with = "query")]
+    header: Option<String>,
+    /// api-key: what stands before the key; `Bearer ` when no header is said
+    #[arg(long, value_name = "TEXT", conflicts_with = "query")]
+    prefix: Option<String>,
+    /// api-key: the parameter of the query in which the key stands
+    #[arg(long, value_name = "NAME")]
+    query: Option<String>,
+}
+
+/// Who holds a credential.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Who {
+    /// A person, by id or login name
+    #[arg(long)]
+    user: Option<String>,
+    /// An agent or an application, by its id
+    #[arg(long, value_name = "ID")]
+    agent: Option<String>,
+}
+
+/// How agents have the scopes of a connection. A scope without a class is not had.
+#[derive(Subcommand)]
+pub(crate) enum ScopeOf {
+    /// Give a scope a class for somebody, in place of the one it has for them
+    Set {
+        /// The id of the connection
+        connection: String,
+        /// The scope, as a rule of the connection names it
+        scope: String,
+        /// Whether it is had for the asking, with an approval, or never, whatever else says so
+        #[arg(long, value_enum)]
+        class: Class,
+        /// For whom: agent:ID, app:ID, agent:* or app:*
+        #[arg(long = "for", value_name = "CLIENT")]
+        client: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Take the class of a scope for somebody away
+    Unset {
+        /// The id of the connection
+        connection: String,
+        /// The scope
+        scope: String,
+        /// For whom: agent:ID, app:ID, agent:* or app:*
+        #[arg(long = "for", value_name = "CLIENT")]
+        client: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// List the classes of the scopes of a connection
+    List {
+        /// The id of the connection
+        connection: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+}
+
+/// The credentials that are lent.
+#[derive(Subcommand)]
+pub(crate) enum CredentialFor {
+    /// Set a credential, which is read from the standard input or a file: the key, the password, the private key in PEM, or
+    /// for oauth2 JSON with `access_token` and `refresh_token`
+    Set {
+        /// The id of the connection
+        connection: String,
+        #[command(flatten)]
+        who: Who,
+        /// The file in which it is; the standard input when it is left out
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+        /// basic: the user that goes with the password
+        #[arg(long, value_name = "NAME")]
+        login: Option<String>,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// List who has a credential for a connection, and whether it works
+    List {
+        /// The id of the connection
+        connection: String,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+}
+
+/// A rule as it is written: methods, path, scope.
+fn rule(text: &str) -> Result<Value, String> {
+    let mut words = text.split_whitespace();
+    let (methods, path, scope) = (words.next(), words.next(), words.next());
+    let (Some(methods), Some(path), None) = (methods, path, words.next()) else {
+        return Err("write methods, a path, and the scope if it takes one, as `GET,HEAD /v1/** crm.read`".into());
+    };
+    let methods: Vec<&str> = methods.split(',').collect();
+    Ok(match scope {
+        Some(scope) => json!({"methods": methods, "path": path, "scope": scope}),
+        None => json!({"methods": methods, "path": path}),
+    })
+}
+
+/// Adds what was said to what is there.
+fn put(members: &mut Map<String, Value>, said: impl IntoIterator<Item = (&'static str, Option<Value>)>) {
+    for (name, value) in said {
+        if let Some(value) = value {
+            members.insert(name.to_owned(), value);
+        }
+    }
+}
+
+fn text(value: Option<String>) -> Option<Value> {
+    value.map(Value::from)
+}
+
+impl What {
+    /// The connection with what was said in place of what was there.
+    fn over(self, mut spec: Map<String, Value>) -> Result<ConnectionSpec, Failure> {
+        let mut provider = match spec.remove("provider") {
+            Some(Value::Object(provider)) => provider,
+            _ => Map::new(),
+        };
+        let (kind, says) = (self.kind, self.provider);
+        if let Some(kind) = kind {
+            says.of_type(kind, &mut provider);
+        }
+        says.over(&mut provider);
+        let holder = self.holder.map(|holder| match holder {
+            HolderOf::User => "user",
+            HolderOf::Agent => "agent",
+        });
+        put(
+            &mut spec,
+            [
+                ("name", text(self.name)),
+                ("base", text(self.base)),
+                ("holder", holder.map(Value::from)),
+                ("rules", self.rule.map(Value::from)),
+                ("exchange", self.exchange.map(Value::from)),
+                ("provider", (!provider.is_empty()).then_some(Value::Object(provider))),
+            ],
+        );
+        let mut limits = match spec.remove("limits") {
+            Some(Value::Object(limits)) => limits,
+            _ => Map::new(),
+        };
+        put(
+            &mut limits,
+            [
+                ("request_bytes_max", self.request_bytes_max.map(Value::from)),
+                ("response_bytes_max", self.response_bytes_max.map(Value::from)),
+                ("timeout_s", self.timeout.map(Value::from)),
+            ],
+        );
+        spec.insert("limits".to_owned(), Value::Object(limits));
+        serde_json::from_value(Value::Object(spec)).map_err(|error| misfit(&error.to_string()))
+    }
+}
+
+/// What is missing, or does not go with the type, in the words of the command.
+fn misfit(error: &str) -> Failure {
+    let named = error.split('`').nth(1).unwrap_or_default();
+    let flag = match named {
+        "provider" => "type".to_owned(),
+        "rules" => "rule".to_owned(),
+        named => named.replace('_', "-"),
+    };
+    Failure::Said(if error.starts_with("missing field") {
+        format!("say --{flag}: it is missing")
+    } else if error.starts_with("unknown field") {
+        format!("--{flag} does not go with this --type; leave it out")
+    } else {
+        error.to_owned()
+    })
+}
+
+impl ProviderSays {
+    /// What a type is of, before anything else was said.
+    fn of_type(&self, kind: Type, provider: &mut Map<String, Value>) {
+        let name = match kind {
+            Type::Oauth2 => "oauth2",
+            Type::ServiceAccount => "service_account",
+            Type::ApiKey if self.query.is_some() => "api_key_query",
+            Type::ApiKey => "api_key_header",
+            Type::Basic => "basic",
+        };
+        provider.insert("type".to_owned(), name.into());
+        if name == "api_key_header" && self.header.is_none() {
+            provider.insert("header".to_owned(), "Authorization".into());
+            provider.insert("prefix".to_owned(), "Bearer ".into());
+        }
+    }
+
+    fn over(self, provider: &mut Map<String, Value>) {
+        let auth = self.client_auth.map(|auth| match auth {
+            Auth::Basic => "basic",
+            Auth::Post => "post",
+            Auth::None => "none",
+        });
+        let parameters = self.parameter.map(|all| all.into_iter().map(|(n, v)| (n, Value::from(v))).collect());
+        put(
+            provider,
+            [
+                ("authorize_url", text(self.authorize_url)),
+                ("token_url", text(self.token_url)),
+                ("revoke_url", text(self.revoke_url)),
+                ("issuer", text(self.issuer)),
+                ("issuer_required", self.issuer_required.map(Value::from)),
+                ("client_id", text(self.client_id)),
+                ("client_auth", auth.map(Value::from)),
+                ("scopes", self.provider_scope.map(Value::from)),
+                ("parameters", parameters.map(Value::Object)),
+                ("account", text(self.account)),
+                ("subject", text(self.subject)),
+                ("audience", text(self.audience)),
+                ("key_id", text(self.key_id)),
+                ("header", text(self.header)),
+                ("prefix", text(self.prefix)),
+                ("parameter", text(self.query)),
+            ],
+        );
+    }
+}
+
+/// A secret from a file or the standard input, without the end of its last line.
+fn secret(file: Option<&Path>) -> Result<Hidden, Failure> {
+    // More than fits, so that what is too long is refused and not cut.
+    let most = u64::try_from(HELD_SECRET_BYTES_MAX).unwrap_or(u64::MAX).saturating_mul(4);
+    let mut text = String::new();
+    match file.filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            let unreadable = |reason| Failure::File { path: path.to_owned(), reason };
+            let file = std::fs::File::open(path).map_err(unreadable)?;
+            file.take(most).read_to_string(&mut text).map_err(unreadable)?;
+        }
+        None => {
+            let input = std::io::stdin();
+            if input.is_terminal() {
+                note("type or paste the secret, then Enter and Ctrl-D");
+            }
+            let unreadable = |reason| Failure::File { path: "standard input".into(), reason };
+            input.lock().take(most).read_to_string(&mut text).map_err(unreadable)?;
+        }
+    }
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(Hidden::new(text))
+}
+
+/// A credential as it was brought, of the kind of its connection.
+fn brought(provider: &Provider, login: Option<String>, secret: Hidden) -> Result<Secret, Failure> {
+    Ok(match provider {
+        Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } => Secret::ApiKey { key: secret },
+        Provider::Basic {} => {
+            let none =
+                || Failure::Said("this connection takes a user and a password; say the user with --login".into());
+            Secret::Basic { user: login.ok_or_else(none)?, password: secret }
+        }
+        Provider::ServiceAccount { .. } => Secret::ServiceAccount { private_key: secret, access_token: None },
+        Provider::Oauth2 { .. } => {
+            // The text of the error would repeat a part of it.
+            let none = |_| {
+                let text = "give the tokens as JSON, `{\"access_token\": \"..\", \"refresh_token\": \"..\"}`; or let the \
+                            person connect at ISSUER/connect/ID";
+                Failure::Said(text.into())
+            };
+            let Tokens { access_token, refresh_token } = serde_json::from_str(&secret).map_err(none)?;
+            Secret::Oauth2 { access_token, refresh_token }
+        }
+    })
+}
+
+/// Tokens as a token endpoint answers them (RFC 6749 5.1).
+#[derive(serde::Deserialize)]
+struct Tokens {
+    access_token: Hidden,
+    refresh_token: Option<Hidden>,
+}
+
+impl Who {
+    fn holder(&self, tenant: &Tenant) -> Result<Holder, Failure> {
+        match (&self.user, &self.agent) {
+            (Some(user), _) => Ok(Holder::User(super::user::find(tenant, user)?.id.clone())),
+            (None, agent) => {
+                let agent = agent.as_deref().unwrap_or_default();
+                let id = agent.strip_prefix("agent:").or_else(|| agent.strip_prefix("app:")).unwrap_or(agent);
+                let none = || Failure::Said(format!("there is no client `{id}`; `bailiwick client list` prints those"));
+                Ok(Holder::Agent(tenant.client(id).map_err(|_| none())?.subject()))
+            }
+        }
+    }
+}
+
+/// A connection as the commands print it.
+fn shown(tenant: &Tenant, connection: &Record, whole: bool) -> Result<Value, Failure> {
+    let mut value = if whole {
+        vault::admin::whole_json(tenant, connection)?
+    } else {
+        vault::admin::connection_json(tenant, connection)
+    };
+    let Some(members) = value.as_object_mut() else { return Ok(value) };
+    members.insert("created_at".to_owned(), time(connection.created_at).into());
+    members.insert("changed_at".to_owned(), time(connection.changed_at).into());
+    let Some(Value::Object(mut spec)) = members.remove("connection") else { return Ok(value) };
+    spec.append(members);
+    Ok(Value::Object(spec))
+}
+
+fn all(tenant: &Tenant) -> Result<Vec<Held<Record>>, Failure> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = vault::list(tenant, after.as_deref(), PAGE_MAX)?;
+        all.extend(page);
+        after = next;
+        if after.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+fn find(tenant: &Tenant, id: &str) -> Result<Held<Record>, Failure> {
+    let none =
+        || Failure::Said(format!("there is no connection `{id}`; `bailiwick connection list` prints those there are"));
+    vault::get(tenant, id).map_err(|_| none())
+}
+
+fn kind(provider: &Provider) -> &'static str {
+    match provider {
+        Provider::Oauth2 { .. } => "oauth2",
+        Provider::ServiceAccount { .. } => "service-account",
+        Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } => "api-key",
+        Provider::Basic {} => "basic",
+    }
+}
+
+fn create(id: String, what: What, tenant: &InTenant) -> Result<(), Failure> {
+    let file = what.provider.client_secret_file.clone();
+    let spec = json!({"id": id, "name": id, "holder": "user", "rules": []});
+    let Value::Object(spec) = spec else { return Ok(()) };
+    let spec = what.over(spec)?;
+    let client_secret = file.as_deref().map(|file| secret(Some(file))).transpose()?;
+    let opened = tenant.open()?;
+    if spec.rules.is_empty() {
+        note("warning: no --rule was said, so nothing is let through; `bailiwick connection set` adds some");
+    }
+    vault::create(&opened, spec, client_secret.as_deref(), BY, &env())?;
+    tenant.show(&shown(&opened, &find(&opened, &id)?.value, true)?);
+    Ok(())
+}
+
+fn set(id: &str, what: What, tenant: &InTenant) -> Result<(), Failure> {
+    let file = what.provider.client_secret_file.clone();
+    let opened = tenant.open()?;
+    let Value::Object(before) = json_of(&find(&opened, id)?.spec)? else { return Ok(()) };
+    let spec = what.over(before)?;
+    let client_secret = file.as_deref().map(|file| secret(Some(file))).transpose()?;
+    vault::change(&opened, &spec, client_secret.as_deref(), BY, &env())?;
+    tenant.show(&shown(&opened, &find(&opened, id)?.value, true)?);
+    Ok(())
+}
+
+impl Connection {
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Connection::Create { id, what, tenant } => create(id, what, &tenant)?,
+            Connection::Set { id, what, tenant } => set(&id, what, &tenant)?,
+            Connection::List { tenant } => {
+                let opened = tenant.open()?;
+                let all = all(&opened)?;
+                let line = |c: &Held<Record>| {
+                    let holder = match c.spec.holder {
+                        vault::HolderKind::User => "user",
+                        vault::HolderKind::Agent => "agent",
+                    };
+                    let spec = &c.spec;
+                    vec![
+                        spec.id.clone(),
+                        kind(&spec.provider).into(),
+                        holder.into(),
+                        spec.base.clone(),
+                        spec.name.clone(),
+                    ]
+                };
+                let lines: Vec<Vec<String>> = all.iter().map(line).collect();
+                let json = all.iter().map(|c| shown(&opened, c, false)).collect::<Result<Vec<_>, _>>()?;
+                let head = ["id", "type", "credentials of", "base", "name"];
+                tenant.list(&head, &lines, || json!({ "connections": json }));
+            }
+            Connection::Show { id, tenant } => {
+                let opened = tenant.open()?;
+                tenant.show(&shown(&opened, &find(&opened, &id)?.value, true)?);
+            }
+            Connection::Delete { id, yes, tenant } => {
+                let opened = tenant.open()?;
+                let held = find(&opened, &id)?;
+                if !yes && !super::super::store::sure(&format!("connection `{id}`"), &format!(" ({})", held.spec.name))?
+                {
+                    return Ok(ExitCode::from(1));
+                }
+                vault::remove(&opened, &id, BY, &env())?;
+            }
+            Connection::Allow { id, client, tenant } => allow(&tenant, &id, &client, true)?,
+            Connection::Disallow { id, client, tenant } => allow(&tenant, &id, &client, false)?,
+            Connection::Scope(scope) => scope.run()?,
+            Connection::Credential(credential) => credential.run()?,
+            Connection::Disconnect { id, who, tenant } => {
+                let opened = tenant.open()?;
+                vault::disconnect(&opened, &id, &who.holder(&opened)?, BY, &env())?;
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn allow(tenant: &InTenant, id: &str, client: &str, allowed: bool) -> Result<(), Failure> {
+    let opened = tenant.open()?;
+    find(&opened, id)?;
+    Ok(vault::allow(&opened, id, client, allowed, BY, &env())?)
+}
+
+impl ScopeOf {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            ScopeOf::Set { connection, scope, class, client, tenant } => {
+                let class = match class {
+                    Class::Automatic => ScopeClass::Automatic,
+                    Class::NeedsApproval => ScopeClass::NeedsApproval,
+                    Class::Never => ScopeClass::Never,
+                };
+                let opened = tenant.open()?;
+                find(&opened, &connection)?;
+                vault::classify(&opened, (&connection, &scope), &client, Some(class), BY, &env())?;
+            }
+            ScopeOf::Unset { connection, scope, client, tenant } => {
+                let opened = tenant.open()?;
+                find(&opened, &connection)?;
+                vault::classify(&opened, (&connection, &scope), &client, None, BY, &env())?;
+            }
+            ScopeOf::List { connection, tenant } => {
+                let opened = tenant.open()?;
+                find(&opened, &connection)?;
+                let all = vault::classes(&opened, &connection)?;
+                let line = |c: &vault::Classed| vec![c.scope.clone(), c.class.to_owned(), c.subject.clone()];
+                let lines: Vec<Vec<String>> = all.iter().map(line).collect();
+                let json = |c: &vault::Classed| json!({"scope": c.scope, "class": c.class, "for": c.subject});
+                let json = || json!({ "scopes": all.iter().map(json).collect::<Vec<_>>() });
+                tenant.list(&["scope", "class", "for"], &lines, json);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl CredentialFor {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            CredentialFor::Set { connection, who, file, login, tenant } => {
+                let opened = tenant.open()?;
+                let held = find(&opened, &connection)?;
+                let holder = who.holder(&opened)?;
+                let secret = brought(&held.spec.provider, login, secret(file.as_deref())?)?;
+                vault::set_credential(&opened, &connection, &holder, secret, BY, &env())?;
+                if held.spec.provider.is_static() {
+                    note("note: this credential does not change by itself; where there is a choice, use OAuth");
+                }
+            }
+            CredentialFor::List { connection, tenant } => {
+                let opened = tenant.open()?;
+                let held = find(&opened, &connection)?;
+                let mut all: Vec<HeldCredential> = Vec::new();
+                loop {
+                    let after = all.last().map(|last| match &last.holder {
+                        Holder::User(id) | Holder::Agent(id) => id.clone(),
+                    });
+                    let page = vault::credentials_for(&opened, &held, after.as_deref(), PAGE_MAX)?;
+                    let last = page.len() < PAGE_MAX;
+                    all.extend(page);
+                    if last {
+                        break;
+                    }
+                }
+                let state = |c: &HeldCredential| credential_json(c)["state"].as_str().unwrap_or_default().to_owned();
+                let line = |c: &HeldCredential| {
+                    let end = c.expires_at.map(time).unwrap_or_default();
+                    vec![c.holder.subject(), state(c), time(c.connected_at), end, c.scopes.join(" ")]
+                };
+                let lines: Vec<Vec<String>> = all.iter().map(line).collect();
+                let json = || json!({ "credentials": all.iter().map(credential_json).collect::<Vec<_>>() });
+                tenant.list(&["holder", "state", "connected", "token good until", "scopes"], &lines, json);
+            }
+        }
+        Ok(())
+    }
+}
