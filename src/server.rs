@@ -2,6 +2,7 @@
 
 mod approvals;
 mod channels;
+mod house;
 mod mcp;
 mod outgoing;
 mod plugs;
@@ -29,6 +30,7 @@ use approvals::{Shapes, Spent};
 use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
+use house::Resealing;
 use mcp::{Askers, McpPlugs};
 use plugs::{Administration, Auditors, Browsers, Logs, data_stores};
 use std::net::SocketAddr;
@@ -297,18 +299,22 @@ fn serve_issuers(
 /// Removes what is over and rotates old keys, now and then.
 async fn keep_house(identity: Identity) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    let mut resealing = Resealing::default();
     loop {
         ticks.tick().await;
-        let identity = identity.clone();
+        let (identity, mut under_way) = (identity.clone(), std::mem::take(&mut resealing));
         let work = move || {
             let env = Env { now: now(), random: &random, trace: None, address: None };
             for tenant in identity.tenants() {
-                if let Err(refusal) = tidy(&tenant, &env) {
+                let tidied = tidy(&tenant, &env).and_then(|()| under_way.go_on(&tenant, &env));
+                if let Err(refusal) = tidied {
                     tracing::error!(tenant = tenant.name(), %refusal, "housekeeping failed; it is tried again");
                 }
             }
+            under_way
         };
-        let _ = tokio::task::spawn_blocking(work).await; // a panic there was reported when it happened
+        // A panic there was reported when it happened; what was resealed is then looked at again.
+        resealing = tokio::task::spawn_blocking(work).await.unwrap_or_default();
     }
 }
 
