@@ -123,10 +123,15 @@ async fn parameters(request: Request) -> Answer<Form> {
     }
 }
 
-/// A refusal, and the challenge that belongs to it (RFC 6749 5.2).
+/// A refusal to a client, and the challenge that belongs to it: 400 but for a client that has not shown who it is
+/// (RFC 6749 5.2, RFC 9126 2.3, CIBA 11), whatever status its code has elsewhere.
 fn refused(refusal: Refusal, head: Option<&Head>) -> Response {
-    let challenge = refusal.error == ErrorCode::InvalidClient && head.is_some_and(|head| head.authorization.is_some());
+    let unknown = refusal.error == ErrorCode::InvalidClient;
+    let challenge = unknown && head.is_some_and(|head| head.authorization.is_some());
     let mut response = refusal.into_response();
+    if response.status().is_client_error() && !unknown {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
     if challenge {
         let basic = HeaderValue::from_static("Basic realm=\"clients\", charset=\"UTF-8\"");
         response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
@@ -290,5 +295,28 @@ async fn end(asked: Asked, request: Request) -> Response {
     match asked.run(move |tenant, env| end_session(tenant, &form, env)).await {
         Ok(to) => see_other(&to),
         Err(refusal) => told(&refusal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_refused_with_400_but_for_who_it_is() {
+        for (error, status) in [
+            (ErrorCode::AccessDenied, 400),
+            (ErrorCode::InsufficientScope, 400),
+            (ErrorCode::InvalidGrant, 400),
+            (ErrorCode::InvalidClient, 401),
+            (ErrorCode::ServerError, 500),
+            (ErrorCode::TemporarilyUnavailable, 503),
+        ] {
+            let response = refused(Refusal::new(error, "x", "x"), None);
+            assert_eq!((response.status().as_u16(), response.headers().get(header::WWW_AUTHENTICATE)), (status, None));
+        }
+        let head = Head { authorization: Some("Basic x".into()), ..Head::default() };
+        let response = refused(Refusal::new(ErrorCode::InvalidClient, "x", "x"), Some(&head));
+        assert!(response.headers().contains_key(header::WWW_AUTHENTICATE));
     }
 }
