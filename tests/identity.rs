@@ -15,9 +15,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-const API: &str = "https://api.example/";
-const CALLBACK: &str = "https://app.example/cb";
-const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const API: &str = "https://api.example/";
+pub(crate) const CALLBACK: &str = "https://app.example/cb";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 pub(crate) fn env() -> Env<'static> {
     Env { now: now(), random: &random, trace: None, address: None }
@@ -197,7 +197,7 @@ impl Heard {
 
     /// Status and OAuth code.
     #[track_caller]
-    fn refusal(&self) -> (u16, String) {
+    pub(crate) fn refusal(&self) -> (u16, String) {
         (self.status, self.json()["error"].as_str().unwrap().to_owned())
     }
 }
@@ -225,7 +225,7 @@ pub(crate) fn send(
     Heard { status, head: head.collect(), body: body.to_owned() }
 }
 
-fn basic(id: &str, secret: &str) -> String {
+pub(crate) fn basic(id: &str, secret: &str) -> String {
     use base64::Engine as _;
     format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}")))
 }

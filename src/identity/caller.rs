@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// How long an assertion may live.
-pub const ASSERTION_LIFE_MAX_S: Seconds = 600;
+/// How long an assertion may live: an hour, which is what libraries give it by themselves. Each is used once whatever it says.
+pub const ASSERTION_LIFE_MAX_S: Seconds = 3_600;
 /// `client_assertion_type` of RFC 7523 2.2.
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

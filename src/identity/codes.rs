@@ -158,7 +158,7 @@ impl Tenant {
     /// Redeems a code (RFC 6749 4.1.3, RFC 7636 4.6). A code that was used revokes what it made (RFC 9700 2.1.1).
     fn redeem_code(&self, caller: &Caller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
         let refuse = |rule, text: &str| Refusal::new(ErrorCode::InvalidGrant, rule, text);
-        let (text, verifier) = (form.need("code")?, form.need("code_verifier")?);
+        let (text, verifier) = (form.need("code")?, form.get("code_verifier").unwrap_or_default());
         let held = self.get::<Code>(&[&hash_of(text)])?;
         let held = held.ok_or_else(|| refuse("code.unknown", "this authorization code is unknown"))?;
         if held.client != caller.client.id {

@@ -62,6 +62,10 @@ codes! {
     /// RFC 9101 6.3
     RequestNotSupported = "request_not_supported", 400;
     /// OpenID Connect Core 3.1.2.6
+    RequestUriNotSupported = "request_uri_not_supported", 400;
+    /// OpenID Connect Core 3.1.2.6
+    RegistrationNotSupported = "registration_not_supported", 400;
+    /// OpenID Connect Core 3.1.2.6
     LoginRequired = "login_required", 400;
     /// OpenID Connect Core 3.1.2.6
     ConsentRequired = "consent_required", 400;

@@ -185,26 +185,53 @@ fn words(text: Option<&str>) -> Vec<String> {
     text.unwrap_or_default().split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// Refuses the ways of asking that are not served (OpenID Connect Core 3.1.2.6).
+fn refuse_unsupported(form: &Form) -> Answer<()> {
+    let ways = [
+        (
+            "request",
+            ErrorCode::RequestNotSupported,
+            "request.object",
+            "request objects are not accepted; push the request instead (RFC 9126)",
+        ),
+        (
+            "request_uri",
+            ErrorCode::RequestUriNotSupported,
+            "request.uri",
+            "`request_uri` must be one that a pushed request got here (RFC 9126)",
+        ),
+        (
+            "registration",
+            ErrorCode::RegistrationNotSupported,
+            "request.registration",
+            "`registration` is not accepted; whoever runs this server registers clients",
+        ),
+    ];
+    match ways.into_iter().find(|(name, ..)| form.get(name).is_some()) {
+        Some((_, error, rule, text)) => Err(Refusal::new(error, rule, text)),
+        None => Ok(()),
+    }
+}
+
 impl Tenant {
-    /// Where the answer to a request may go, and whether the client said it.
+    /// Where the answer to a request may go, and whether the client said it: it must, but for OAuth alone with one URI
+    /// (RFC 6749 3.1.2.3, OpenID Connect Core 3.1.2.1).
     fn redirect_of(client: &Client, form: &Form) -> Answer<(String, bool)> {
+        let openid = words(form.get("scope")).iter().any(|scope| scope == "openid");
         match (form.get("redirect_uri"), client.redirect_uris.as_slice()) {
             (Some(uri), _) if client.redirects_to(uri) => Ok((uri.to_owned(), true)),
             (Some(_), _) => Err(invalid(
                 "request.redirect_uri",
                 "`redirect_uri` is not registered for this client; it must be the same letter for letter",
             )),
-            (None, [only]) => Ok((only.clone(), false)),
+            (None, [only]) if !openid => Ok((only.clone(), false)),
             (None, _) => Err(invalid("request.redirect_uri", "`redirect_uri` is missing")),
         }
     }
 
     /// Judges the parameters of a request of a client whose redirect URI is known.
     fn judged(&self, client: &Client, redirect: (String, bool), form: &Form, env: &Env<'_>) -> Answer<AuthRequest> {
-        if form.get("request").is_some() {
-            let text = "request objects are not accepted; push the request instead (RFC 9126)";
-            return Err(Refusal::new(ErrorCode::RequestNotSupported, "request.object", text));
-        }
+        refuse_unsupported(form)?;
         if form.need("response_type")? != "code" {
             let text = "`response_type` must be `code`";
             return Err(Refusal::new(ErrorCode::UnsupportedResponseType, "request.response_type", text));
@@ -296,7 +323,7 @@ impl Tenant {
     /// What [`Refused`] says.
     pub fn take_request(&self, form: &Form, env: &Env<'_>) -> Result<String, Refused> {
         let client = self.requesting(form).map_err(Refused::Page)?;
-        if let Some(uri) = form.get("request_uri") {
+        if let Some(uri) = form.get("request_uri").filter(|uri| uri.starts_with(REQUEST_URI)) {
             return self.take_pushed(&client, uri, env).map_err(Refused::Page);
         }
         let to = Tenant::redirect_of(&client, form).map_err(Refused::Page)?;

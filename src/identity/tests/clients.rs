@@ -152,7 +152,7 @@ fn an_assertion_is_of_its_client_for_us_and_used_once() {
         (signer.assertion(("jti", Value::Null)), "client.assertion.jti"),
         (signer.assertion(("exp", Value::Null)), "token.exp"),
         (signer.assertion(("exp", json!(START - 31))), "token.expired"),
-        (signer.assertion(("exp", json!(START + 3_600))), "token.life"),
+        (signer.assertion(("exp", json!(START + 7_200))), "token.life"),
         (signer.assertion(("nbf", json!(START + 60))), "token.early"),
         (none, "token.algorithm"),
         (hmac, "token.algorithm"),

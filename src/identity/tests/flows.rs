@@ -79,7 +79,7 @@ fn a_code_is_redeemed_once_by_its_client_with_its_verifier() {
         ("sales", ("x", "y"), "code.client"),
         ("crm", ("code", "unknown"), "code.unknown"),
         ("crm", ("code", ""), "form.missing"),
-        ("crm", ("code_verifier", ""), "form.missing"),
+        ("crm", ("code_verifier", ""), "code.pkce"),
         ("crm", ("code_verifier", "short"), "code.pkce"),
         ("crm", ("code_verifier", &other), "code.pkce"),
         ("crm", ("redirect_uri", ""), "code.redirect_uri"),
@@ -214,7 +214,6 @@ fn requests_are_judged_and_refused_to_the_right_one() {
         (("redirect_uri", "https://evil.example/cb"), "request.redirect_uri"),
         (("redirect_uri", "https://app.example/cb/"), "request.redirect_uri"),
         (("redirect_uri", ""), "request.redirect_uri"),
-        (("request_uri", "https://app.example/request"), "request.uri"),
         (("request_uri", "urn:ietf:params:oauth:request_uri:x"), "request.uri"),
     ] {
         match take(&[more]) {
@@ -238,6 +237,8 @@ fn requests_are_judged_and_refused_to_the_right_one() {
         (("prompt", "dance"), "invalid_request", "request.prompt"),
         (("max_age", "-1"), "invalid_request", "request.max_age"),
         (("request", "e30.e30."), "request_not_supported", "request.object"),
+        (("request_uri", "https://app.example/request"), "request_uri_not_supported", "request.uri"),
+        (("registration", "{}"), "registration_not_supported", "request.registration"),
         (("authorization_details", "{}"), "invalid_authorization_details", "details.form"),
         (("id_token_hint", "x.y.z"), "invalid_request", "request.id_token_hint"),
     ] {
@@ -252,6 +253,14 @@ fn requests_are_judged_and_refused_to_the_right_one() {
             other => panic!("{more:?}: {other:?}"),
         }
     }
+    // Where the answer goes need not be said by a client with one place that asks for nothing of OpenID Connect.
+    let one = Client { redirect_uris: strings(&[CALLBACK]), ..app("one") };
+    world.tenant.create_client(&one, &world.env()).unwrap();
+    let silent = |scope: &str| {
+        world.tenant.take_request(&request("one", &[("redirect_uri", ""), ("scope", scope)]), &world.env())
+    };
+    assert_eq!(silent("openid").unwrap_err().refusal().rule, "request.redirect_uri");
+    silent("read").unwrap();
     // The port of this machine is the application's choice.
     take(&[("redirect_uri", "http://127.0.0.1:49152/cb")]).unwrap();
 }

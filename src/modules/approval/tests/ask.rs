@@ -48,7 +48,7 @@ fn requests_that_are_not_right_are_refused_with_the_codes_of_the_standard() {
         (vec![("binding_message", &long)], "invalid_binding_message"),
         (vec![("binding_message", "pay\u{202e}me")], "invalid_binding_message"),
         (vec![("binding_message", "two\nlines")], "invalid_binding_message"),
-        // fapi-ciba-id1-ensure-requested-expiry-zero-fails, -negative-fails
+        // fapi-ciba-id1-ensure-requested-expiry-zero-fails-for-brazil, -negative-fails-for-brazil
         (vec![("requested_expiry", "0")], "invalid_request"),
         (vec![("requested_expiry", "-30")], "invalid_request"),
         (vec![("requested_expiry", "soon")], "invalid_request"),
@@ -93,7 +93,7 @@ fn hints_lead_to_one_person_in_the_forms_that_clients_send() {
 fn the_time_to_decide_is_as_asked_up_to_a_bound() {
     let world = World::new();
     assert_eq!(world.ask(&[("requested_expiry", "30")]).unwrap().expires_in, 30);
-    // fapi-ciba-id1-ensure-requested-expiry-above-maximum-is-capped
+    // fapi-ciba-id1-ensure-requested-expiry-above-maximum-is-capped-for-brazil
     assert_eq!(world.ask(&[("requested_expiry", "99999999")]).unwrap().expires_in, 7 * 24 * 3_600);
 }
 

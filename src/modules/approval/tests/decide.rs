@@ -230,7 +230,7 @@ fn an_id_is_of_one_client_and_one_request() {
     world.approve(&asked).unwrap();
     let (id, secret) = asked.auth_req_id.split_once('.').unwrap();
     let other = world.ask(&[]).unwrap();
-    // fapi-ciba-id1-ensure-wrong-authentication-request-id-in-token-endpoint-request
+    // fapi-ciba-id1-ensure-wrong-auth-req-id-in-token-endpoint-request
     for bad in [
         "",
         "x",

@@ -72,10 +72,10 @@ fn an_endpoint_that_fails_is_called_again_and_not_for_ever() {
         // fapi-ciba-id1-ping-backchannel-notification-endpoint-response-has-body: not looked at.
         ("a body", Called::Answered(200), true),
         ("nothing", Called::Answered(204), true),
-        // fapi-ciba-id1-ping-backchannel-notification-endpoint-401-response and -403-response
+        // fapi-ciba-id1-ping-backchannel-notification-endpoint-response-401 and -response-403
         ("401", Called::Answered(401), false),
         ("403", Called::Answered(403), false),
-        // fapi-ciba-id1-ping-backchannel-notification-endpoint-returns-redirect-request: not followed.
+        // fapi-ciba-id1-ping-backchannel-notification-endpoint-return-redirect-request: not followed.
         ("a redirect", Called::Answered(302), false),
         ("an address that may not be called", Called::Refused, false),
         ("nobody", Called::Failed, false),
