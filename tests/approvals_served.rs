@@ -143,7 +143,7 @@ fn an_exchange_gives_exactly_what_was_approved_once() {
     // By CIBA: Sarah's manager decides, and what the client was told names the approval.
     let asked = world.ask(&write_access(), &[]);
     let asked = asked["auth_req_id"].as_str().unwrap();
-    assert_eq!(error(&write(&[("approval", asked)])), (403, "access_denied".into()), "nobody has decided");
+    assert_eq!(error(&write(&[("approval", asked)])), (400, "access_denied".into()), "nobody has decided");
     let approved = approve(&world.issuing, "john");
     assert_eq!(approved.shown.details[0].title, "Let it use contacts:write of crm");
     assert_eq!(error(&world.exchange(&token, "contacts:delete", &[("approval", asked)])).1, "access_denied");
