@@ -10,7 +10,7 @@ mod plugs;
 use crate::api::{Api, Cors, grpc_service, http_routes};
 use crate::engine::Engine;
 use crate::identity::{
-    ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, NoKeys, RefreshGrant, Refusal, Tenant,
+    ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant, Refusal, Tenant,
 };
 use crate::modules::agent;
 use crate::modules::approval::channel::Channels;
@@ -23,8 +23,8 @@ use crate::modules::mcp::servers;
 use crate::modules::oauth::{self, OAuth};
 use crate::modules::vault::{self, FederatedConnection, TellNobody, VAULT, Vault};
 use crate::wire::{
-    Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, Outgoing, OutgoingSettings, OutgoingStartError,
-    Pool, SystemResolver, now, random,
+    Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, JwkSets, Outgoing, OutgoingSettings,
+    OutgoingStartError, Pool, SystemResolver, now, random,
 };
 use approvals::{Shapes, Spent};
 use axum::ServiceExt as _;
@@ -32,6 +32,7 @@ use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 use house::Resealing;
 use mcp::{Askers, McpPlugs};
+use outgoing::Drafts;
 use plugs::{Administration, Auditors, Browsers, Logs, data_stores};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -223,13 +224,14 @@ fn issuer_routes(
     (outgoing, approvals): (Outgoing, Approvals),
     embedder: Option<Embedder>,
 ) -> std::io::Result<axum::Router> {
+    let keys: Arc<dyn KeySource> = Arc::new(JwkSets::new(outgoing.clone()));
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(TellNobody));
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
         Arc::new(CodeGrant),
         Arc::new(RefreshGrant),
         Arc::new(ClientCredentialsGrant),
         Arc::new(TokenExchange::new(Arc::new(Spent(approvals.clone())))),
-        Arc::new(IdentityAssertion::new(Arc::new(NoKeys))),
+        Arc::new(IdentityAssertion::new(Arc::clone(&keys))),
         Arc::new(CibaGrant(approvals.clone())),
         Arc::new(FederatedConnection::new(vault.clone())),
     ];
@@ -245,13 +247,14 @@ fn issuer_routes(
     let servers = servers::http::Setup::new(Arc::new(servers), embedder, pool);
     let asked = approval::http::Setup {
         approvals,
-        keys: Arc::new(NoKeys),
+        keys: Arc::clone(&keys),
         visitors: Arc::new(Browsers),
         tokens: Arc::new(Administration),
         askers: Arc::new(Askers),
         shapes: Arc::new(Shapes),
     };
-    Ok(oauth::routes(OAuth::new(grant_types, Arc::new(NoKeys)))
+    let strangers = Drafts::new(outgoing.clone());
+    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers))
         .merge(login::routes(LoginSettings::default(), outgoing)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))

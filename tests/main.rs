@@ -49,6 +49,7 @@ mod openid_ciba;
 mod openid_conformance;
 mod openid_fapi2;
 mod oracle;
+mod outgoing_served;
 mod search;
 mod search_crash;
 mod search_worlds;

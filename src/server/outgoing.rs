@@ -1,12 +1,108 @@
-//! What the modules that ask other people's servers want of the rest of the house.
+//! What the modules that ask other people's servers, or are asked for because of them, want of the rest of the house.
 
 use super::plugs::Administration;
-use crate::identity::{Answer, Env, Examined, Tenant};
-use crate::modules::{agent, vault};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
+use crate::modules::agent::{self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, Registry, Stage};
+use crate::modules::{oauth, vault};
+use crate::wire::{Outgoing, OutgoingRequest};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// How long a server of client metadata documents may take.
+const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Most of them that are asked at a time: anybody can name one.
+const DOCUMENTS_AT_ONCE_MAX: usize = 4;
 
 impl vault::admin::http::Tokens for Administration {
     fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
         agent::http::Tokens::judge(self, tenant, head, env)
     }
+}
+
+/// Client metadata documents, from where they are.
+struct FromTheNet {
+    outgoing: Outgoing,
+    under_way: AtomicUsize,
+}
+
+/// One document that is asked for.
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(count: &'a AtomicUsize) -> Option<Place<'a>> {
+        let place = Place(count);
+        (count.fetch_add(1, Ordering::Relaxed) < DOCUMENTS_AT_ONCE_MAX).then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Documents for FromTheNet {
+    fn fetch(&self, url: &str) -> Answer<Vec<u8>> {
+        let busy = || {
+            let text = "too many client metadata documents are asked for at this moment; try again in a few seconds";
+            Refusal { retry_after_s: Some(2), ..Refusal::new(ErrorCode::TemporarilyUnavailable, "document.busy", text) }
+        };
+        // Why is for the log: who asks has chosen the URL, and must not learn what is behind it.
+        let failed = |why: String| {
+            let text = "the client metadata document cannot be had; it is at an https URL that anybody can read, without \
+                        a redirect";
+            Refusal::new(ErrorCode::InvalidClient, "document.unreachable", text).because(why)
+        };
+        let _place = Place::take(&self.under_way).ok_or_else(busy)?;
+        let mut ask = OutgoingRequest::new(Method::GET, url.parse().map_err(|_| failed("it is no URL".into()))?);
+        (ask.timeout, ask.answer_bytes_max) = (DOCUMENT_TIMEOUT, DOCUMENT_BYTES_MAX as u64);
+        ask.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let answer = self.outgoing.wait(self.outgoing.fetch(ask));
+        let answer = answer.ok_or_else(|| Refusal::failed("document.runtime", "there is no runtime"))?;
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
+        if answer.status != StatusCode::OK {
+            return Err(failed(format!("it answered {}", answer.status.as_u16())));
+        }
+        Ok(answer.body)
+    }
+}
+
+/// Makes drafts in the registry of agents that nobody registered.
+pub(super) struct Drafts(FromTheNet);
+
+impl Drafts {
+    pub(super) fn new(outgoing: Outgoing) -> Arc<Drafts> {
+        Arc::new(Drafts(FromTheNet { outgoing, under_way: AtomicUsize::new(0) }))
+    }
+}
+
+impl oauth::Strangers for Drafts {
+    fn seen(&self, tenant: &Tenant, url: &str, env: &Env<'_>) -> Refusal {
+        let registry = Registry { tenant, approvals: &NoApprovals };
+        match registry.seen(url, &self.0, env) {
+            Ok(seen) => stands(seen.agent()),
+            Err(refusal) => refusal,
+        }
+    }
+}
+
+/// What an agent is told that names itself by its document.
+fn stands(agent: &Agent) -> Refusal {
+    let id = &agent.record.id;
+    let (rule, text) = match agent.stage {
+        Stage::Discovered => (
+            "draft.waiting",
+            format!(
+                "this agent is known now as the draft `{id}`; it can act once somebody has adopted and activated it"
+            ),
+        ),
+        Stage::Retired => ("draft.retired", "this agent was retired".to_owned()),
+        Stage::Registered | Stage::Active | Stage::Suspended => {
+            ("draft.registered", format!("this agent is registered as `{id}`, which is its `client_id` here"))
+        }
+    };
+    Refusal::new(ErrorCode::InvalidClient, rule, text)
 }

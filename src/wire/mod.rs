@@ -6,6 +6,7 @@ mod deadline;
 mod embedding;
 mod flight;
 mod front;
+mod jwks;
 mod outgoing;
 mod pool;
 mod problem;
@@ -20,6 +21,7 @@ pub use embedding::{
 };
 pub use flight::Flights;
 pub use front::{Asked, FORM_BYTES_MAX, Front, body as read_body, json as json_response};
+pub use jwks::{FETCHED_JWKS_BYTES_MAX, JWKS_KEPT_MAX_S, JWKS_KEPT_MIN_S, JWKS_KEPT_S, JWKS_REFETCH_S, JwkSets};
 pub use outgoing::{
     ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, Allowed, AllowedError, Outgoing, OutgoingAnswer, OutgoingError,
     OutgoingRequest, OutgoingSettings, OutgoingStartError, Range, Redirects, Resolution, Resolver, SystemResolver,

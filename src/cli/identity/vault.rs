@@ -7,7 +7,8 @@ use super::{InTenant, env, json_of, time};
 use bailiwick::identity::{Held, PAGE_MAX, Tenant};
 use bailiwick::modules::vault::admin::credential_json;
 use bailiwick::modules::vault::{
-    self, Connection as Record, ConnectionSpec, HeldCredential, Hidden, Holder, Provider, ScopeClass, Secret,
+    self, Connection as Record, ConnectionSpec, CredentialState, HeldCredential, Hidden, Holder, Provider, ScopeClass,
+    Secret,
 };
 use bailiwick::secrets::HELD_SECRET_BYTES_MAX;
 use clap::{Args, Subcommand, ValueEnum};
@@ -569,7 +570,7 @@ fn kind(provider: &Provider) -> &'static str {
     }
 }
 
-fn create(id: String, what: What, tenant: &InTenant) -> Result<(), Failure> {
+fn create(id: &str, what: What, tenant: &InTenant) -> Result<(), Failure> {
     let file = what.provider.client_secret_file.clone();
     let spec = json!({"id": id, "name": id, "holder": "user", "rules": []});
     let Value::Object(spec) = spec else { return Ok(()) };
@@ -580,7 +581,7 @@ fn create(id: String, what: What, tenant: &InTenant) -> Result<(), Failure> {
         note("warning: no --rule was said, so nothing is let through; `bailiwick connection set` adds some");
     }
     vault::create(&opened, spec, client_secret.as_deref(), BY, &env())?;
-    tenant.show(&shown(&opened, &find(&opened, &id)?.value, true)?);
+    tenant.show(&shown(&opened, &find(&opened, id)?.value, true)?);
     Ok(())
 }
 
@@ -598,7 +599,7 @@ fn set(id: &str, what: What, tenant: &InTenant) -> Result<(), Failure> {
 impl Connection {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Connection::Create { id, what, tenant } => create(id, what, &tenant)?,
+            Connection::Create { id, what, tenant } => create(&id, what, &tenant)?,
             Connection::Set { id, what, tenant } => set(&id, what, &tenant)?,
             Connection::List { tenant } => {
                 let opened = tenant.open()?;
@@ -715,7 +716,10 @@ impl CredentialFor {
                         break;
                     }
                 }
-                let state = |c: &HeldCredential| credential_json(c)["state"].as_str().unwrap_or_default().to_owned();
+                let state = |c: &HeldCredential| match c.state {
+                    CredentialState::Active => "active".to_owned(),
+                    CredentialState::ReconnectNeeded { .. } => "reconnect needed".to_owned(),
+                };
                 let line = |c: &HeldCredential| {
                     let end = c.expires_at.map(time).unwrap_or_default();
                     vec![c.holder.subject(), state(c), time(c.connected_at), end, c.scopes.join(" ")]

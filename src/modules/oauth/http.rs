@@ -271,12 +271,12 @@ fn told(refusal: &Refusal) -> Response {
     (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
 }
 
-async fn authorize(asked: Asked, request: Request) -> Response {
+async fn authorize(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
     let form = match parameters(request).await {
         Ok(form) => form,
         Err(refusal) => return told(&refusal),
     };
-    let taken = asked.run(move |tenant, env| Ok((tenant.take_request(&form, env), tenant.url("/login")))).await;
+    let taken = asked.run(move |tenant, env| Ok((oauth.authorize(tenant, &form, env), tenant.url("/login")))).await;
     match taken {
         Ok((Ok(id), login)) => see_other(&format!("{login}?request={id}")),
         Ok((Err(Refused::Redirect(to, refusal)), _)) => {

@@ -8,17 +8,25 @@ mod metadata;
 pub use http::{bearer, bearer_for, routes};
 
 use crate::identity::{
-    Answer, Caller, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved, Refusal, Tenant,
-    TokenAnswer, TokenKind, act_claim, profile_claims,
+    Answer, Caller, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved, Refusal, Refused,
+    Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
+
+/// Who looks at clients that nobody knows, and that name themselves by the URL of a document (OAuth Client ID Metadata
+/// Document). The registry of agents does; `server.rs` plugs it in.
+pub trait Strangers: Send + Sync {
+    /// A request named one. Answers what it is told; it is refused in any case.
+    fn seen(&self, tenant: &Tenant, url: &str, env: &Env<'_>) -> Refusal;
+}
 
 /// What the endpoints work with.
 #[derive(Clone)]
 pub struct OAuth {
     grant_types: Arc<Vec<Arc<dyn GrantType>>>,
     keys: Arc<dyn KeySource>,
+    strangers: Option<Arc<dyn Strangers>>,
 }
 
 /// What of a request's head the endpoints look at.
@@ -38,11 +46,43 @@ impl OAuth {
     /// Endpoints that give tokens in these ways, and find the keys of clients there.
     #[must_use]
     pub fn new(grant_types: Vec<Arc<dyn GrantType>>, keys: Arc<dyn KeySource>) -> OAuth {
-        OAuth { grant_types: Arc::new(grant_types), keys }
+        OAuth { grant_types: Arc::new(grant_types), keys, strangers: None }
+    }
+
+    /// The same, with somebody who looks at clients that nobody knows.
+    #[must_use]
+    pub fn with_strangers(self, strangers: Arc<dyn Strangers>) -> OAuth {
+        OAuth { strangers: Some(strangers), ..self }
     }
 
     fn caller(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Caller> {
-        tenant.authenticate_client(head.authorization.as_deref(), form, &*self.keys, env)
+        let caller = tenant.authenticate_client(head.authorization.as_deref(), form, &*self.keys, env);
+        caller.map_err(|refusal| self.stranger(tenant, form, refusal, env))
+    }
+
+    /// What a request is told that was refused: of a client that nobody knows, what becomes of it.
+    fn stranger(&self, tenant: &Tenant, form: &Form, refusal: Refusal, env: &Env<'_>) -> Refusal {
+        if !matches!(refusal.rule, "client.unknown" | "request.client") || refusal.cause.is_some() {
+            return refusal;
+        }
+        let asserted = || crate::identity::unverified_claim(form.get("client_assertion")?, "sub");
+        let named = form.get("client_id").map(str::to_owned).or_else(asserted);
+        let url = named.filter(|id| id.starts_with("https://") || id.starts_with("http://"));
+        match (url, &self.strangers) {
+            (Some(url), Some(strangers)) => strangers.seen(tenant, &url, env),
+            _ => refusal,
+        }
+    }
+
+    /// Takes a request at the authorization endpoint. Answers the id under which the login pages find it.
+    ///
+    /// # Errors
+    /// As [`Tenant::take_request`].
+    pub fn authorize(&self, tenant: &Tenant, form: &Form, env: &Env<'_>) -> Result<String, Refused> {
+        tenant.take_request(form, env).map_err(|refused| match refused {
+            Refused::Page(refusal) => Refused::Page(self.stranger(tenant, form, refusal, env)),
+            Refused::Redirect(..) => refused,
+        })
     }
 
     /// The token endpoint (RFC 6749 3.2), at a path of the issuer's.

@@ -1,0 +1,227 @@
+//! JWK sets of other people's servers (RFC 7517): of clients with a `jwks_uri`, and of issuers whose assertions are believed.
+//!
+//! A set is asked for once however many want it, and kept as long as its server says, within bounds. A key that is not in it
+//! may be one that has just been made: then it is asked for again, but not more often than every [`JWKS_REFETCH_S`], whatever
+//! strangers put into their tokens. A set whose time is over is never used because no other can be had.
+
+use super::{Outgoing, OutgoingRequest};
+use crate::identity::{Answer, ErrorCode, KeySource, Refusal, Seconds, usable_keys};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use parking_lot::{Condvar, Mutex};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The largest set, in bytes.
+pub const FETCHED_JWKS_BYTES_MAX: u64 = 128 << 10;
+/// How long a set is kept when its server does not say, at least, and at most, in seconds.
+pub const JWKS_KEPT_S: Seconds = 300;
+/// See [`JWKS_KEPT_S`].
+pub const JWKS_KEPT_MIN_S: Seconds = 60;
+/// See [`JWKS_KEPT_S`].
+pub const JWKS_KEPT_MAX_S: Seconds = 3_600;
+/// How long after a set was asked for it is not asked for again because of a key that is not in it, in seconds.
+pub const JWKS_REFETCH_S: Seconds = 30;
+/// How long after a failure nobody is asked again, in seconds.
+const FAILED_S: Seconds = 5;
+/// How long a server may take.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Most sets that are kept; of more, the one that was asked for the longest ago goes.
+const SETS_MAX: usize = 1_024;
+/// Most sets that are asked for at a time, and most threads that wait for one.
+const AT_ONCE_MAX: usize = 8;
+const WAITING_MAX: usize = 16;
+
+/// See the file's head.
+pub struct JwkSets {
+    outgoing: Outgoing,
+    /// The time, in seconds since 1970.
+    clock: Box<dyn Fn() -> Seconds + Send + Sync>,
+    kept: Mutex<Kept>,
+    landed: Condvar,
+}
+
+#[derive(Default)]
+struct Kept {
+    // INVARIANT: at most `SETS_MAX`, those that are under way besides.
+    sets: HashMap<String, Entry>,
+    waiting: usize,
+}
+
+/// What is known of a set.
+#[derive(Default)]
+struct Entry {
+    /// The set, and until when it is good.
+    set: Option<(Arc<Value>, Seconds)>,
+    /// When it was asked for last.
+    asked_at: Seconds,
+    /// Why there was no answer.
+    failure: Option<Refusal>,
+    under_way: bool,
+}
+
+/// What is to be done for somebody who wants a set.
+enum Next {
+    Take(Answer<Arc<Value>>),
+    Wait,
+    Ask,
+}
+
+fn busy() -> Refusal {
+    let text = "too many keys of others are asked for at this moment; try again in a few seconds";
+    Refusal { retry_after_s: Some(2), ..Refusal::new(ErrorCode::TemporarilyUnavailable, "jwks.busy", text) }
+}
+
+/// What a caller is told; why it is so is for the log, because the caller may have chosen the URL.
+fn unreachable(why: impl Into<String>) -> Refusal {
+    let text = "the keys at the `jwks_uri` cannot be had now; try again later";
+    let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "jwks.unreachable", text);
+    Refusal { retry_after_s: Some(5), ..refusal.because(why) }
+}
+
+impl Entry {
+    /// `fresh`: the set lacks a key that is wanted.
+    fn next(&self, fresh: bool, now: Seconds) -> Next {
+        if self.under_way {
+            return Next::Wait;
+        }
+        let good = self.set.as_ref().filter(|(_, until)| now < *until).map(|(set, _)| set);
+        let rested = |rest: Seconds| now >= self.asked_at.saturating_add(rest);
+        match (good, &self.failure) {
+            (Some(set), _) if !fresh || !rested(JWKS_REFETCH_S) => Next::Take(Ok(Arc::clone(set))),
+            (None, Some(failure)) if !rested(FAILED_S) => Next::Take(Err(failure.clone())),
+            _ => Next::Ask,
+        }
+    }
+}
+
+impl Kept {
+    /// Makes room for one more.
+    fn make_room(&mut self) {
+        if self.sets.len() < SETS_MAX {
+            return;
+        }
+        let idle = self.sets.iter().filter(|(_, entry)| !entry.under_way);
+        if let Some(oldest) = idle.min_by_key(|(_, entry)| entry.asked_at).map(|(uri, _)| uri.clone()) {
+            self.sets.remove(&oldest);
+        }
+    }
+
+    fn under_way(&self) -> usize {
+        self.sets.values().filter(|entry| entry.under_way).count()
+    }
+}
+
+/// Ends what is under way, whatever becomes of it.
+struct Landing<'a> {
+    sets: &'a JwkSets,
+    uri: &'a str,
+}
+
+impl Landing<'_> {
+    fn with(&self, answer: &Answer<(Arc<Value>, Seconds)>) {
+        let mut kept = self.sets.kept.lock();
+        let Some(entry) = kept.sets.get_mut(self.uri) else { return };
+        match answer {
+            Ok((set, kept_s)) => {
+                entry.set = Some((Arc::clone(set), entry.asked_at.saturating_add(*kept_s)));
+                entry.failure = None;
+            }
+            Err(refusal) => entry.failure = Some(refusal.clone()),
+        }
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        if let Some(entry) = self.sets.kept.lock().sets.get_mut(self.uri) {
+            entry.under_way = false;
+        }
+        self.sets.landed.notify_all();
+    }
+}
+
+impl JwkSets {
+    /// Sets that are asked for through this client.
+    #[must_use]
+    pub fn new(outgoing: Outgoing) -> JwkSets {
+        let seconds = || u64::try_from(super::now().0 / 1_000_000_000).unwrap_or(0);
+        JwkSets::with_clock(outgoing, seconds)
+    }
+
+    fn with_clock(outgoing: Outgoing, clock: impl Fn() -> Seconds + Send + Sync + 'static) -> JwkSets {
+        JwkSets { outgoing, clock: Box::new(clock), kept: Mutex::default(), landed: Condvar::new() }
+    }
+
+    fn fetch(&self, uri: &str) -> Answer<(Arc<Value>, Seconds)> {
+        let url = uri.parse().map_err(|_| unreachable("it is no URL"))?;
+        let mut ask = OutgoingRequest::new(Method::GET, url);
+        (ask.timeout, ask.answer_bytes_max) = (TIMEOUT, FETCHED_JWKS_BYTES_MAX);
+        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
+        ask.headers.insert(header::ACCEPT, accept);
+        let answer = self.outgoing.wait(self.outgoing.fetch(ask));
+        let answer = answer.ok_or_else(|| Refusal::failed("jwks.runtime", "there is no runtime"))?;
+        let answer = answer.map_err(|error| unreachable(error.to_string()))?;
+        if answer.status != StatusCode::OK {
+            return Err(unreachable(format!("it answered {}", answer.status.as_u16())));
+        }
+        let set: Value = serde_json::from_slice(&answer.body).map_err(|_| unreachable("it is no JSON"))?;
+        if usable_keys(&set).is_empty() {
+            return Err(unreachable("it has no key that can be used"));
+        }
+        Ok((Arc::new(set), kept_s(&answer.headers)))
+    }
+}
+
+/// How long an answer may be kept (RFC 9111 5.2.2), within our bounds.
+fn kept_s(headers: &HeaderMap) -> Seconds {
+    let said = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let words: Vec<String> =
+        said.flat_map(|said| said.split(',')).map(|word| word.trim().to_ascii_lowercase()).collect();
+    if words.iter().any(|word| word == "no-store" || word == "no-cache") {
+        return JWKS_KEPT_MIN_S;
+    }
+    let age = words.iter().find_map(|word| word.strip_prefix("max-age=")?.trim_matches('"').parse().ok());
+    age.unwrap_or(JWKS_KEPT_S).clamp(JWKS_KEPT_MIN_S, JWKS_KEPT_MAX_S)
+}
+
+impl KeySource for JwkSets {
+    fn jwks(&self, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
+        let (mut kept, mut waited) = (self.kept.lock(), false);
+        loop {
+            let now = (self.clock)();
+            // Who has waited has what was fetched while they did.
+            match kept.sets.get(uri).map_or(Next::Ask, |entry| entry.next(fresh && !waited, now)) {
+                Next::Take(answer) => return answer,
+                Next::Wait if kept.waiting >= WAITING_MAX => return Err(busy()),
+                Next::Wait => {
+                    kept.waiting += 1;
+                    self.landed.wait(&mut kept);
+                    kept.waiting -= 1;
+                    waited = true;
+                }
+                Next::Ask if kept.under_way() >= AT_ONCE_MAX => return Err(busy()),
+                Next::Ask => {
+                    if !kept.sets.contains_key(uri) {
+                        kept.make_room();
+                    }
+                    let entry = kept.sets.entry(uri.to_owned()).or_default();
+                    (entry.under_way, entry.asked_at) = (true, now);
+                    break;
+                }
+            }
+        }
+        drop(kept);
+        let landing = Landing { sets: self, uri };
+        let answer = self.fetch(uri);
+        landing.with(&answer);
+        if let Err(refusal) = &answer {
+            tracing::warn!(%refusal, "a JWK set of others could not be had");
+        }
+        answer.map(|(set, _)| set)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,225 @@
+//! The sets of a server on loopback: when it is asked, and when not.
+
+use super::*;
+use crate::wire::{OutgoingSettings, SystemResolver};
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use serde_json::json;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tokio::sync::Semaphore;
+
+/// A server of sets, and who asks it.
+struct World {
+    runtime: tokio::runtime::Runtime,
+    stub: Arc<Stub>,
+    uri: String,
+    clock: Arc<AtomicU64>,
+    sets: Arc<JwkSets>,
+}
+
+struct Stub {
+    asked: AtomicUsize,
+    /// Questions that may be answered.
+    open: Semaphore,
+    answer: Mutex<(StatusCode, Option<&'static str>, String)>,
+}
+
+/// A set with a key of this name.
+fn set(kid: &str) -> String {
+    let x = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU";
+    let y = "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0";
+    json!({"keys": [{"kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": kid, "alg": "ES256"}]}).to_string()
+}
+
+async fn answer(State(stub): State<Arc<Stub>>) -> Response {
+    stub.asked.fetch_add(1, Ordering::SeqCst);
+    stub.open.acquire().await.unwrap().forget();
+    let (status, cache, body) = stub.answer.lock().clone();
+    let headers = cache.map(|cache| [(header::CACHE_CONTROL, cache)]);
+    let location = status.is_redirection().then_some([(header::LOCATION, "http://127.0.0.1:1/jwks")]);
+    match (headers, location) {
+        (Some(headers), _) => (status, headers, body).into_response(),
+        (None, Some(location)) => (status, location, body).into_response(),
+        (None, None) => (status, body).into_response(),
+    }
+}
+
+impl World {
+    fn new(loopback: bool) -> World {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let first = (StatusCode::OK, None, set("one"));
+        let stub =
+            Arc::new(Stub { asked: AtomicUsize::new(0), open: Semaphore::new(1_000), answer: Mutex::new(first) });
+        let routes = Router::new().route("/jwks", get(answer)).with_state(Arc::clone(&stub));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let uri = format!("http://{}/jwks", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, routes).await });
+        let settings = OutgoingSettings { loopback, ..OutgoingSettings::default() };
+        let within = runtime.enter();
+        let outgoing = Outgoing::new(settings, SystemResolver).unwrap();
+        drop(within);
+        let clock = Arc::new(AtomicU64::new(1_800_000_000));
+        let time = Arc::clone(&clock);
+        let sets = Arc::new(JwkSets::with_clock(outgoing, move || time.load(Ordering::SeqCst)));
+        World { runtime, stub, uri, clock, sets }
+    }
+
+    fn answers(&self, status: u16, cache: Option<&'static str>, body: impl Into<String>) {
+        *self.stub.answer.lock() = (StatusCode::from_u16(status).unwrap(), cache, body.into());
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.clock.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    fn asked(&self) -> usize {
+        self.stub.asked.load(Ordering::SeqCst)
+    }
+
+    /// The name of the first key, or the rule of the refusal.
+    fn kid(&self, fresh: bool) -> Result<String, &'static str> {
+        let set = self.sets.jwks(&self.uri, fresh).map_err(|refusal| refusal.rule)?;
+        Ok(set["keys"][0]["kid"].as_str().unwrap().to_owned())
+    }
+}
+
+#[test]
+fn a_set_is_kept_as_long_as_its_server_says_within_bounds() {
+    let world = World::new(true);
+    for (cache, kept) in [
+        (None, JWKS_KEPT_S),
+        (Some("public, max-age=600"), 600),
+        (Some("max-age=1"), JWKS_KEPT_MIN_S),
+        (Some("no-store"), JWKS_KEPT_MIN_S),
+        (Some("max-age=99999999"), JWKS_KEPT_MAX_S),
+        (Some("max-age=x"), JWKS_KEPT_S),
+    ] {
+        world.pass(JWKS_KEPT_MAX_S);
+        world.answers(200, cache, set("one"));
+        let before = world.asked();
+        assert_eq!(world.kid(false).as_deref(), Ok("one"));
+        world.pass(kept - 1);
+        assert_eq!(world.kid(false).as_deref(), Ok("one"));
+        assert_eq!(world.asked(), before + 1, "{cache:?}");
+        world.pass(1);
+        world.answers(200, cache, set("two"));
+        assert_eq!(world.kid(false).as_deref(), Ok("two"));
+        assert_eq!(world.asked(), before + 2, "{cache:?}");
+    }
+}
+
+#[test]
+fn a_key_that_is_not_there_is_looked_for_now_and_then() {
+    let world = World::new(true);
+    assert_eq!(world.kid(false).as_deref(), Ok("one"));
+    world.answers(200, None, set("two"));
+    for _ in 0..10 {
+        assert_eq!(world.kid(true).as_deref(), Ok("one"), "it was asked for just now");
+    }
+    assert_eq!(world.asked(), 1);
+    world.pass(JWKS_REFETCH_S);
+    for _ in 0..10 {
+        assert_eq!(world.kid(true).as_deref(), Ok("two"));
+    }
+    assert_eq!(world.asked(), 2);
+    // A server that fails then does not take away what is still good, nor is it asked more often.
+    world.pass(JWKS_REFETCH_S);
+    world.answers(500, None, "");
+    assert_eq!(world.kid(true), Err("jwks.unreachable"));
+    assert_eq!(world.kid(true).as_deref(), Ok("two"));
+    assert_eq!(world.kid(false).as_deref(), Ok("two"));
+    assert_eq!(world.asked(), 3);
+}
+
+#[test]
+fn many_callers_are_one_question() {
+    let world = World::new(true);
+    world.stub.open.forget_permits(1_000);
+    let ask = || {
+        let (sets, uri) = (Arc::clone(&world.sets), world.uri.clone());
+        std::thread::spawn(move || sets.jwks(&uri, true).map(|set| set["keys"][0]["kid"].clone()))
+    };
+    let asking: Vec<_> = (0..=WAITING_MAX).map(|_| ask()).collect();
+    while world.sets.kept.lock().waiting < WAITING_MAX {
+        std::thread::yield_now();
+    }
+    // One more would take a thread that others need.
+    assert_eq!(ask().join().unwrap().unwrap_err().rule, "jwks.busy");
+    world.stub.open.add_permits(1);
+    for one in asking {
+        assert_eq!(one.join().unwrap().unwrap(), "one");
+    }
+    assert_eq!((world.asked(), world.sets.kept.lock().waiting), (1, 0));
+}
+
+#[test]
+fn no_more_are_asked_for_at_once_than_may_be() {
+    let world = World::new(true);
+    world.stub.open.forget_permits(1_000);
+    let asking: Vec<_> = (0..AT_ONCE_MAX)
+        .map(|n| {
+            let (sets, uri) = (Arc::clone(&world.sets), format!("{}?{n}", world.uri));
+            std::thread::spawn(move || sets.jwks(&uri, false).map(|_| ()))
+        })
+        .collect();
+    while world.sets.kept.lock().under_way() < AT_ONCE_MAX {
+        std::thread::yield_now();
+    }
+    assert_eq!(world.kid(false), Err("jwks.busy"));
+    world.stub.open.add_permits(AT_ONCE_MAX + 1);
+    for one in asking {
+        one.join().unwrap().unwrap();
+    }
+    assert_eq!(world.kid(false).as_deref(), Ok("one"));
+}
+
+#[test]
+fn what_is_no_set_is_none_and_the_one_before_is_not_used_beyond_its_time() {
+    let world = World::new(true);
+    let large =
+        format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(usize::try_from(FETCHED_JWKS_BYTES_MAX).unwrap()));
+    for (status, body) in
+        [(200, "{".to_owned()), (200, "{\"keys\": []}".into()), (404, set("one")), (302, set("one")), (200, large)]
+    {
+        world.answers(status, None, body);
+        let before = world.asked();
+        assert_eq!(world.kid(false), Err("jwks.unreachable"), "{status}");
+        assert_eq!(world.kid(true), Err("jwks.unreachable"), "a failure is remembered for a moment");
+        assert_eq!(world.asked(), before + 1);
+        world.pass(FAILED_S);
+    }
+    world.answers(200, None, set("one"));
+    assert_eq!(world.kid(false).as_deref(), Ok("one"));
+    world.pass(JWKS_KEPT_S);
+    world.answers(503, None, "");
+    assert_eq!(world.kid(false), Err("jwks.unreachable"));
+    world.pass(FAILED_S);
+    world.answers(200, None, set("two"));
+    assert_eq!(world.kid(false).as_deref(), Ok("two"));
+}
+
+#[test]
+fn addresses_are_judged_and_why_is_not_told_to_who_asks() {
+    let world = World::new(false);
+    for uri in [world.uri.as_str(), "https://127.0.0.1/jwks", "https://169.254.169.254/jwks", "ftp://x.example/", "x"] {
+        let refusal = world.sets.jwks(uri, false).unwrap_err();
+        assert_eq!((refusal.error, refusal.rule), (ErrorCode::TemporarilyUnavailable, "jwks.unreachable"), "{uri}");
+        assert!(!refusal.description.contains("address") && refusal.cause.is_some());
+    }
+    assert_eq!(world.asked(), 0);
+    drop(world.runtime);
+}
+
+#[test]
+fn what_is_kept_is_bounded() {
+    let world = World::new(false);
+    for n in 0..SETS_MAX + 10 {
+        world.pass(1);
+        assert!(world.sets.jwks(&format!("x{n}"), false).is_err());
+    }
+    let kept = world.sets.kept.lock();
+    assert_eq!(kept.sets.len(), SETS_MAX);
+    assert!(!kept.sets.contains_key("x9") && kept.sets.contains_key("x10"));
+}

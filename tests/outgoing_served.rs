@@ -1,0 +1,230 @@
+//! What a served database fetches from others: keys of clients and of trusted issuers, and client metadata documents of agents
+//! that nobody registered. LINK-1, TX-2.
+
+use crate::elsewhere::{Elsewhere, Furnished, Serving};
+use crate::identity::{Issuing, env};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use bailiwick::identity::{EventKind, encode};
+use bailiwick::modules::agent::{By, Filter, NoApprovals, Profile, Registry, Stage};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Who signs, with a key that is elsewhere.
+pub(crate) struct Signer {
+    pair: EcdsaKeyPair,
+    kid: &'static str,
+}
+
+impl Signer {
+    pub(crate) fn new(kid: &'static str) -> Signer {
+        Signer { pair: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), kid }
+    }
+
+    pub(crate) fn jwks(&self) -> Value {
+        let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": self.kid, "x": encode(x), "y": encode(y)}]})
+    }
+
+    pub(crate) fn sign(&self, typ: &str, claims: &Value) -> String {
+        let header = json!({"alg": "ES256", "typ": typ, "kid": self.kid});
+        let message = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
+        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
+        format!("{message}.{}", encode(signature.as_ref()))
+    }
+}
+
+/// What a stub answers, by path; others are not there.
+type Answers = Arc<Mutex<BTreeMap<String, (u16, Value)>>>;
+
+fn stub(runtime: &tokio::runtime::Runtime) -> (Elsewhere, Answers) {
+    let answers = Answers::default();
+    let known = Arc::clone(&answers);
+    let stub = Elsewhere::start(runtime, move |asked| {
+        known.lock().get(asked.path()).cloned().unwrap_or((404, json!({"error": "no such thing"})))
+    });
+    (stub, answers)
+}
+
+/// A client that shows who it is by a key at a URL.
+fn ask(serving: &Serving, signer: &Signer, jti: &str) -> crate::identity::Heard {
+    let now = env().seconds();
+    let claims =
+        json!({"iss": "worker", "sub": "worker", "aud": serving.issuer, "jti": jti, "exp": now + 60, "iat": now});
+    serving.post(
+        "/token",
+        &[
+            ("grant_type", "client_credentials"),
+            ("scope", "read"),
+            ("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"),
+            ("client_assertion", &signer.sign("JWT", &claims)),
+        ],
+    )
+}
+
+#[test]
+fn a_client_shows_who_it_is_by_a_key_at_its_url() {
+    let db = Furnished::new();
+    let (stub, answers) = stub(&db.runtime);
+    let signer = Signer::new("one");
+    answers.lock().insert("/jwks".into(), (200, signer.jwks()));
+    db.good(&["resource", "create", "https://api.example/", "--id", "api", "--scope", "read"]);
+    let create = ["client", "create", "--id", "worker", "--kind", "agent", "--grant-type", "client_credentials"];
+    let keys = format!("{}/jwks", stub.origin);
+    let what =
+        ["--scope", "read", "--resource", "https://api.example/", "--auth", "private_key_jwt", "--jwks-uri", &keys];
+    db.good(&[&create[..], &what].concat());
+    let serving = db.serve();
+    for jti in ["a", "b", "c"] {
+        let heard = ask(&serving, &signer, jti);
+        assert_eq!(heard.status, 200, "{}", heard.body);
+    }
+    assert_eq!(stub.asked().len(), 1, "one question for all");
+    assert_eq!(ask(&serving, &signer, "c").status, 401, "an assertion is used once");
+    // Strangers' keys are looked for, and not more often than every half minute.
+    for n in 0..5 {
+        assert_eq!(ask(&serving, &Signer::new("two"), &format!("d{n}")).status, 401);
+    }
+    assert_eq!(stub.asked().len(), 0);
+}
+
+#[test]
+fn an_issuer_of_elsewhere_is_believed_by_the_keys_at_its_url() {
+    const PRICES: &str = "https://pricing.example/api";
+    const IDP: &str = "https://idp.example";
+    let db = Furnished::new();
+    let (stub, answers) = stub(&db.runtime);
+    let signer = Signer::new("one");
+    answers.lock().insert("/jwks".into(), (200, signer.jwks()));
+    db.good(&["user", "create", "sarah@example.com", "--id", "sarah"]);
+    db.good(&["resource", "create", PRICES, "--id", "prices", "--scope", "pricing:read"]);
+    let bearer = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    let create = ["client", "create", "--id", "sales", "--kind", "agent", "--grant-type", bearer];
+    let what = ["--scope", "pricing:read", "--resource", PRICES, "--auth", "client_secret_post"];
+    let secret = db.json(&[&create[..], &what].concat())["client_secret"].as_str().unwrap().to_owned();
+    let keys = format!("{}/jwks", stub.origin);
+    let put = ["trust", "put", IDP, "--jwks-uri", &keys, "--subject", "same", "--client", "sales"];
+    db.good(&[&put[..], &["--scope", "pricing:read", "--resource", PRICES]].concat());
+    let serving = db.serve();
+    let now = env().seconds();
+    let redeem = |signer: &Signer, jti: &str| {
+        let claims = json!({
+            "iss": IDP, "sub": "sarah", "aud": serving.issuer, "client_id": "sales", "jti": jti, "iat": now, "exp": now + 120,
+            "scope": "pricing:read", "resource": PRICES,
+        });
+        let assertion = signer.sign("oauth-id-jag+jwt", &claims);
+        let client = [("client_id", "sales"), ("client_secret", secret.as_str())];
+        serving.post("/token", &[&[("grant_type", bearer), ("assertion", assertion.as_str())][..], &client].concat())
+    };
+    for jti in ["a", "b"] {
+        let heard = redeem(&signer, jti);
+        assert_eq!((heard.status, heard.json()["scope"].as_str()), (200, Some("pricing:read")), "{}", heard.body);
+    }
+    assert_eq!(redeem(&Signer::new("one"), "c").status, 400, "another key of the same name");
+    assert_eq!(stub.asked().len(), 1);
+}
+
+/// What a request is told that names a client by the URL of its document.
+fn told(serving: &Serving, path: &str, url: &str) -> (u16, String) {
+    let heard = match path {
+        "/authorize" => {
+            let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("client_id", url).finish();
+            serving.send("GET", &format!("/authorize?response_type=code&{query}"), &[], "")
+        }
+        _ => serving.post(path, &[("client_id", url), ("grant_type", "client_credentials")]),
+    };
+    (heard.status, heard.body)
+}
+
+#[test]
+fn an_agent_that_nobody_registered_is_a_draft_after_its_first_request() {
+    let db = Furnished::new();
+    let (stub, answers) = stub(&db.runtime);
+    db.good(&["user", "create", "olga@example.com", "--id", "olga"]);
+    db.good(&["team", "add", "sales-ops", "olga"]);
+    let serving = db.serve();
+    let drafts = || {
+        let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
+        registry.list(&Filter { stage: Some(Stage::Discovered), ..Filter::default() }, None, 100).unwrap().0
+    };
+    for (path, at) in [("/token", "/one.json"), ("/authorize", "/two.json"), ("/par", "/three.json")] {
+        let url = format!("{}{at}", stub.origin);
+        let document =
+            json!({"client_id": url, "client_name": format!("Agent {at}"), "redirect_uris": ["https://a.example/cb"]});
+        answers.lock().insert(at.into(), (200, document));
+        let before = drafts().len();
+        let (status, text) = told(&serving, path, &url);
+        assert!(status == 401 && text.contains("known now as the draft"), "{path}: {status} {text}");
+        assert_eq!(drafts().len(), before + 1);
+        assert_eq!(stub.asked().iter().map(|asked| asked.path().to_owned()).collect::<Vec<_>>(), [at]);
+        // It is known then, and asked for no more.
+        assert!(told(&serving, path, &url).1.contains("known now as the draft"));
+        assert_eq!((stub.asked().len(), drafts().len()), (0, before + 1));
+    }
+    let seen = drafts();
+    let one = seen.iter().find(|agent| agent.record.profile.name == "Agent /one.json").unwrap();
+    let origin = one.record.origin.as_ref().unwrap();
+    assert_eq!(origin.document, format!("{}/one.json", stub.origin));
+    assert_eq!(serving.events().iter().filter(|event| event.kind() == EventKind::FindingRaised).count(), 3);
+    // Who is adopted is told its id, and is a client like others.
+    let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
+    let profile = Profile {
+        name: "One".into(),
+        purpose: "Writes proposals".into(),
+        owner: Some("team:sales-ops".into()),
+        accountable: Some("user:olga".into()),
+        ..Profile::default()
+    };
+    registry.adopt(By::Machine, &one.record.id, &profile, &env()).unwrap();
+    let (_, text) = told(&serving, "/token", &origin.document);
+    assert!(text.contains(&format!("registered as `{}`", one.record.id)), "{text}");
+}
+
+#[test]
+fn what_is_no_document_makes_no_draft_and_nothing_is_told_of_why() {
+    let db = Furnished::new();
+    let (stub, answers) = stub(&db.runtime);
+    let serving = db.serve();
+    let at = |path: &str| format!("{}{path}", stub.origin);
+    let document = |path: &str| json!({"client_id": at(path), "client_name": "x"});
+    answers.lock().insert("/moved".into(), (302, document("/moved")));
+    answers.lock().insert("/fails".into(), (500, document("/fails")));
+    answers.lock().insert("/created".into(), (201, document("/created")));
+    answers.lock().insert("/other".into(), (200, document("/another")));
+    answers.lock().insert("/secret".into(), (200, json!({"client_id": at("/secret"), "client_secret": "x"})));
+    answers.lock().insert("/large".into(), (200, json!({"client_id": at("/large"), "x": "x".repeat(6_000)})));
+    for path in ["/moved", "/fails", "/created", "/none", "/large"] {
+        let (status, text) = told(&serving, "/token", &at(path));
+        assert!(status == 401 && text.contains("cannot be had"), "{path}: {status} {text}");
+        // Errors are not kept.
+        told(&serving, "/token", &at(path));
+        assert_eq!(stub.asked().len(), 2, "{path}");
+    }
+    for (path, says) in [("/other", "is not the URL where it is"), ("/secret", "has a secret")] {
+        let (status, text) = told(&serving, "/token", &at(path));
+        assert!(status == 401 && text.contains(says), "{path}: {status} {text}");
+    }
+    // Where it may not be connected to, and where nothing answers, look alike.
+    for url in ["https://10.1.2.3/a.json", "https://169.254.169.254/a.json", "http://127.0.0.1:1/a.json"] {
+        let (status, text) = told(&serving, "/token", url);
+        assert!(status == 401 && text.contains("cannot be had") && !text.contains("address"), "{url}: {status} {text}");
+    }
+    for (url, says) in [("http://a.example/a.json", "is not `https`"), ("https://a.example/", "has no path")] {
+        assert!(told(&serving, "/token", url).1.contains(says), "{url}");
+    }
+    let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
+    assert!(registry.list(&Filter::default(), None, 100).unwrap().0.is_empty());
+}
+
+#[test]
+fn nothing_on_this_machine_is_asked_unless_a_setting_says_so() {
+    let issuing = Issuing::start();
+    let (stub, answers) = stub(&issuing.runtime);
+    let url = format!("{}/a.json", stub.origin);
+    answers.lock().insert("/a.json".into(), (200, json!({"client_id": url, "client_name": "x"})));
+    let heard = issuing.post("/t/acme/token", &[], &[("client_id", &url), ("grant_type", "client_credentials")]);
+    assert!(heard.status == 401 && heard.body.contains("cannot be had"), "{} {}", heard.status, heard.body);
+    assert!(stub.asked().is_empty());
+}
