@@ -21,7 +21,7 @@ use crate::modules::exchange::{EXCHANGE, IdentityAssertion, TokenExchange};
 use crate::modules::login::{self, LoginSettings};
 use crate::modules::mcp::servers;
 use crate::modules::oauth::{self, OAuth};
-use crate::modules::vault::{self, FederatedConnection, TellNobody, VAULT, Vault};
+use crate::modules::vault::{self, FederatedConnection, VAULT, Vault};
 use crate::wire::{
     Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, JwkSets, Outgoing, OutgoingSettings,
     OutgoingStartError, Pool, SystemResolver, now, random,
@@ -32,7 +32,7 @@ use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 use house::Resealing;
 use mcp::{Askers, McpPlugs};
-use outgoing::Drafts;
+use outgoing::{Connections, Drafts};
 use plugs::{Administration, Auditors, Browsers, Logs, data_stores};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -225,7 +225,7 @@ fn issuer_routes(
     embedder: Option<Embedder>,
 ) -> std::io::Result<axum::Router> {
     let keys: Arc<dyn KeySource> = Arc::new(JwkSets::new(outgoing.clone()));
-    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(TellNobody));
+    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Connections));
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
         Arc::new(CodeGrant),
         Arc::new(RefreshGrant),
@@ -255,7 +255,7 @@ fn issuer_routes(
     };
     let strangers = Drafts::new(outgoing.clone());
     Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers))
-        .merge(login::routes(LoginSettings::default(), outgoing)?)
+        .merge(login::routes(LoginSettings::default(), outgoing, Arc::new(Connections))?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
         .merge(vault::admin::http::routes(vault::admin::http::Setup {

@@ -3,6 +3,7 @@
 
 use crate::cli::{err, out, program};
 use crate::identity::{Heard, env, send};
+use crate::login_browser::{Form, Page};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +16,7 @@ use bailiwick::server::{self, Issuers, serve};
 use bailiwick::wire::OutgoingSettings;
 use parking_lot::Mutex;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
@@ -223,5 +225,79 @@ impl Drop for Serving {
             let ended = self.runtime.block_on(serving);
             assert!(ended.is_ok() || std::thread::panicking(), "the server failed: {ended:?}");
         }
+    }
+}
+
+/// A browser at what is served: it keeps cookies, sends forms, and follows redirects below the issuer.
+pub(crate) struct Walker<'a> {
+    serving: &'a Serving,
+    cookies: BTreeMap<String, String>,
+}
+
+impl<'a> Walker<'a> {
+    pub(crate) fn new(serving: &'a Serving) -> Walker<'a> {
+        Walker { serving, cookies: BTreeMap::new() }
+    }
+
+    /// Gets a path below the issuer, or a URL of it.
+    pub(crate) fn get(&mut self, path: &str) -> Page {
+        let path = path.strip_prefix(&self.serving.issuer).unwrap_or(path).to_owned();
+        let heard = self.send("GET", &path, "");
+        self.follow(&path, heard)
+    }
+
+    pub(crate) fn post(&mut self, form: &Form) -> Page {
+        let path = form.action.strip_prefix("/t/main").unwrap().to_owned();
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&form.fields).finish();
+        let heard = self.send("POST", &path, &body);
+        self.follow(&path, heard)
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: &str) -> Heard {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let headers = [
+            ("cookie", cookies.join("; ")),
+            ("accept", "text/html".to_owned()),
+            ("sec-fetch-site", "same-origin".to_owned()),
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ];
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let heard = self.serving.send(method, path, &headers, body);
+        for set in heard.headers("set-cookie") {
+            let (name, value) = set.split(';').next().unwrap().split_once('=').unwrap();
+            if set.ends_with("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        heard
+    }
+
+    fn follow(&mut self, path: &str, heard: Heard) -> Page {
+        let to = heard.header("location").map(str::to_owned);
+        let (status, body) = (heard.status, heard.body);
+        let mut page = Page { status, headers: Vec::new(), body, left_for: None, path: path.to_owned() };
+        let Some(to) = to.filter(|_| page.status == 303) else { return page };
+        let own = to.strip_prefix(&self.serving.issuer).or_else(|| to.strip_prefix("/t/main"));
+        match own.map(str::to_owned) {
+            Some(rest) => self.get(&rest),
+            None => {
+                page.left_for = Some(to);
+                page
+            }
+        }
+    }
+
+    /// Follows an invitation and sets a password; the page of the account.
+    pub(crate) fn enrol(&mut self, link: &str, password: &str) -> Page {
+        let page = self.get(link);
+        let page = self.post(&page.form("/invite"));
+        let page = if page.path.ends_with("/password") { page } else { self.get("/login/enrol/password") };
+        self.post(&page.form("/login/enrol/password").with("password", password).with("again", password))
+    }
+
+    pub(crate) fn is_signed_in(&self) -> bool {
+        self.cookies.keys().any(|name| name.contains("session"))
     }
 }

@@ -1,8 +1,9 @@
 //! The vault as it is served: connections made by commands and over HTTP, an agent that calls through the proxy, and what it
 //! may not. VAULT-0, VAULT-3, VAULT-4, VAULT-5, VAULT-7, VAULT-9.
 
-use crate::elsewhere::{Asked, Elsewhere, Furnished, Serving};
+use crate::elsewhere::{Asked, Elsewhere, Furnished, Serving, Walker};
 use crate::identity::env;
+use crate::login_browser::{Form as PageForm, Page};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use bailiwick::identity::{
@@ -309,6 +310,58 @@ fn connections_are_administered_over_http() {
     change.commit().unwrap();
     assert_eq!(admin(ops, "GET", "/crm", &none).0, 200);
     assert_eq!(admin(ops, "DELETE", "/crm", &none).0, 403);
+}
+
+#[test]
+fn who_has_to_connect_again_learns_it() {
+    let db = Furnished::new();
+    let stub = Elsewhere::start(&db.runtime, elsewhere);
+    furnish(&db, &stub.origin);
+    let tokens = json!({"access_token": "up-access-1-0a1b2c3d4e5f", "refresh_token": "up-refresh-spent-6a7b"});
+    db.run(&["connection", "credential", "set", "crm", "--user", "sarah"], &tokens.to_string()).unwrap();
+    let link = db.json(&["user", "invite", "sarah"])["link"].as_str().unwrap().to_owned();
+    let serving = db.serve();
+    let token = for_sarah(&serving, "crm.read");
+    let call = || serving.with(&token, "GET", "/proxy/crm/v1/x", &Value::Null);
+    let mut sarah = Walker::new(&serving);
+    let page = sarah.enrol(&link, PASSWORD);
+    page.shows("Accounts that agents use for you crm It is connected");
+    assert!(!page.text().contains("connected again"));
+
+    // The provider takes the refresh token no more: the agent is told, nobody is asked again, and Sarah sees it.
+    let heard = call();
+    assert!(heard.status == 403 && heard.body.contains("`crm` has to be connected again"), "{}", heard.body);
+    assert_eq!(stub.asked().iter().map(|asked| asked.path().to_owned()).collect::<Vec<_>>(), ["/token"]);
+    assert_eq!(call().status, 403);
+    assert!(stub.asked().is_empty());
+    sarah.get("/account").shows("crm has to be connected again: agents cannot use it for you").shows("Connect again");
+    sarah.get("/connections").shows("crm : It has to be connected again");
+    let page = sarah.get("/connect/crm");
+    page.shows("It has to be connected again");
+    let events = serving.events();
+    let broken: Vec<_> = events.iter().filter(|event| event.kind() == EventKind::VaultRefused).collect();
+    let [broken] = broken.as_slice() else { panic!("{broken:?}") };
+    assert_eq!((broken.get_user(), broken.get_resource()), (Some("user:sarah"), Some("connection:crm")));
+    assert_eq!((broken.get_reason(), broken.details()["state"].as_str()), (Some("invalid_grant"), "reconnect_needed"));
+
+    // She connects it again: to the provider, and back.
+    let left = sarah.post(&at_connect(&page, "crm")).left_for.unwrap();
+    let left = url::Url::parse(&left).unwrap();
+    let said = |name: &str| left.query_pairs().find(|(n, _)| n == name).unwrap().1.into_owned();
+    assert_eq!((left.path(), said("client_id").as_str()), ("/authorize", "bailiwick"));
+    assert_eq!(said("redirect_uri"), format!("{}/connect/crm/callback", serving.issuer));
+    let page = sarah.get(&format!("/connect/crm/callback?code=c-1&state={}", said("state")));
+    page.shows("It is connected");
+    assert_eq!(call().status, 200);
+    sarah.get("/account").shows("crm It is connected");
+    sarah.post(&at_connect(&page, "crm/disconnect")).shows("It is not connected");
+    assert!(call().body.contains("has not connected `crm`"));
+    assert!(stub.asked().iter().any(|asked| asked.path() == "/revoke"));
+}
+
+/// The form of the page of a connection, whose action is beside the page.
+fn at_connect(page: &Page, action: &str) -> PageForm {
+    PageForm { action: format!("/t/main/connect/{action}"), ..page.form(action) }
 }
 
 #[test]

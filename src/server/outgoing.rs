@@ -3,7 +3,7 @@
 use super::plugs::Administration;
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
 use crate::modules::agent::{self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, Registry, Stage};
-use crate::modules::{oauth, vault};
+use crate::modules::{login, oauth, vault};
 use crate::wire::{Outgoing, OutgoingRequest};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -16,9 +16,31 @@ const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most of them that are asked at a time: anybody can name one.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
 
+/// Who tells people of their connections: they see it on the page of their account and on that of their connections, and it
+/// is in the audit log. The log of the server is for who runs it.
+pub(super) struct Connections;
+
 impl vault::admin::http::Tokens for Administration {
     fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
         agent::http::Tokens::judge(self, tenant, head, env)
+    }
+}
+
+impl login::ConnectedAccounts for Connections {
+    fn of(&self, tenant: &Tenant, user: &str) -> Answer<Vec<login::ConnectedAccount>> {
+        let found = vault::connections_of(tenant, user)?.into_iter().map(|one| login::ConnectedAccount {
+            path: format!("/connect/{}", one.connection),
+            name: one.name,
+            connected: one.state != "none",
+            broken: one.state == "reconnect_needed",
+        });
+        Ok(found.collect())
+    }
+}
+
+impl vault::Tell for Connections {
+    fn reconnect_needed(&self, tenant: &Tenant, user: &str, connection: &str) {
+        tracing::warn!(tenant = tenant.name(), user, connection, "somebody has to connect this again");
     }
 }
 

@@ -7,8 +7,8 @@ use super::browser::PageKind;
 use super::enrol;
 use super::factors::{self, Factors};
 use super::pages::{
-    AccountPage, ConsentRow, CredentialRow, MessagePage, NewPasswordPage, Notice, RecoveryCodesPage, SessionRow,
-    TotpPage, Way, qr,
+    AccountPage, ConnectionRow, ConsentRow, CredentialRow, MessagePage, NewPasswordPage, Notice, RecoveryCodesPage,
+    SessionRow, TotpPage, Way, qr,
 };
 use super::passkey::Passkeys;
 use super::password::{self, PASSWORD_CHARS_MIN};
@@ -78,18 +78,24 @@ pub(super) fn page(visit: &mut Visit<'_>) -> Answer<Reply> {
     let (credentials, adds) = (credential_rows(visit, &factors)?, ways(visit, &factors));
     let links = upstream_forms(visit, &For::Account(""), "/account/upstream")?;
     let (sessions, consents) = (session_rows(visit, &user)?, consent_rows(visit, &user)?);
+    let (connections, broken) = connection_rows(visit, &user)?;
+    let again = || {
+        let text = format!("{} has to be connected again: agents cannot use it for you.", broken.join(", "));
+        (!broken.is_empty()).then_some(Notice::Bad(text))
+    };
     let none = For::Account("");
     let form = |path: &str| visit.form(path, &none);
     let page = AccountPage {
         shell: visit.shell(),
         display_name: user.display_name(),
         account: user.logins.first().map_or(user.id.as_str(), String::as_str),
-        notice,
+        notice: notice.or_else(again),
         credentials,
         adds,
         links,
         sessions,
         consents,
+        connections,
         sign_out: form("/logout"),
         end: form("/account/session"),
         withdraw: form("/account/consent"),
@@ -161,6 +167,25 @@ fn session_rows(visit: &Visit<'_>, user: &User) -> Answer<Vec<SessionRow>> {
         });
     }
     Ok(rows)
+}
+
+/// Accounts at others' APIs, and the names of those that have to be connected again.
+fn connection_rows(visit: &Visit<'_>, user: &User) -> Answer<(Vec<ConnectionRow>, Vec<String>)> {
+    let Some(connected) = &visit.login.connected else { return Ok(Default::default()) };
+    let (mut rows, mut broken) = (Vec::new(), Vec::new());
+    for account in connected.of(visit.tenant, &user.id)? {
+        let name = words::shown(&account.name);
+        if account.broken {
+            broken.push(name.clone());
+        }
+        let (about, text) = match (account.connected, account.broken) {
+            (_, true) => ("It has to be connected again", "Connect again"),
+            (true, false) => ("It is connected", "Look at"),
+            (false, false) => ("It is not connected", "Connect"),
+        };
+        rows.push(ConnectionRow { name, about, href: visit.path(&account.path), text });
+    }
+    Ok((rows, broken))
 }
 
 fn consent_rows(visit: &Visit<'_>, user: &User) -> Answer<Vec<ConsentRow>> {

@@ -55,11 +55,34 @@ pub struct LoginSettings {
     pub rates: Rates,
 }
 
+/// An account of somebody at another's API, which agents use for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectedAccount {
+    /// What people call it.
+    pub name: String,
+    /// Where it is connected and disconnected: a path below the issuer.
+    pub path: String,
+    /// Whether it is connected; when it is and does not work any more, it has to be connected again.
+    pub connected: bool,
+    /// Whether it has to be connected again.
+    pub broken: bool,
+}
+
+/// Who knows the connections of people. The vault does; `server.rs` plugs it in.
+pub trait ConnectedAccounts: Send + Sync {
+    /// Those that a person has, or can have.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn of(&self, tenant: &Tenant, user: &str) -> Answer<Vec<ConnectedAccount>>;
+}
+
 /// What all visits share.
 pub struct Login {
     settings: LoginSettings,
     limiter: Limiter,
     outside: Arc<dyn Outside>,
+    connected: Option<Arc<dyn ConnectedAccounts>>,
 }
 
 /// What a call costs: which threads it may take.
@@ -77,7 +100,13 @@ impl Login {
     /// With these settings. The hasher's keys are random: who can choose them can push others out of the limits.
     #[must_use]
     pub fn new(settings: LoginSettings, outside: Arc<dyn Outside>, hasher: RandomState) -> Login {
-        Login { settings, limiter: Limiter::new(settings.rates, hasher), outside }
+        Login { settings, limiter: Limiter::new(settings.rates, hasher), outside, connected: None }
+    }
+
+    /// The same, with the accounts at others' APIs on the page of the account.
+    #[must_use]
+    pub fn with_connected(self, connected: Arc<dyn ConnectedAccounts>) -> Login {
+        Login { connected: Some(connected), ..self }
     }
 
     /// What a call costs.

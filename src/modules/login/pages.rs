@@ -118,6 +118,18 @@ pub(super) struct UpstreamForm {
     pub name: String,
 }
 
+/// An account at somebody else's API.
+pub(super) struct ConnectionRow {
+    /// What people call it.
+    pub name: String,
+    /// How it stands.
+    pub about: &'static str,
+    /// Where that is changed.
+    pub href: String,
+    /// What the link says.
+    pub text: &'static str,
+}
+
 page! {
     /// Where one signs in, or confirms who one is.
     SignInPage, "sign_in.html", {
@@ -372,6 +384,8 @@ page! {
         sessions: Vec<SessionRow>,
         /// What they have allowed.
         consents: Vec<ConsentRow>,
+        /// Their accounts at others' APIs, and those that they can have.
+        connections: Vec<ConnectionRow>,
         /// Ends this session.
         sign_out: Form,
         /// Ends another session.

@@ -44,7 +44,7 @@ fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
 ///
 /// # Errors
 /// The disk failed.
-pub(super) fn connections_of(tenant: &Tenant, user: &str) -> Answer<Vec<Connected>> {
+pub fn connections_of(tenant: &Tenant, user: &str) -> Answer<Vec<Connected>> {
     let held = credentials_of(tenant, &Holder::User(user.to_owned()))?;
     let mut found = Vec::new();
     let mut after = None;

@@ -505,12 +505,15 @@ async fn person(vault: &Vault, asked: &Asked, headers: &HeaderMap, back: String)
     }
 }
 
-/// Whether a request that changes something comes from a page of the issuer: browsers say so themselves.
+/// Whether a request that changes something comes from a page of the issuer: browsers say so themselves, in one way or, over
+/// http, in the other. Of a page without referrers the origin would be `null` (Fetch, 3.1), so that ours have one.
 fn same_site(tenant: &Tenant, headers: &HeaderMap) -> Answer<()> {
-    let said = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let own = url::Url::parse(tenant.issuer()).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    if said == Some(own.as_str()) {
-        return Ok(());
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some("same-origin"), _) => return Ok(()),
+        (None, Some(origin)) if origin == own => return Ok(()),
+        _ => {}
     }
     let text = "this comes from another page than ours; open the page of the connection and try there";
     Err(Refusal::new(ErrorCode::AccessDenied, "connect.origin", text))
@@ -521,7 +524,10 @@ async fn connections(State(vault): State<Vault>, asked: Asked, headers: HeaderMa
         Ok(person) => person,
         Err(response) => return response,
     };
+    let text = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let reads_pages = text.contains("text/html");
     match asked.run(move |tenant, _| connect::connections_of(tenant, &user)).await {
+        Ok(found) if reads_pages => html(super::pages::connections(&found)),
         Ok(found) => json_response(StatusCode::OK, &serde_json::json!({ "connections": found })),
         Err(refusal) => refusal.into_response(),
     }
@@ -544,7 +550,8 @@ fn html(text: String) -> Response {
     const POLICY: HeaderValue = HeaderValue::from_static(
         "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
     );
-    ([(header::CONTENT_SECURITY_POLICY, POLICY)], Html(text)).into_response()
+    const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
+    ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, REFERRER)], Html(text)).into_response()
 }
 
 async fn start(State(vault): State<Vault>, asked: Asked, Path(id): Path<String>, request: Request) -> Response {

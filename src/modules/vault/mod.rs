@@ -18,7 +18,7 @@ mod proxy;
 mod records;
 mod upstream;
 
-pub use connect::{Connected, disconnect, set_credential};
+pub use connect::{Connected, connections_of, disconnect, set_credential};
 pub use connections::{
     Classed, ScopeClass, allow, allowed, change, classes, classify, connection_scope, create, get, list, remove,
 };
@@ -60,13 +60,6 @@ pub trait SignedIn: Send + Sync {
 pub trait Tell: Send + Sync {
     /// A connection of a person has to be connected again. It must not block.
     fn reconnect_needed(&self, tenant: &Tenant, user: &str, connection: &str);
-}
-
-/// Tells nobody; people see it on the page of their connections.
-pub struct TellNobody;
-
-impl Tell for TellNobody {
-    fn reconnect_needed(&self, _: &Tenant, _: &str, _: &str) {}
 }
 
 /// The vault. Clones share it.
