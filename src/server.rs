@@ -367,7 +367,6 @@ fn tidy(tenant: &Tenant, env: &Env<'_>) -> Result<(), Refusal> {
     for module in [IDENTITY, EXCHANGE, VAULT, APPROVAL, agent::AGENT] {
         while tenant.sweep(module, env)? > 0 {}
     }
-    tenant.reseal_keys(env)?;
     if tenant.rotate_old_keys(env)? {
         tracing::info!(tenant = tenant.name(), "the next signing key is published");
     }

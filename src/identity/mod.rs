@@ -71,7 +71,7 @@ pub use tenant::{
 };
 pub use users::{
     CLAIMS_BYTES_MAX, CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, ID_BYTES_MAX, LOGIN_BYTES_MAX,
-    LOGINS_MAX, UpstreamIdentity, User, check_id,
+    LOGINS_MAX, Resealed, UpstreamIdentity, User, check_id,
 };
 
 use clients::is_loopback;

@@ -106,6 +106,17 @@ pub enum CredentialKind {
     Recovery,
 }
 
+/// What became of credentials that are sealed anew.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resealed {
+    /// How many were.
+    pub count: usize,
+    /// Those that do not open.
+    pub unopened: Vec<String>,
+    /// Where to go on; none when all have been looked at.
+    pub next: Option<String>,
+}
+
 /// Something a user can show. What it holds is opaque here, and sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -408,6 +419,36 @@ impl Tenant {
         let bytes = decode(&credential.sealed).unwrap_or_default();
         secrets::open(self.identity().ring(), Hierarchy::System, &place, &bytes)
             .map_err(|error| Refusal::failed("credential.open", error.to_string()))
+    }
+
+    /// Seals with the newest key of the ring what an older one sealed, for at most `max` credentials of all users behind
+    /// `after`, which is where the call before stopped.
+    ///
+    /// # Errors
+    /// The disk failed. That one does not open is none.
+    pub fn reseal_credentials(&self, after: Option<&str>, max: usize, env: &Env<'_>) -> Answer<Resealed> {
+        let page = self.list::<Credential>(&[], after, max)?;
+        let place = |held: &Held<Credential>| format!("{}\0{}", held.user, held.id);
+        let mut resealed =
+            Resealed { next: page.last().filter(|_| page.len() == max).map(place), ..Resealed::default() };
+        let ring = self.identity().ring();
+        let newest = |sealed: &str| decode(sealed).is_some_and(|bytes| secrets::is_newest(ring, &bytes));
+        for held in page.iter().filter(|held| !newest(&held.sealed)) {
+            let Ok(plain) = self.open_credential(held) else {
+                resealed.unopened.push(format!("{} of user:{}", held.id, held.user));
+                continue;
+            };
+            let sealed = self.seal_credential(&held.user, &held.id, &plain, env)?;
+            let mut change = self.change(env);
+            change.replace(held, &Credential { sealed, ..held.value.clone() });
+            match change.commit() {
+                Ok(_) => resealed.count += 1,
+                // Who used it meanwhile sealed it with the newest key.
+                Err(refusal) if refusal.is_stale() => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(resealed)
     }
 
     /// Notes that a credential was used, with new data when using it changes it (a counter, the last step of a one-time

@@ -1,43 +1,60 @@
 //! What the house is kept for after the key ring was rotated: what older keys sealed is sealed with the newest, while all
 //! goes on, so that a line of the ring can be removed.
 
-use crate::identity::{Answer, Env, Tenant};
+use crate::identity::{Answer, Env, Refusal, Tenant};
+use crate::modules::audit::Audit;
+use crate::modules::login::reseal_providers;
 use crate::modules::vault::{self, ResealCursor};
 use std::collections::HashMap;
 
-/// Records of the vault that are looked at in one go.
+/// Records that are looked at in one go.
 const RESEALED_PER_GO: usize = 500;
 /// Most goes for one tenant at a time: the others' turn comes too.
 const GOES_MAX: usize = 20;
 
-/// How far the walk over the vaults has come. The ring is read once, when the server starts, and what is written from then on
-/// is sealed with its newest key: so one walk is enough.
+/// How far the walks over what is sealed have come, by the number of the tenant. The ring is read once, when the server
+/// starts, and what is written from then on is sealed with its newest key: so one walk is enough.
 #[derive(Default)]
 pub(super) struct Resealing(HashMap<u32, Walk>);
 
-/// The walk over one vault.
+/// The walk over what one tenant has sealed.
 struct Walk {
-    /// Where it stands; none when it is over.
-    at: Option<ResealCursor>,
+    at: Place,
     /// How many it has sealed anew.
     sealed: usize,
 }
 
+/// Where a walk stands.
+#[derive(Clone, PartialEq)]
+enum Place {
+    /// The keys of the tenant, of its log, and its secrets at other providers: those are few.
+    Keys,
+    /// The vault.
+    Vault(ResealCursor),
+    /// What people show to sign in, behind one of them.
+    Credentials(Option<String>),
+    /// It is over.
+    Done,
+}
+
 impl Resealing {
-    /// Goes on with the walk over the vault of a tenant.
+    /// Goes on with the walk of a tenant.
+    ///
+    /// # Errors
+    /// The disk failed, or a key does not open; it is gone on from there the next time.
     pub(super) fn go_on(&mut self, tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
-        let start = || Walk { at: Some(ResealCursor::default()), sealed: 0 };
-        let walk = self.0.entry(tenant.number()).or_insert_with(start);
+        let walk = self.0.entry(tenant.number()).or_insert(Walk { at: Place::Keys, sealed: 0 });
         for _ in 0..GOES_MAX {
-            let Some(at) = walk.at.clone() else { return Ok(()) };
-            let (sealed, next) = vault::reseal(tenant, at, RESEALED_PER_GO, env)?;
-            walk.sealed += sealed;
-            walk.at = next;
-            if walk.at.is_none() && walk.sealed > 0 {
+            if walk.at == Place::Done {
+                break;
+            }
+            let (sealed, next) = step(tenant, &walk.at, env)?;
+            (walk.sealed, walk.at) = (walk.sealed + sealed, next);
+            if walk.at == Place::Done && walk.sealed > 0 {
                 tracing::info!(
                     tenant = tenant.name(),
                     records = walk.sealed,
-                    "the vault was sealed anew with the newest key of the ring"
+                    "what older keys of the ring had sealed was sealed anew with the newest"
                 );
             }
         }
@@ -45,15 +62,44 @@ impl Resealing {
     }
 }
 
+/// One go of a walk: how many it sealed anew, and where it stands then.
+fn step(tenant: &Tenant, at: &Place, env: &Env<'_>) -> Answer<(usize, Place)> {
+    match at {
+        Place::Keys => {
+            let own = usize::from(tenant.reseal_keys(env)?);
+            let log = Audit::new(tenant.engine()).log(tenant.number());
+            let log = log.reseal_keys(tenant.identity().ring(), || env.bytes());
+            let log = log.map_err(|error| Refusal::failed("house.log", error.to_string()))?;
+            Ok((own + log + reseal_providers(tenant, env)?, Place::Vault(ResealCursor::default())))
+        }
+        Place::Vault(cursor) => {
+            let (sealed, next) = vault::reseal(tenant, cursor.clone(), RESEALED_PER_GO, env)?;
+            Ok((sealed, next.map_or(Place::Credentials(None), Place::Vault)))
+        }
+        Place::Credentials(after) => {
+            let resealed = tenant.reseal_credentials(after.as_deref(), RESEALED_PER_GO, env)?;
+            for what in &resealed.unopened {
+                tracing::error!(tenant = tenant.name(), what, "a credential does not open and was not sealed anew");
+            }
+            let next = resealed.next.map_or(Place::Done, |after| Place::Credentials(Some(after)));
+            Ok((resealed.count, next))
+        }
+        Place::Done => Ok((0, Place::Done)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{Engine, Settings};
-    use crate::identity::{Client, ClientKind, Identity, TenantSettings};
+    use crate::identity::{Client, ClientKind, CredentialKind, Identity, TenantSettings};
+    use crate::modules::audit::keys::Fresh;
+    use crate::modules::audit::{By, Log};
+    use crate::modules::login::{NewProvider, put_provider};
     use crate::modules::vault::{ConnectionSpec, Hidden, Holder, Secret, VAULT};
     use crate::secrets::KeyRing;
     use crate::wire::{now, random};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use std::path::Path;
 
     /// More than one go has, so that the walk has to go on.
@@ -63,19 +109,47 @@ mod tests {
         Env { now: now(), random: &random, trace: None, address: None }
     }
 
-    /// A ring of keys of these names, the last of which seals.
-    fn ring(names: &[(&str, u64)]) -> KeyRing {
+    fn holder(n: usize) -> Holder {
+        Holder::Agent(format!("agent:a{n}"))
+    }
+
+    fn log(tenant: &Tenant) -> Log {
+        Audit::new(tenant.engine()).log(tenant.number())
+    }
+
+    /// The tenant of a database, with a ring of keys of these names, the last of which seals.
+    fn open(directory: &Path, names: &[(&str, u64)]) -> Identity {
         let line = |(name, n): &(&str, u64)| {
             let mut key = *b"a key of thirty-two bytes, or so";
             key[31] = u8::try_from(*n).unwrap();
             KeyRing::key_line(name, *n, &key).unwrap().to_string()
         };
-        KeyRing::parse(&(KeyRing::head() + &names.iter().map(line).collect::<String>()), &[]).unwrap()
+        let ring = KeyRing::head() + &names.iter().map(line).collect::<String>();
+        let engine = Engine::open_with(directory, Settings { sync: false, ..Settings::default() }).unwrap();
+        Identity::open(engine, KeyRing::parse(&ring, &[]).unwrap(), &env()).unwrap()
     }
 
-    fn open(directory: &Path, names: &[(&str, u64)]) -> Identity {
-        let engine = Engine::open_with(directory, Settings { sync: false, ..Settings::default() }).unwrap();
-        Identity::open(engine, ring(names), &env()).unwrap()
+    fn furnish(tenant: &Tenant) {
+        let env = env();
+        let fresh = Fresh { seed: &[7; 32], nonce: &[8; 24] };
+        let (name, ring) = (Some("id.example/acme"), tenant.identity().ring());
+        log(tenant).make_key(name, ring, fresh, &By::default(), env.now).unwrap();
+        tenant.create_user(Some("sarah"), &["sarah@example.com"], serde_json::Map::new(), &env).unwrap();
+        tenant.add_credential("sarah", CredentialKind::Totp, "App", b"a seed of an app", &env).unwrap();
+        let (id, secret) = ("other", Some("our-secret-at-the-other"));
+        let other = NewProvider { id, name: "Other", issuer: "https://login.example", client_id: "acme", secret };
+        put_provider(tenant, other, None, &env).unwrap();
+        let spec = json!({
+            "id": "model", "name": "A model", "holder": "agent", "base": "https://model.example", "rules": [],
+            "provider": {"type": "api_key_header", "header": "Authorization", "prefix": "Bearer "},
+        });
+        let spec: ConnectionSpec = serde_json::from_value(spec).unwrap();
+        vault::create(tenant, spec, Some("client-secret-of-ours"), "machine", &env).unwrap();
+        tenant.create_client(&Client::new("a0", ClientKind::Agent, "One"), &env).unwrap();
+        for n in 0..AGENTS {
+            let key = Secret::ApiKey { key: Hidden::new(format!("key-of-agent-number-{n}")) };
+            vault::set_credential(tenant, "model", &holder(n), key, "machine", &env).unwrap();
+        }
     }
 
     /// How many records of the vault have a seal by the key of this name.
@@ -85,8 +159,8 @@ mod tests {
         loop {
             let page = records.scan(&tenant.number().to_be_bytes(), after.as_deref(), 500).unwrap();
             for (_, bytes) in &page {
-                let Ok(value) = serde_json::from_slice::<serde_json::Value>(bytes) else { continue };
-                let sealed = value.get("sealed").or(value.get("secret")).and_then(|sealed| sealed.as_str());
+                let Ok(value) = serde_json::from_slice::<Value>(bytes) else { continue };
+                let sealed = value.get("sealed").or(value.get("secret")).and_then(Value::as_str);
                 let envelope = sealed.and_then(crate::identity::decode).unwrap_or_default();
                 let length = envelope.get(1).map_or(0, |length| usize::from(*length));
                 count += usize::from(envelope.get(2..2 + length) == Some(name.as_bytes()));
@@ -101,47 +175,34 @@ mod tests {
     #[test]
     fn what_older_keys_sealed_is_sealed_anew_and_the_old_key_can_go() {
         let directory = tempfile::tempdir().unwrap();
-        let holder = |n: usize| Holder::Agent(format!("agent:a{n}"));
         {
             let identity = open(directory.path(), &[("old", 1)]);
             let settings = TenantSettings::default();
             let tenant = identity.create_tenant("acme", "https://id.example/acme", &settings, &env()).unwrap();
-            let spec = json!({
-                "id": "model", "name": "A model", "holder": "agent", "base": "https://model.example", "rules": [],
-                "provider": {"type": "api_key_header", "header": "Authorization", "prefix": "Bearer "},
-            });
-            let spec: ConnectionSpec = serde_json::from_value(spec).unwrap();
-            vault::create(&tenant, spec, Some("client-secret-of-ours"), "machine", &env()).unwrap();
-            tenant.create_client(&Client::new("a0", ClientKind::Agent, "One"), &env()).unwrap();
-            for n in 0..AGENTS {
-                let key = Secret::ApiKey { key: Hidden::new(format!("key-of-agent-number-{n}")) };
-                vault::set_credential(&tenant, "model", &holder(n), key, "machine", &env()).unwrap();
-            }
+            furnish(&tenant);
             assert_eq!(sealed_by(&tenant, "old"), AGENTS + 1);
         }
         {
-            let identity = open(directory.path(), &[("old", 1), ("new", 2)]);
-            let tenant = identity.named("acme").unwrap();
+            let tenant = open(directory.path(), &[("old", 1), ("new", 2)]).named("acme").unwrap();
             let mut resealing = Resealing::default();
             resealing.go_on(&tenant, &env()).unwrap();
             assert_eq!((sealed_by(&tenant, "old"), sealed_by(&tenant, "new")), (0, AGENTS + 1));
-            assert_eq!(
-                resealing.0.get(&tenant.number()).map(|walk| (walk.at.is_none(), walk.sealed)),
-                Some((true, AGENTS + 1))
-            );
-            tenant.reseal_keys(&env()).unwrap();
-            assert!(tenant.reseal_keys(&env()).is_ok_and(|anew| !anew));
+            // Besides: the tenant's own keys, that of its log, the provider's secret, and the seed of the app.
+            let walk = resealing.0.get(&tenant.number()).unwrap();
+            assert!(walk.at == Place::Done);
+            assert_eq!(walk.sealed, AGENTS + 1 + 4);
         }
-        let identity = open(directory.path(), &[("new", 2)]);
-        let tenant = identity.named("acme").unwrap();
-        let connection = vault::get(&tenant, "model").unwrap();
-        assert!(connection.has_client_secret());
-        let held = vault::credentials_for(&tenant, &connection, None, AGENTS).unwrap();
-        assert_eq!(held.len(), AGENTS);
-        // What the old ring sealed opens with the new key alone: putting it in a call needs it.
-        vault::disconnect(&tenant, "model", &holder(1), "machine", &env()).unwrap();
+        // What the old key sealed opens with the new one alone.
+        let tenant = open(directory.path(), &[("new", 2)]).named("acme").unwrap();
+        let app = tenant.credentials("sarah").unwrap().pop().unwrap();
+        assert_eq!(tenant.open_credential(&app).unwrap().as_slice(), b"a seed of an app");
+        assert!(log(&tenant).signer(tenant.identity().ring()).is_ok());
+        assert!(tenant.sign("JWT", &json!({}), &env()).is_ok());
         let mut resealing = Resealing::default();
         resealing.go_on(&tenant, &env()).unwrap();
-        assert_eq!(resealing.0.get(&tenant.number()).map(|walk| walk.sealed), Some(0));
+        assert!(resealing.0.get(&tenant.number()).is_some_and(|walk| walk.at == Place::Done && walk.sealed == 0));
+        let connection = vault::get(&tenant, "model").unwrap();
+        assert!(connection.has_client_secret());
+        assert_eq!(vault::credentials_for(&tenant, &connection, None, AGENTS).unwrap().len(), AGENTS);
     }
 }

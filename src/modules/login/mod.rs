@@ -38,7 +38,7 @@ pub use password::{Cost, PASSWORD_BYTES_MAX, PASSWORD_CHARS_MIN, PasswordError, 
 pub use totp::{RECOVERY_CODES, TOTP_DIGITS, TOTP_SECRET_BYTES, TOTP_STEP_SECONDS, TotpSecret};
 pub use upstream::{
     NewProvider, NoOutside, Outside, PROVIDER_TEXT_BYTES_MAX, PROVIDERS_MAX, Provider, UPSTREAM_TOKEN_SECONDS_MAX,
-    providers, put_provider, remove_provider,
+    providers, put_provider, remove_provider, reseal_providers,
 };
 pub use visit::{Call, FRESH_SECONDS, Reply, STEP_SECONDS, Visit, sign_in_url};
 

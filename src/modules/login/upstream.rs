@@ -143,18 +143,12 @@ pub fn put_provider(tenant: &Tenant, new: NewProvider<'_>, by: Option<&str>, env
     if before.is_none() && providers(tenant)?.len() >= PROVIDERS_MAX {
         return Err(invalid("upstream.max", "there are as many providers as there can be"));
     }
-    let place = record_key(tenant.number(), Provider::SORT, &[new.id]);
-    let seal = |secret: &str| {
-        let sealed =
-            secrets::seal(tenant.identity().ring(), Hierarchy::System, &place, secret.as_bytes(), &env.bytes());
-        sealed.map(|bytes| encode(&bytes)).map_err(|error| Refusal::failed("upstream.seal", error.to_string()))
-    };
     let provider = Provider {
         id: new.id.to_owned(),
         name: new.name.to_owned(),
         issuer: new.issuer.to_owned(),
         client_id: new.client_id.to_owned(),
-        secret: new.secret.map(seal).transpose()?,
+        secret: new.secret.map(|secret| seal(tenant, new.id, secret, env)).transpose()?,
         created_at: before.as_ref().map_or(env.seconds(), |held| held.created_at),
     };
     let mut change = tenant.change(env);
@@ -178,6 +172,35 @@ fn told(tenant: &Tenant, action: &str, issuer: &str, by: Option<&str>, env: &Env
 /// The disk failed.
 pub fn providers(tenant: &Tenant) -> Answer<Vec<Held<Provider>>> {
     tenant.list(&[], None, PROVIDERS_MAX)
+}
+
+/// Seals with the newest key of the ring the secrets that an older one sealed; answers how many those were.
+///
+/// # Errors
+/// The disk failed, or one does not open.
+pub fn reseal_providers(tenant: &Tenant, env: &Env<'_>) -> Answer<usize> {
+    let ring = tenant.identity().ring();
+    let mut count = 0;
+    for held in providers(tenant)? {
+        let Some(sealed) = held.secret.as_deref() else { continue };
+        if decode(sealed).is_some_and(|bytes| secrets::is_newest(ring, &bytes)) {
+            continue;
+        }
+        let plain = open(tenant, &held, sealed)?;
+        let secret = Some(seal(tenant, &held.id, &plain, env)?);
+        let mut change = tenant.change(env);
+        change.replace(&held, &Provider { secret, ..held.value.clone() });
+        change.commit()?;
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// Seals a secret at the place of its provider.
+fn seal(tenant: &Tenant, id: &str, secret: &str, env: &Env<'_>) -> Answer<String> {
+    let place = record_key(tenant.number(), Provider::SORT, &[id]);
+    let sealed = secrets::seal(tenant.identity().ring(), Hierarchy::System, &place, secret.as_bytes(), &env.bytes());
+    sealed.map(|bytes| encode(&bytes)).map_err(|error| Refusal::failed("upstream.seal", error.to_string()))
 }
 
 /// Takes a provider away. Who is linked with an identity there signs in in another way from then on.
