@@ -43,6 +43,7 @@ mod login;
 mod login_browser;
 mod login_passkeys;
 mod login_upstream;
+mod login_upstream_served;
 mod mcp_served;
 mod mcp_tenant;
 mod openid_ciba;
