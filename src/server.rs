@@ -34,10 +34,12 @@ use house::Resealing;
 use mcp::{Askers, McpPlugs};
 use outgoing::{Connections, Drafts};
 use plugs::{Administration, Auditors, Browsers, Logs, data_stores};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 
 /// What a client may send on one stream, and on one connection, before it is taken. The largest message fits.
@@ -321,23 +323,30 @@ async fn keep_house(identity: Identity) {
     }
 }
 
-/// Says what is due of approvals, and notes which of them nobody decided on in time. One task, so that nothing is said twice.
+/// Says what is due of approvals, and notes which of them nobody decided on in time. Each tenant has one task at a time, so that
+/// nothing is said twice, and none waits for whom another's clients are slow.
 async fn keep_telling(identity: Identity, approvals: Approvals, channels: Channels) {
     let mut ticks = tokio::time::interval(TELLING);
     let channels = Arc::new(channels);
+    let (mut tasks, mut of) = (JoinSet::new(), HashMap::new());
     loop {
         ticks.tick().await;
-        let (identity, approvals, channels) = (identity.clone(), approvals.clone(), Arc::clone(&channels));
-        let work = move || {
-            for tenant in identity.tenants() {
+        while let Some(done) = tasks.try_join_next_with_id() {
+            // A panic there was reported when it happened.
+            of.remove(&done.map_or_else(|error| error.id(), |(id, ())| id));
+        }
+        let busy: HashSet<u32> = of.values().copied().collect();
+        for tenant in identity.tenants().into_iter().filter(|tenant| !busy.contains(&tenant.number())) {
+            let (approvals, channels, number) = (approvals.clone(), Arc::clone(&channels), tenant.number());
+            let task = tasks.spawn_blocking(move || {
                 let env = Env { now: now(), random: &random, trace: None, address: None };
                 let told = approvals.expire(&tenant, &env).and_then(|_| approvals.send(&tenant, &channels, &env));
                 if let Err(refusal) = told {
                     tracing::error!(tenant = tenant.name(), %refusal, "notices of approvals wait; it is tried again");
                 }
-            }
-        };
-        let _ = tokio::task::spawn_blocking(work).await; // a panic there was reported when it happened
+            });
+            of.insert(task.id(), number);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Approvals as `bailiwick serve` uses them: by the exchange, by the registry, and told by mail, webhook and ping.
 
+use crate::cli::{err, program};
 use crate::identity::{Heard, Issuing, env};
 use crate::mcp_tenant::{approve, basic, client, events, signed_in, strings};
 use bailiwick::identity::{AuthMethod, Client, ClientKind, ConsentRule, EventKind, Resource, Scope, Tenant};
@@ -383,4 +384,23 @@ fn people_are_told_by_mail_and_webhook_and_clients_by_a_ping() {
     let pairs = [("grant_type", CIBA), ("auth_req_id", asked["auth_req_id"].as_str().unwrap())];
     assert_eq!(world.post("/token", &pairs).status, 200);
     assert!(mails.try_recv().is_err() && calls.try_recv().is_err(), "each is told once");
+}
+
+#[test]
+fn half_a_setting_of_a_channel_is_refused_before_anything_is_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("empty"), "\n").unwrap();
+    for (arguments, says) in [
+        (&["--approval-mail-relay", "localhost:25"][..], "`approval-mail-from` is not"),
+        (&["--approval-mail-from", "a@example.com"], "`approval-mail-relay` is not"),
+        (&["--approval-mail-relay", "localhost", "--approval-mail-from", "a@example.com"], "`localhost:25`"),
+        (&["--approval-webhook", "https://hook.example/"], "`approval-webhook-token-file` is not"),
+        (&["--approval-webhook", "https://hook.example/", "--approval-webhook-token-file", "empty"], "is empty"),
+    ] {
+        let output = program(directory).args(["serve", "--data", "data"]).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(err(&output).contains(says), "{arguments:?}: {}", err(&output));
+    }
+    assert!(!directory.join("data").exists());
 }

@@ -1,6 +1,7 @@
 //! The MCP servers of a tenant as `bailiwick serve` has them: put by an administrator, in force at once, with tokens of the
 //! tenant's issuer, approvals of its people and credentials of its vault.
 
+use crate::cli::{err, out, program};
 use crate::identity::{Heard, Issuing, env};
 use axum::Router;
 use axum::body::Bytes;
@@ -129,7 +130,7 @@ pub(crate) fn session(issuing: &Issuing, user: &str) -> Held<Session> {
     issuing.acme.session_of_cookie(&cookie, &env()).unwrap().unwrap()
 }
 
-/// A token of a person for a client that asks for no consent, by the code flow.
+/// A token of a person for a client that asks for no consent, by the code flow. Several resources have blanks between.
 pub(crate) fn signed_in(
     issuing: &Issuing,
     (client, authorization): (&str, &str),
@@ -144,10 +145,10 @@ pub(crate) fn signed_in(
             ("response_type", "code"),
             ("redirect_uri", CALLBACK),
             ("scope", scope),
-            ("resource", resource),
             ("code_challenge", &challenge),
             ("code_challenge_method", "S256"),
         ])
+        .extend_pairs(resource.split(' ').map(|one| ("resource", one)))
         .finish();
     let heard = issuing.send("GET", &format!("/t/acme/authorize?{query}"), &[], "");
     let to = url::Url::parse(heard.header("location").unwrap_or_else(|| panic!("{}", heard.body))).unwrap();
@@ -361,6 +362,10 @@ fn a_gateway_is_put_by_an_administrator_and_decides_every_call() {
     let elsewhere = world.token("/mcp/docs", "openid");
     let heard = world.call("/mcp/crm", &elsewhere, "tools/call", get());
     assert!(heard.status == 401 && challenge(&heard).contains("error=\"invalid_token\""), "{}", heard.body);
+    let several = format!("{} {}", tenant.url("/mcp/crm"), tenant.url("/mcp/docs"));
+    let several = signed_in(&world.issuing, ("sales", &world.agent), "sarah", &several, "openid mcp:crm:read");
+    let heard = world.call("/mcp/crm", &several, "tools/call", get());
+    assert!(heard.status == 401 && challenge(&heard).contains("other resources"), "{}", heard.body);
     let (body, signature) = token.rsplit_once('.').unwrap();
     let turned: String = signature.chars().rev().collect();
     assert_eq!(world.call("/mcp/crm", &format!("{body}.{turned}"), "tools/call", get()).status, 401);
@@ -598,4 +603,53 @@ fn a_connection_of_the_vault_supplies_what_the_server_wants_to_see() {
     assert_eq!(seen, "Bearer a-key-that-nobody-sees-0123456789");
     let text = heard.json()["result"]["content"][0]["text"].as_str().unwrap().to_owned();
     assert!(text.starts_with("\"get_account\"") && !text.contains("nobody-sees"), "{text}");
+}
+
+#[test]
+fn servers_by_commands() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    let run = |arguments: &[&str]| -> Result<String, String> {
+        let mut command = program(directory);
+        command.args(arguments).args(["--data", "bailiwick-data"]);
+        if !matches!(arguments[0], "store" | "model") {
+            command.args(["--identity-key-ring", "bailiwick.keys"]);
+        }
+        let output = command.output().unwrap();
+        if output.status.success() { Ok(out(&output).trim().to_owned()) } else { Err(err(&output)) }
+    };
+    let refused = |arguments: &[&str], says: &str| {
+        let said = run(arguments).unwrap_err();
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    };
+    let init = ["init", "--issuer", "http://127.0.0.1:9/", "--admin", "admin@example.com"];
+    assert!(program(directory).args(init).output().unwrap().status.success());
+    std::fs::write(directory.join("model.fga"), MODEL).unwrap();
+    std::fs::write(
+        directory.join("crm.json"),
+        json!({"name": "crm", "gateway": {"url": "http://127.0.0.1:9/mcp", "policy": {
+            "server": {"object": "mcp_server:crm", "relation": "can_use"},
+            "tools": {"ping": {"scopes": ["mcp:crm:read"], "open": true}},
+        }}})
+        .to_string(),
+    )
+    .unwrap();
+    let store = run(&["store", "create", "sales"]).unwrap();
+    run(&["model", "write", "--store", "sales", "model.fga"]).unwrap();
+    refused(&["mcp", "put", "crm.json"], "attach-store");
+    refused(&["tenant", "attach-store", "unknown"], "bailiwick store list");
+    run(&["tenant", "attach-store", "sales"]).unwrap();
+    let made: Value = serde_json::from_str(&run(&["mcp", "put", "crm.json", "--json"]).unwrap()).unwrap();
+    assert_eq!(made["identifier"], "http://127.0.0.1:9/mcp/crm");
+    assert_eq!(run(&["mcp", "list"]).unwrap().split('\t').nth(1), Some("http://127.0.0.1:9/mcp/crm"));
+    let shown: Value = serde_json::from_str(&run(&["mcp", "show", "crm", "--json"]).unwrap()).unwrap();
+    assert_eq!((&shown["server"]["store"], &shown["version"]), (&json!(store), &json!(1)));
+    let resource = run(&["resource", "show", "http://127.0.0.1:9/mcp/crm", "--json"]).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&resource).unwrap()["scopes"][0]["name"], "mcp:crm:read");
+    std::fs::write(directory.join("bad.json"), r#"{"name": "crm", "gateway": {"url": "x", "colour": "red"}}"#).unwrap();
+    refused(&["mcp", "put", "bad.json"], "at `gateway.colour`");
+    run(&["mcp", "remove", "crm"]).unwrap();
+    refused(&["mcp", "show", "crm"], "no such MCP server");
+    run(&["tenant", "detach-store", "sales"]).unwrap();
+    refused(&["mcp", "put", "crm.json"], "attach-store");
 }

@@ -1,7 +1,7 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{Answer, Change, Env, Refusal, Seconds, Tenant};
+use crate::identity::{Answer, Change, Env, ErrorCode, Seconds, Tenant};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
@@ -101,13 +101,10 @@ fn tool_call(tenant: &Tenant, item: &Item) -> Answer<Option<Value>> {
 
 /// Scopes of a managed connection: the action's name has them, with blanks between.
 fn scopes(tenant: &Tenant, item: &Item) -> Answer<Option<Value>> {
-    let gone = |refusal: Refusal| match refusal.error {
-        crate::identity::ErrorCode::NotFound | crate::identity::ErrorCode::InvalidRequest => Ok(None),
-        _ => Err(refusal),
-    };
     let connection = match exchange::connection(tenant, &item.resource.id) {
         Ok(connection) => connection,
-        Err(refusal) => return gone(refusal),
+        Err(refusal) if matches!(refusal.error, ErrorCode::NotFound | ErrorCode::InvalidRequest) => return Ok(None),
+        Err(refusal) => return Err(refusal),
     };
     let wanted: Vec<String> = item.action.name.split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect();
     Ok(Some(connection_access(&connection.id, connection.audience(), &wanted, &[])))

@@ -86,10 +86,11 @@ impl mcp::Tokens for Of {
 /// A refusal in the words of a resource server.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not the token's fault is ours")]
 fn refusal(refusal: Refusal) -> mcp::Refusal {
-    let reason = refusal.description.clone().into();
     match refusal.error {
-        ErrorCode::InvalidToken | ErrorCode::InvalidGrant => mcp::Refusal::Invalid { reason },
-        ErrorCode::InvalidDpopProof => mcp::Refusal::Proof { reason, nonce: None },
+        ErrorCode::InvalidToken | ErrorCode::InvalidGrant => {
+            mcp::Refusal::Invalid { reason: refusal.description.into() }
+        }
+        ErrorCode::InvalidDpopProof => mcp::Refusal::Proof { reason: refusal.description.into(), nonce: None },
         ErrorCode::InsufficientUserAuthentication => mcp::Refusal::StepUp { acr_values: None, max_age_s: None },
         _ => {
             tracing::error!(%refusal, rule = refusal.rule, cause = refusal.cause, "an MCP caller could not be judged");
@@ -102,6 +103,11 @@ fn refusal(refusal: Refusal) -> mcp::Refusal {
 fn judged(tenant: &Tenant, presented: &Presented<'_>, resource: &str, env: &Env<'_>) -> Answer<Judged> {
     let refuse = |error, rule, text: &str| Refusal::new(error, rule, text);
     let examined = tenant.examine(presented.token, TokenKind::Access, Some(resource), env)?;
+    // Whoever sees a token for several could use it at the others. The issuer's own endpoints are no such other.
+    if examined.audience.iter().any(|audience| audience != resource && audience != tenant.issuer()) {
+        let text = "this token is for other resources too; ask for one with this `resource` alone";
+        return Err(refuse(ErrorCode::InvalidToken, "token.audience", text));
+    }
     match (&examined.jkt, presented.scheme, presented.proof) {
         (None, Scheme::Bearer, _) => {}
         (Some(_), Scheme::Dpop, None) => {
@@ -239,9 +245,10 @@ impl Upstream for Direct {
             let failed = |error: String| UpstreamError::Unreachable(error);
             let url = head.uri.to_string().parse().map_err(|_| failed("the URL is none".to_owned()))?;
             let streams = head.headers.get("mcp-method").is_some_and(|method| method == "subscriptions/listen");
-            let (seconds, bytes) = match streams {
-                true => (self.spec.stream_seconds_max, STREAM_BYTES_MAX),
-                false => (self.spec.answer_seconds_max, self.spec.answer_bytes_max as u64),
+            let (seconds, bytes) = if streams {
+                (self.spec.stream_seconds_max, STREAM_BYTES_MAX)
+            } else {
+                (self.spec.answer_seconds_max, self.spec.answer_bytes_max as u64)
             };
             let request = OutgoingRequest {
                 headers: head.headers,
@@ -298,9 +305,12 @@ impl Upstream for Lent {
                 return Err(UpstreamError::Unreachable("nobody asks".to_owned()));
             };
             let sent = vault::http::through(&self.vault, &asked, of(judged), &self.connection, request).await;
-            sent.map_err(|refusal| match refusal.error {
-                ErrorCode::ServerError => UpstreamError::Unreachable(refusal.to_string()),
-                _ => UpstreamError::Refused(refusal.description),
+            sent.map_err(|refusal| {
+                if refusal.error == ErrorCode::ServerError {
+                    UpstreamError::Unreachable(refusal.to_string())
+                } else {
+                    UpstreamError::Refused(refusal.description)
+                }
             })
         })
     }

@@ -169,7 +169,13 @@ async fn token(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Re
         let answer = oauth.token(tenant, &path, head, form, env)?;
         serde_json::to_value(answer).map_err(|error| Refusal::failed("token.form", error.to_string()))
     };
-    with_form(asked, request, with_json, rules, |answer: Value| json_response(StatusCode::OK, &answer)).await
+    let show = |answer: Value| json_response(StatusCode::OK, &answer);
+    let mut response = with_form(asked, request, with_json, rules, show).await;
+    // Whatever is refused here but the client itself is a 400 (RFC 6749 5.2).
+    if response.status() == StatusCode::FORBIDDEN {
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+    }
+    response
 }
 
 async fn push(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
