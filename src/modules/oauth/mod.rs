@@ -8,8 +8,8 @@ mod metadata;
 pub use http::{bearer, bearer_for, routes};
 
 use crate::identity::{
-    Answer, Caller, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved, Refusal, Refused,
-    Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
+    Answer, Caller, ClientKind, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved,
+    Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -98,7 +98,9 @@ impl OAuth {
             && !matches!(refusal.error, ErrorCode::AuthorizationPending | ErrorCode::SlowDown)
         {
             // Who has shown who they are is worth an event; everybody else could fill the log.
-            let event = tenant.event(EventKind::TokenRefused, Outcome::Refused, env).client(caller.client.subject());
+            let subject = caller.client.subject();
+            let event = tenant.event(EventKind::TokenRefused, Outcome::Refused, env).client(&subject);
+            let event = if caller.client.kind == ClientKind::Agent { event.agent(&subject) } else { event };
             let event = event.reason(refusal.rule).action(form.get("scope").unwrap_or_default());
             let mut change = tenant.change(env);
             change.event(&event.detail("by", form.get("grant_type").unwrap_or_default()));
