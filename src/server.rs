@@ -228,6 +228,7 @@ fn issuer_routes(
 ) -> std::io::Result<axum::Router> {
     let keys: Arc<dyn KeySource> = Arc::new(JwkSets::new(outgoing.clone()));
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Connections));
+    let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
         Arc::new(CodeGrant),
         Arc::new(RefreshGrant),

@@ -1,11 +1,11 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{Answer, Change, Env, ErrorCode, Seconds, Tenant};
+use crate::identity::{Answer, Change, Env, ErrorCode, Grant, Refusal, Seconds, Tenant};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
-use crate::modules::{agent, exchange};
+use crate::modules::{agent, exchange, vault};
 use serde_json::{Value, json};
 
 /// The type of the details of what a connection gives with an approval.
@@ -68,6 +68,12 @@ impl agent::Approvals for Spent {
         env: &Env<'_>,
     ) -> Answer<()> {
         self.0.spend(tenant, change, approval, (subject, None), what, env).map(drop)
+    }
+}
+
+impl vault::Approvals for Spent {
+    fn spend(&self, tenant: &Tenant, grant: &Grant, detail: &Value, env: &Env<'_>) -> Answer<Option<String>> {
+        self.0.spend_granted(tenant, grant, detail, env)
     }
 }
 

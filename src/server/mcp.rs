@@ -332,5 +332,7 @@ fn of(judged: Judged) -> vault::Caller {
         client: judged.client,
         grant: judged.grant.unwrap_or_default(),
         jti: judged.token.unwrap_or_default(),
+        // What needs an approval was judged before it came here, as a call of a tool.
+        held: None,
     }
 }

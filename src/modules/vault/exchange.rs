@@ -125,7 +125,12 @@ impl GrantType for FederatedConnection {
         if let Err(refusal) = &taken
             && refusal.error != ErrorCode::ServerError
         {
-            let event = tenant.event(EventKind::VaultRefused, Outcome::Refused, env).client(caller.client.subject());
+            let event = tenant.event(EventKind::VaultRefused, Outcome::Refused, env);
+            // For whom it asks is known when what it shows is good.
+            let event = match subject(tenant, caller, form, env) {
+                Ok((acting, _)) => acting.tell(event),
+                Err(_) => event.client(caller.client.subject()),
+            };
             let event = event.resource(format!("connection:{}", form.get("connection").unwrap_or_default()));
             let mut change = tenant.change(env);
             change.event(&event.action("exchange").reason(refusal.rule));

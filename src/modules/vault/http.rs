@@ -1,5 +1,6 @@
 //! The vault over HTTP: decode, one call, encode. What streams is here too: the way of a body through the filter.
 
+use super::approved::{self, Wanted};
 use super::policy::ANSWERED_BY;
 use super::proxy::{self, Admitted, Call, Ended, Taken};
 use super::records::Holder;
@@ -176,19 +177,94 @@ async fn passed(
         .run(move |tenant, env| {
             let (caller, call) = judge(tenant, env)?;
             let judged = proxy::admit(tenant, &caller, &call).and_then(|admitted| {
-                let taken = vault_of.take(tenant, &caller, &admitted, &call, false, env)?;
+                // Nothing is lent before it is known that somebody approved exactly this.
+                let taken = match admitted.asks {
+                    true => None,
+                    false => vault_of.take(tenant, &caller, &admitted, &call, false, env)?,
+                };
                 Ok((admitted, taken))
             });
             let (admitted, taken) = noted(tenant, &caller, &call, judged, env)?;
             Ok((caller, call, admitted, taken))
         })
         .await?;
+    let ((headers, mut body), mut approval) = (sent, None);
+    if admitted.asks {
+        let wanted = wanted(asked, &admitted, &call, &headers, body).await?;
+        match approve(vault, asked, &caller, &admitted, &call, &wanted).await? {
+            None => return Ok(told_how(asked, &admitted, &wanted)),
+            Some((lent, id)) => (taken, approval) = (lent, Some(id)),
+        }
+        body = Body::from(wanted.body);
+    }
     if taken.is_none() {
         let refreshed = vault.refresh(&asked.tenant, &call.connection, &admitted.holder).await;
         taken = Some(retaken(vault, asked, &caller, &admitted, &call, refreshed).await?);
     }
     let Some(taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
-    send(vault, asked, caller, admitted, call, taken, sent).await
+    send(vault, asked, caller, admitted, call, taken, (headers, body, approval)).await
+}
+
+/// Reads the body of a call that needs an approval: all of it is what is approved.
+async fn wanted(asked: &Asked, admitted: &Admitted, call: &Call, headers: &HeaderMap, body: Body) -> Answer<Wanted> {
+    let refuse = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "proxy.body", text);
+    let limits = admitted.connection.spec.limits;
+    let most = usize::try_from(limits.request_bytes_max).unwrap_or(usize::MAX).min(approved::BODY_BYTES_MAX);
+    let collected = http_body_util::Limited::new(body, most).collect();
+    let collected = tokio::time::timeout(Duration::from_secs(limits.timeout_s), collected).await;
+    let collected = collected.map_err(|_| refuse("the body did not come in time"))?;
+    let bytes = collected.map_err(|_| refuse("the body is larger than one that can be approved, or was cut off"))?;
+    let place = asked.tenant.url(&format!("/proxy/{}", call.connection));
+    let media = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Wanted::of(&place, call, media, bytes.to_bytes().to_vec())
+}
+
+/// Uses up the approval of exactly this call, when the token was given for one, and takes what the call needs. `None`: nobody
+/// approved it, or it was used; that is written down.
+async fn approve(
+    vault: &Vault,
+    asked: &Asked,
+    caller: &Caller,
+    admitted: &Admitted,
+    call: &Call,
+    wanted: &Wanted,
+) -> Answer<Option<(Option<Taken>, String)>> {
+    let (vault, caller, admitted, call, wanted) =
+        (vault.clone(), caller.clone(), admitted.clone(), call.clone(), wanted.clone());
+    asked
+        .run(move |tenant, env| {
+            let held = caller.held.as_deref();
+            let spent = match held.and_then(|grant| Some((grant, wanted.among(&grant.details)?))) {
+                // What the call lacks otherwise must not cost the approval.
+                Some((grant, detail)) => {
+                    let taken = vault.take(tenant, &caller, &admitted, &call, false, env);
+                    let taken = noted(tenant, &caller, &call, taken, env)?;
+                    vault.approvals.spend(tenant, grant, detail, env)?.map(|id| (taken, id))
+                }
+                None => None,
+            };
+            if spent.is_none() {
+                let refusal = wanted.refuse(admitted.scope.as_deref().unwrap_or_default());
+                proxy::refused(tenant, &caller, &call, &refusal, env)?;
+            }
+            Ok(spent)
+        })
+        .await
+}
+
+/// The refusal of a call that nobody approved, with what is to be approved for it: a `type` of the tenant's is to be added.
+fn told_how(asked: &Asked, admitted: &Admitted, wanted: &Wanted) -> Response {
+    let refusal = wanted.refuse(admitted.scope.as_deref().unwrap_or_default());
+    tracing::info!(rule = refusal.rule, error = refusal.error.text(), "refused");
+    let body = serde_json::json!({
+        "error": refusal.error.text(),
+        "error_description": refusal.description,
+        "backchannel_authentication_endpoint": asked.tenant.url("/bc-authorize"),
+        "authorization_details": [wanted.members],
+    });
+    let mut response = json_response(StatusCode::FORBIDDEN, &body);
+    response.headers_mut().insert(ANSWERED_BY, HeaderValue::from_static("proxy"));
+    response
 }
 
 /// Writes a refusal down, and passes it on.
@@ -235,11 +311,13 @@ struct Told {
     kind: EventKind,
     resource: String,
     action: String,
+    approval: Option<String>,
 }
 
 impl Told {
     async fn end(self, ended: Ended) {
-        let Told { asked, caller, kind, resource, action } = self;
+        let Told { asked, caller, kind, resource, action, approval } = self;
+        let ended = Ended { approval, ..ended };
         let written =
             asked.run(move |tenant, env| proxy::ended(tenant, &caller, (kind, &resource, &action), &ended, env));
         if let Err(refusal) = written.await {
@@ -255,7 +333,7 @@ async fn send(
     admitted: Admitted,
     call: Call,
     taken: Taken,
-    (headers, body): (HeaderMap, Body),
+    (headers, body, approval): (HeaderMap, Body, Option<String>),
 ) -> Answer<Response> {
     let Taken { lease, filter } = taken;
     let connection = &admitted.connection;
@@ -267,6 +345,7 @@ async fn send(
         kind: EventKind::ProxyCalled,
         resource: connection.object(),
         action: format!("{} {}", call.method, call.path),
+        approval,
     };
     let request = OutgoingRequest {
         method: call.method.clone(),
@@ -483,8 +562,14 @@ async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> R
     }
     let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
     let pass = Pass::of(&filter, &parts.headers);
-    let told =
-        Told { asked, caller, kind: EventKind::OutputFiltered, resource: "output".into(), action: "filter".into() };
+    let told = Told {
+        asked,
+        caller,
+        kind: EventKind::OutputFiltered,
+        resource: "output".into(),
+        action: "filter".into(),
+        approval: None,
+    };
     let source = Source::Caller(http_body_util::Limited::new(body, FILTERED_BYTES_MAX));
     let body = streamed(source, pass, told, Report::default(), 200);
     let mut response = Response::new(body);

@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod http;
 
+mod approved;
 mod connect;
 mod connections;
 mod exchange;
@@ -30,11 +31,12 @@ pub use records::{
     HolderKind, Provider, ResealCursor, Secret, VAULT, credentials_for, reseal,
 };
 
-use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, GrantSubject, Refusal, Tenant};
+use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, Grant, GrantSubject, Refusal, Tenant};
 use crate::wire::{Flights, Outgoing, OutgoingRequest, now, random};
 use ::http::{HeaderMap, Method};
 use filter::Filters;
 use lease::{Begun, Looked, Refreshed};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use upstream::TokenRequest;
@@ -62,10 +64,30 @@ pub trait Tell: Send + Sync {
     fn reconnect_needed(&self, tenant: &Tenant, user: &str, connection: &str);
 }
 
+/// Who knows approvals: the proxy asks it where a scope needs one. `server.rs` plugs it in.
+pub trait Approvals: Send + Sync {
+    /// Uses up, once, the approval by which a grant was given, for exactly this detail of it. Answers the id of the approval;
+    /// nothing when the grant came from none, or from one that does not allow this, or no more.
+    ///
+    /// # Errors
+    /// It could not be looked at, which allows nothing.
+    fn spend(&self, tenant: &Tenant, grant: &Grant, detail: &Value, env: &Env<'_>) -> Answer<Option<String>>;
+}
+
+/// Where nobody approves anything: calls that need an approval are refused.
+pub struct NoApprovals;
+
+impl Approvals for NoApprovals {
+    fn spend(&self, _: &Tenant, _: &Grant, _: &Value, _: &Env<'_>) -> Answer<Option<String>> {
+        Ok(None)
+    }
+}
+
 /// The vault. Clones share it.
 #[derive(Clone)]
 pub struct Vault {
     inner: Arc<Inner>,
+    approvals: Arc<dyn Approvals>,
 }
 
 struct Inner {
@@ -93,6 +115,8 @@ pub struct Caller {
     pub grant: String,
     /// The id of the token.
     pub jti: String,
+    /// The grant of the token, when an approval by which it was given lets calls through here.
+    pub held: Option<Arc<Grant>>,
 }
 
 impl Caller {
@@ -119,6 +143,7 @@ impl Caller {
             client,
             grant: examined.grant.id.clone(),
             jti: examined.jti.clone(),
+            held: Some(Arc::new(examined.grant.clone())),
         }
     }
 
@@ -137,7 +162,14 @@ impl Vault {
     #[must_use]
     pub fn new(outgoing: Outgoing, signed_in: Arc<dyn SignedIn>, tell: Arc<dyn Tell>) -> Vault {
         let (refreshes, filters) = (Flights::default(), Filters::default());
-        Vault { inner: Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters }) }
+        let inner = Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters });
+        Vault { inner, approvals: Arc::new(NoApprovals) }
+    }
+
+    /// The same vault, which asks this one about approvals.
+    #[must_use]
+    pub fn with_approvals(self, approvals: Arc<dyn Approvals>) -> Vault {
+        Vault { approvals, ..self }
     }
 
     /// Refreshes a credential, once however many wait for it. It goes on when nobody waits any more: a refresh token that was

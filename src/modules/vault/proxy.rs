@@ -36,7 +36,9 @@ pub(super) struct Admitted {
     pub(super) connection: Held<Connection>,
     pub(super) holder: Holder,
     pub(super) url: Url,
-    scope: Option<String>,
+    pub(super) scope: Option<String>,
+    /// Whether it needs an approval besides.
+    pub(super) asks: bool,
 }
 
 /// What is needed to make it.
@@ -58,11 +60,11 @@ pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call) -> Answer<Adm
     let view = tenant.view()?;
     let connection = usable(tenant, &view, caller, &call.connection)?;
     let path = SafePath::read(&call.path)?;
-    let rule = ruled(&view, &connection, caller, &call.method, &path)?;
+    let (rule, asks) = ruled(&view, &connection, caller, &call.method, &path)?;
     let scope = rule.scope.clone();
     let url = upstream_url(&connection, &path, call.query.as_deref())?;
     let holder = lease::holder(&connection, caller)?;
-    Ok(Admitted { connection, holder, url, scope })
+    Ok(Admitted { connection, holder, url, scope, asks })
 }
 
 /// A connection that the caller may use, by Check. One that is not there is refused in the same words.
@@ -83,41 +85,45 @@ pub(super) fn usable(tenant: &Tenant, view: &View, caller: &Caller, id: &str) ->
     }
 }
 
-/// The first rule that lets a call through.
+/// The first rule that lets a call through, and whether it takes an approval; one that takes none goes before those that do.
 fn ruled<'a>(
     view: &View,
     connection: &'a Connection,
     caller: &Caller,
     method: &Method,
     path: &SafePath,
-) -> Answer<&'a ProxyRule> {
-    let mut refusal = None;
+) -> Answer<(&'a ProxyRule, bool)> {
+    let (mut asks, mut refusal) = (None, None);
     for rule in connection.spec.rules.iter().filter(|rule| rule.lets(method, path)) {
         match scoped(view, connection, caller, rule) {
-            Ok(()) => return Ok(rule),
+            Ok(false) => return Ok((rule, false)),
+            Ok(true) => asks = asks.or(Some(rule)),
             Err(other) if other.error == ErrorCode::ServerError => return Err(other),
             Err(other) => refusal = refusal.or(Some(other)),
         }
+    }
+    if let Some(rule) = asks {
+        return Ok((rule, true));
     }
     Err(refusal.unwrap_or_else(|| {
         refuse("proxy.rule", format!("no rule of this connection lets `{method}` of this path through"))
     }))
 }
 
-/// Whether the caller has the scope of a rule: in its token, and for this connection in the system store.
-fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<()> {
-    let Some(scope) = &rule.scope else { return Ok(()) };
+/// Sees that the caller has the scope of a rule: in its token, and for this connection in the system store. Answers whether it
+/// has it with an approval only.
+fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<bool> {
+    let Some(scope) = &rule.scope else { return Ok(false) };
     if !caller.scopes.iter().any(|has| has == scope) {
         let text = format!("this needs a token with the scope `{scope}`");
         return Err(Refusal::new(ErrorCode::InsufficientScope, "proxy.scope", text));
     }
     let object = connection_scope(&connection.spec.id, scope);
     if check(view, &caller.agent, "granted", &object)? == Decision::Allow {
-        return Ok(());
+        return Ok(false);
     }
     if check(view, &caller.agent, "requestable", &object)? == Decision::Allow {
-        let text = format!("the scope `{scope}` of this connection needs an approval");
-        return Err(refuse("proxy.scope.approval", text));
+        return Ok(true);
     }
     Err(refuse("proxy.scope.denied", format!("`{}` is not given the scope `{scope}` of this connection", caller.agent)))
 }
@@ -288,6 +294,8 @@ pub(super) struct Ended {
     pub(super) status: Option<u16>,
     pub(super) bytes: u64,
     pub(super) failure: Option<String>,
+    /// The approval that it used up.
+    pub(super) approval: Option<String>,
     pub(super) removed: Report,
 }
 
@@ -306,6 +314,9 @@ pub(super) fn ended(
     }
     if let Some(failure) = &end.failure {
         event = event.reason(failure);
+    }
+    if let Some(approval) = &end.approval {
+        event = event.detail("approval", approval);
     }
     event = with_removed(event.detail("bytes", end.bytes.to_string()), &end.removed);
     let mut change = tenant.change(env);

@@ -153,6 +153,13 @@ impl World {
         World { tenant, vault, front, told, directory }
     }
 
+    /// The same, with somebody who knows approvals.
+    pub(super) fn with_approvals(self, approvals: Arc<dyn Approvals>) -> World {
+        let vault = self.vault.clone().with_approvals(approvals);
+        let front = Front::new(self.tenant.identity().clone(), http::routes(vault.clone()), 8, 1_024).unwrap();
+        World { vault, front, ..self }
+    }
+
     pub(super) fn told(&self) -> usize {
         self.told.0.load(Ordering::Relaxed)
     }
@@ -177,6 +184,11 @@ impl World {
 
     /// A token of an agent for Sarah.
     pub(super) fn token(&self, agent: &str, scopes: &str) -> String {
+        self.token_of(agent, scopes, "")
+    }
+
+    /// A token of an agent for Sarah, with authorization details.
+    pub(super) fn token_of(&self, agent: &str, scopes: &str, details: &str) -> String {
         now_is(|env| {
             let tenant = &self.tenant;
             let challenge = hash_of(VERIFIER);
@@ -188,6 +200,7 @@ impl World {
                 ("resource", &tenant.url("/proxy")),
                 ("code_challenge", &challenge),
                 ("code_challenge_method", "S256"),
+                ("authorization_details", details),
             ]);
             let id = tenant.take_request(&asked, env).unwrap_or_else(|refused| panic!("{:?}", refused.refusal()));
             let request = tenant.request(&id, env).unwrap();
@@ -303,6 +316,7 @@ fn furnish(tenant: &Tenant, env: &Env<'_>) {
             grant_types: strings(&["authorization_code", "client_credentials", FEDERATED_GRANT]),
             scopes: strings(&scopes),
             resources: vec![tenant.url("/proxy")],
+            details_types: strings(&["crm_note"]),
             ..Client::new(id, ClientKind::Agent, id)
         };
         tenant.create_client(&client, env).unwrap();

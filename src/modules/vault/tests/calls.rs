@@ -159,6 +159,56 @@ async fn what_no_rule_lets_through_is_refused_and_written_down() {
     assert!(stub.calls().is_empty(), "nothing of this reached the other side");
 }
 
+/// Lets each detail be used once.
+#[derive(Default)]
+struct Once(parking_lot::Mutex<Vec<Value>>);
+
+impl Approvals for Once {
+    fn spend(&self, _: &Tenant, grant: &Grant, detail: &Value, _: &Env<'_>) -> Answer<Option<String>> {
+        assert!(grant.details.contains(detail));
+        let mut used = self.0.lock();
+        let fresh = !used.contains(detail);
+        used.push(detail.clone());
+        Ok(fresh.then(|| "the-approval".to_owned()))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_needs_an_approval_is_made_once_as_it_was_approved() {
+    let (stub, world, plain) = ready().await;
+    let world = world.with_approvals(Arc::new(Once::default()));
+    let class = Some(ScopeClass::NeedsApproval);
+    now_is(|env| classify(&world.tenant, ("crm", "crm.write"), "agent:sales", class, "user:admin", env).unwrap());
+    let send = async |token: &str, path: &str, body: &str| {
+        let request = request("POST", &format!("/proxy/crm{path}"), token).header("content-type", "application/json");
+        world.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    };
+    // Who has no approval is told what to have approved.
+    let answer = send(&plain, "/v1/notes", r#"{"text": "hello"}"#).await;
+    assert_eq!(answer.status, 403);
+    let place = world.tenant.url("/proxy/crm");
+    let wanted = json!({"locations": [place], "actions": ["POST /v1/notes"], "arguments": {"text": "hello"}});
+    assert_eq!(answer.json()["authorization_details"], json!([wanted]));
+    assert_eq!(world.last(EventKind::ProxyRefused).get_reason(), Some("proxy.scope.approval"));
+    let mut detail = wanted;
+    detail["type"] = json!("crm_note");
+    let token = world.token_of("sales", "crm.read crm.write", &json!([detail]).to_string());
+    for (path, body) in [("/v1/notes", r#"{"text": "hello!"}"#), ("/v1/other", r#"{"text": "hello"}"#)] {
+        assert_eq!(send(&token, path, body).await.status, 403, "{path} {body}");
+    }
+    assert!(stub.calls().is_empty(), "nothing of this reached the other side");
+    // Exactly this, once; what else the body said does not go out.
+    let answer = send(&token, "/v1/notes", r#"{"text": "bye", "text":  "hello"}"#).await;
+    assert!(answer.status.is_success(), "{} {}", answer.status, answer.text());
+    assert_eq!(world.last(EventKind::ProxyCalled).details()["approval"], "the-approval");
+    let calls = stub.calls();
+    let [(_, _, _, body)] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!(body, br#"{"text":"hello"}"#);
+    assert_eq!(send(&token, "/v1/notes", r#"{"text": "hello"}"#).await.status, 403);
+    // What is automatic goes on without.
+    assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
+}
+
 async fn answer_challenge(world: &World, token: &str) -> String {
     let answer = world.ask(request("POST", "/proxy/crm/v1/x", token).body(Body::empty()).unwrap()).await;
     answer.headers["www-authenticate"].to_str().unwrap().to_owned()
