@@ -35,7 +35,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DIMENSION: usize = 384;
 const SHARES: [f64; 9] = [0.01, 0.1, 1.0, 5.0, 10.0, 25.0, 50.0, 90.0, 100.0];
-const WIDTHS: [usize; 5] = [32, 64, 128, 256, 512];
+const WIDTHS: [usize; 6] = [32, 64, 96, 128, 256, 512];
 const USERS: usize = 10;
 const QUERIES: usize = 25;
 const K: usize = 10;

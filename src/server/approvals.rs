@@ -1,7 +1,7 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{Answer, Change, Env, ErrorCode, Grant, Refusal, Seconds, Tenant};
+use crate::identity::{Answer, Change, Env, ErrorCode, Grant, Seconds, Tenant};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
