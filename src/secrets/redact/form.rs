@@ -2,7 +2,7 @@
 //!
 //! Escapes are no forms: there are too many ways to write them. They are undone in the stream instead.
 
-use super::literal::Form;
+use super::literal::{Form, LineBreak};
 use super::unescape::{begins, unescape};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
@@ -32,7 +32,8 @@ pub(super) fn forms(secret: &[u8]) -> Vec<Form> {
     forms
 }
 
-/// The forms of a secret as they stand in a stream of which two layers of escapes and the line breaks are taken away.
+/// The forms of a secret as they stand in a stream of which two layers of escapes and single line breaks are taken
+/// away.
 ///
 /// A secret may itself have what looks like an escape, of which none, one or both layers were undone, as the text around it
 /// was written in two layers of escapes, one, or none.
@@ -45,8 +46,9 @@ pub(super) fn bare(forms: &[Form]) -> Vec<Form> {
             layers.push(Zeroizing::new(unescape(&once)));
             layers.insert(1, once);
         }
-        for mut form in layers {
-            form.retain(|byte| !matches!(byte, b'\r' | b'\n'));
+        for form in layers {
+            let mut breaks = LineBreak::No;
+            let form = Zeroizing::new(form.iter().filter_map(|byte| breaks.step(*byte)).collect::<Vec<_>>());
             if !bare.contains(&form) {
                 bare.push(form);
             }
@@ -109,6 +111,8 @@ mod tests {
         let all: Vec<_> = all.iter().map(|form| String::from_utf8_lossy(form)).collect();
         assert_eq!(all, ["a%2541bc", "a%41bc", "aAbc"]);
         assert_eq!(bare(&[Zeroizing::new(b"plain".to_vec())]).len(), 1);
+        let blank = bare(&[Zeroizing::new(b"\na\r\n\nb\n\n\nc".to_vec())]);
+        assert_eq!(blank.iter().map(|form| form.as_slice()).collect::<Vec<_>>(), [b"a\nb\n\nc"]);
     }
 
     #[test]

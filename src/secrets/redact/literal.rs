@@ -100,15 +100,31 @@ pub(super) struct Search {
     /// Where the last bytes began, each at its number modulo [`RECENT`].
     recent: [u64; RECENT],
     seen: usize,
-    /// The line break that was just left out.
+    /// The line breaks that just came.
     line_break: LineBreak,
 }
 
+/// Where a run of line breaks is. One alone counts as nothing, because long encodings are broken into lines.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum LineBreak {
+pub(super) enum LineBreak {
     No,
     Return,
     Feed,
+}
+
+impl LineBreak {
+    /// What the next byte counts as: a break behind another, `\r\n` being one, as a feed.
+    #[inline]
+    pub(super) fn step(&mut self, byte: u8) -> Option<u8> {
+        let (now, counts) = match (*self, byte) {
+            (LineBreak::No, b'\r') => (LineBreak::Return, None),
+            (LineBreak::No | LineBreak::Return, b'\n') => (LineBreak::Feed, None),
+            (_, b'\r' | b'\n') => (LineBreak::Feed, Some(b'\n')),
+            _ => (LineBreak::No, Some(byte)),
+        };
+        *self = now;
+        counts
+    }
 }
 
 impl Search {
@@ -153,23 +169,12 @@ impl Search {
         self.open.is_empty() && self.state == literals.start
     }
 
-    /// Takes the next byte; a single line break counts as nothing, because long encodings are broken into lines.
+    /// Takes the next byte, of a stream whose single line breaks count as nothing.
     #[inline]
     pub(super) fn push_lines(&mut self, literals: &Literals, unit: Unit, found: &mut Vec<Found>) {
-        if matches!(unit.byte, b'\r' | b'\n') {
-            self.line_break = match (self.line_break, unit.byte) {
-                (LineBreak::No, b'\r') => LineBreak::Return,
-                (LineBreak::No | LineBreak::Return, b'\n') => LineBreak::Feed,
-                _ => {
-                    self.state = literals.start;
-                    self.open.clear();
-                    LineBreak::Feed
-                }
-            };
-            return;
+        if let Some(byte) = self.line_break.step(unit.byte) {
+            self.push(literals, Unit { byte, ..unit }, found);
         }
-        self.line_break = LineBreak::No;
-        self.push(literals, unit, found);
     }
 
     /// Takes the next byte.

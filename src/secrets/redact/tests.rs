@@ -290,6 +290,21 @@ proptest! {
     }
 }
 
+/// Line breaks within a secret do not count as those of a long encoding do.
+#[test]
+fn a_secret_may_have_blank_lines() {
+    for secret in [&b"\0\n\n\0\x0e\0\0\0\x0e\x80"[..], b"-key-\r\n\r\n-of-\n\n\n-mine-\n\n", b"\n\n\nhead-and-body"] {
+        let filter = Filter::new([secret]).unwrap();
+        for (name, encoded) in encodings(secret).into_iter().filter(|(name, _)| name != "form") {
+            let text = [b"before <", &encoded[..], b"> after"].concat();
+            for lengths in [&[usize::MAX][..], &[1], &[3]] {
+                let (out, report) = in_chunks(&filter, &text, lengths);
+                assert_eq!(report.total(), 1, "{name}: {}", String::from_utf8_lossy(&out));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_secret_may_begin_within_an_escape() {
     for (secret, text, left) in [
