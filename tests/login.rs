@@ -290,10 +290,11 @@ fn a_passkey_signs_in_without_a_name() {
     let token = thief.get("/login").form("/login/passkey").fields["token"].clone();
     thief.post(&form.clone().with("token", &token)).shows("not known here");
     second.post(&form).shows("Your account");
-    let session =
-        site.tenant.sessions(&site.tenant.user_by_login("sarah@example.com").unwrap().unwrap().id, None).unwrap();
-    let authentication = &session.last().unwrap().authentication;
-    assert_eq!((authentication.acr.as_str(), authentication.amr.join(" ").as_str()), ("phr", "pop user mfa"));
+    let user = site.tenant.user_by_login("sarah@example.com").unwrap().unwrap();
+    // Sessions that began in the same millisecond stand in any order.
+    let sessions = site.tenant.sessions(&user.id, None).unwrap();
+    let ways = sessions.iter().map(|s| (s.authentication.acr.as_str(), s.authentication.amr.join(" ")));
+    assert!(ways.clone().any(|way| way == ("phr", "pop user mfa".to_owned())), "{:?}", ways.collect::<Vec<_>>());
     assert!(site.events().contains(&"login.failed passkey.unproved".to_owned()));
 }
 

@@ -220,7 +220,7 @@ fn what_is_no_document_makes_no_draft_and_nothing_is_told_of_why() {
 
 #[test]
 fn nothing_on_this_machine_is_asked_unless_a_setting_says_so() {
-    let issuing = Issuing::start();
+    let issuing = Issuing::start_with(|settings| settings.outgoing.loopback = false);
     let (stub, answers) = stub(&issuing.runtime);
     let url = format!("{}/a.json", stub.origin);
     answers.lock().insert("/a.json".into(), (200, json!({"client_id": url, "client_name": "x"})));
