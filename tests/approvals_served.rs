@@ -187,6 +187,22 @@ fn an_exchange_gives_exactly_what_was_approved_once() {
     assert_eq!((named.len(), named), (2, used.iter().map(|id| (*id).to_owned()).collect()));
 }
 
+/// A console for operators, whose consent nobody is asked: the administration's URL, and its credentials.
+fn console(tenant: &Tenant) -> (String, String) {
+    let place = tenant.url("/admin");
+    resource(tenant, "admin", &place, &["agents:read", "agents:write"]);
+    let console = Client {
+        redirect_uris: strings(&[CALLBACK]),
+        scopes: strings(&["openid", "agents:read", "agents:write"]),
+        grant_types: strings(&["authorization_code"]),
+        resources: vec![place.clone()],
+        consent: ConsentRule::Managed,
+        ..Client::new("console", ClientKind::App, "The console")
+    };
+    let credentials = client(tenant, console);
+    (place, credentials)
+}
+
 #[test]
 fn an_agent_reaches_more_by_an_approval_that_its_history_names() {
     let world = World::start(Issuing::start());
@@ -219,17 +235,7 @@ fn an_agent_reaches_more_by_an_approval_that_its_history_names() {
     tenant.change_client(&held, &changed, &env()).unwrap();
     let secret = basic(agent, &tenant.add_secret(agent, None, &env()).unwrap().1);
     kind(tenant, "agent_access", "Let {/agent} use {/connection}", &["agent", "connection", "scopes"], "accountable");
-    let place = tenant.url("/admin");
-    resource(tenant, "admin", &place, &["agents:read", "agents:write"]);
-    let console = Client {
-        redirect_uris: strings(&[CALLBACK]),
-        scopes: strings(&["openid", "agents:read", "agents:write"]),
-        grant_types: strings(&["authorization_code"]),
-        resources: vec![place.clone()],
-        consent: ConsentRule::Managed,
-        ..Client::new("console", ClientKind::App, "The console")
-    };
-    let console = client(tenant, console);
+    let (place, console) = console(tenant);
     let olga = signed_in(&world.issuing, ("console", &console), "olga", &place, "openid agents:write");
     let bearer = format!("Bearer {olga}");
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];

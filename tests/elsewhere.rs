@@ -144,7 +144,7 @@ impl Furnished {
         let Furnished { directory, issuer, runtime, listener } = self;
         let address = listener.local_addr().unwrap();
         let settings = Settings { sync: false, ..Settings::default() };
-        let engine = Bailiwick::open_with(&directory.path().join("bailiwick-data"), settings).unwrap();
+        let engine = Bailiwick::open_with(directory.path().join("bailiwick-data"), settings).unwrap();
         let ring = std::fs::read_to_string(directory.path().join("bailiwick.keys")).unwrap();
         let identity = Identity::open(engine.clone(), KeyRing::parse(&ring, &[]).unwrap(), &env()).unwrap();
         let tenant = identity.named("main").unwrap();

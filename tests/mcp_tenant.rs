@@ -301,6 +301,28 @@ fn challenge(heard: &Heard) -> &str {
     heard.header("www-authenticate").unwrap_or_else(|| panic!("{} {}", heard.status, heard.body))
 }
 
+/// A token for elsewhere, one that was changed, and one whose agent was suspended.
+fn no_other_token_is_taken(world: &World, token: &str) {
+    let (tenant, get) = (world.tenant(), || tool("get_account", json!({"account_id": "acme"})));
+    world.put(
+        "docs",
+        &json!({"own": {"title": "Docs", "policy": {"server": {"object": "mcp_server:crm", "relation": "can_use"}}}}),
+    );
+    let elsewhere = world.token("/mcp/docs", "openid");
+    let heard = world.call("/mcp/crm", &elsewhere, "tools/call", get());
+    assert!(heard.status == 401 && challenge(&heard).contains("error=\"invalid_token\""), "{}", heard.body);
+    let several = format!("{} {}", tenant.url("/mcp/crm"), tenant.url("/mcp/docs"));
+    let several = signed_in(&world.issuing, ("sales", &world.agent), "sarah", &several, "openid mcp:crm:read");
+    let heard = world.call("/mcp/crm", &several, "tools/call", get());
+    assert!(heard.status == 401 && challenge(&heard).contains("other resources"), "{}", heard.body);
+    let (body, signature) = token.rsplit_once('.').unwrap();
+    let turned: String = signature.chars().rev().collect();
+    assert_eq!(world.call("/mcp/crm", &format!("{body}.{turned}"), "tools/call", get()).status, 401);
+    tenant.suspend("agent:sales", true, None, &env()).unwrap();
+    assert_eq!(world.call("/mcp/crm", token, "tools/call", get()).status, 401);
+    tenant.suspend("agent:sales", false, None, &env()).unwrap();
+}
+
 #[test]
 fn a_gateway_is_put_by_an_administrator_and_decides_every_call() {
     let world = World::start();
@@ -354,24 +376,7 @@ fn a_gateway_is_put_by_an_administrator_and_decides_every_call() {
     assert!(challenge(&heard).contains("error=\"insufficient_scope\"") && challenge(&heard).contains("mcp:crm:write"));
     assert_eq!(world.seen.lock().unwrap().len(), seen, "nothing of it went on");
 
-    // A token for elsewhere, one that was changed, and one whose agent was suspended.
-    world.put(
-        "docs",
-        &json!({"own": {"title": "Docs", "policy": {"server": {"object": "mcp_server:crm", "relation": "can_use"}}}}),
-    );
-    let elsewhere = world.token("/mcp/docs", "openid");
-    let heard = world.call("/mcp/crm", &elsewhere, "tools/call", get());
-    assert!(heard.status == 401 && challenge(&heard).contains("error=\"invalid_token\""), "{}", heard.body);
-    let several = format!("{} {}", tenant.url("/mcp/crm"), tenant.url("/mcp/docs"));
-    let several = signed_in(&world.issuing, ("sales", &world.agent), "sarah", &several, "openid mcp:crm:read");
-    let heard = world.call("/mcp/crm", &several, "tools/call", get());
-    assert!(heard.status == 401 && challenge(&heard).contains("other resources"), "{}", heard.body);
-    let (body, signature) = token.rsplit_once('.').unwrap();
-    let turned: String = signature.chars().rev().collect();
-    assert_eq!(world.call("/mcp/crm", &format!("{body}.{turned}"), "tools/call", get()).status, 401);
-    tenant.suspend("agent:sales", true, None, &env()).unwrap();
-    assert_eq!(world.call("/mcp/crm", &token, "tools/call", get()).status, 401);
-    tenant.suspend("agent:sales", false, None, &env()).unwrap();
+    no_other_token_is_taken(&world, &token);
 
     // Another policy is in force from the next request on, and so is none at all.
     let mut spec = world.gateway();
