@@ -1,12 +1,15 @@
-# Two commands do everything on a fresh Debian or Ubuntu with Rust: `make demo` and `make test`.
+# Three commands do everything on a fresh Debian or Ubuntu with Rust: `make demo`, `make demo-agents` and `make test`.
 # RocksDB takes minutes to compile, so all share one profile and one target directory outside the checkout.
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/bailiwick/target
 CARGO = cargo
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: demo test bench lint install setup first
+.PHONY: demo demo-agents test bench lint install setup first
 demo: setup first
 	@$(CARGO) run --release --locked --quiet -- demo
+
+demo-agents: setup first
+	@$(CARGO) run --release --locked --quiet -- demo agents
 
 test: setup first
 	$(CARGO) test --release --locked

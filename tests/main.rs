@@ -32,6 +32,7 @@ mod conformance;
 mod crash;
 mod cves;
 mod data;
+mod demo_agents;
 mod elsewhere;
 mod embedding_wire;
 mod exchange_served;

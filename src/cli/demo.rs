@@ -7,7 +7,7 @@ mod world;
 
 use super::Failure;
 use super::place::{Answer, Freshness, Place, fresh};
-use super::show::{Tone, paint, say};
+use super::show::{Tone, paint, say, wrapped};
 use bailiwick::api::proto as pb;
 use bailiwick::engine::Engine;
 use bailiwick::model::Model;
@@ -21,7 +21,7 @@ use web::Web;
 use world::{CHECKS, CONDITIONAL, MODEL, TUPLES};
 
 /// How long the server may take to listen.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// Lines are broken here, so that they fit a small terminal.
 const WIDTH: usize = 78;
 
@@ -208,21 +208,6 @@ fn checks(clients: &mut Clients) -> Result<usize, Failure> {
     Ok(wrong)
 }
 
-/// The text in lines of at most so many characters.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
 fn lists(clients: &Clients) -> Result<(), Failure> {
     let hour = prost_types::Value { kind: Some(prost_types::value::Kind::NumberValue(10.0)) };
     let context = Some(prost_types::Struct { fields: [("hour".to_owned(), hour)].into() });
@@ -285,15 +270,4 @@ fn revocation(clients: &mut Clients) -> Result<(), Failure> {
         return Err(Failure::Said("an answer is wrong; this is a bug, please report it".into()));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_reasons_are_broken_between_words() {
-        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("uninterrupted", 3), ["uninterrupted"]);
-    }
 }

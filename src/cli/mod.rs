@@ -9,6 +9,7 @@ mod chunk_files;
 mod chunk_import;
 mod collection;
 mod demo;
+mod demo_agents;
 mod failure;
 mod given;
 mod identity;
@@ -35,6 +36,7 @@ use std::process::ExitCode;
 const EXAMPLES: &str = "\
 Start:
   bailiwick demo                                       a small world, and the questions that matter
+  bailiwick demo agents                                an agent that acts for a person, step by step
   bailiwick serve --data ./data                        HTTP on 127.0.0.1:8080, gRPC on 127.0.0.1:8081
   bailiwick store create docs
   bailiwick model write model.fga
@@ -54,7 +56,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Show what it does, on a small world behind a real server
-    Demo,
+    #[command(after_help = "Examples: bailiwick demo\n          bailiwick demo agents")]
+    Demo {
+        #[command(subcommand)]
+        what: Option<Demo>,
+    },
     /// Serve OpenFGA's API over HTTP and gRPC
     #[command(
         after_help = "Example: bailiwick serve --data ./data --http-addr 127.0.0.1:8080\n\nEvery setting may also be a \
@@ -200,6 +206,13 @@ enum Command {
     },
 }
 
+/// Which demonstration; the engine's when none is named.
+#[derive(Clone, Copy, Subcommand)]
+enum Demo {
+    /// An agent writes and sends a proposal for somebody: sign-in, tokens, vault, approvals, MCP, audit
+    Agents,
+}
+
 /// The store asked for; the only one when none is named.
 fn store(engine: &Engine, named: Option<&str>) -> Result<StoreId, Failure> {
     let place = place::Place::here(engine.clone())?;
@@ -217,7 +230,8 @@ pub(crate) fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(false),
         Command::Run(serve) => serve.run(true),
         Command::Config(show) => show.run(),
-        Command::Demo => demo::run(),
+        Command::Demo { what: None } => demo::run(),
+        Command::Demo { what: Some(Demo::Agents) } => demo_agents::run(),
         Command::Store(store) => store.run(),
         Command::Tuple(tuple) => tuple.run(),
         Command::Collection(collection) => collection.run(),

@@ -76,6 +76,21 @@ pub(crate) fn rows(head: &[&str], rows: &[Vec<String>]) {
     say(table);
 }
 
+/// The text in lines of at most so many characters.
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// `1 store`, `2 stores`, `1,000,000 tuples`.
 pub(crate) fn count(number: u64, what: &str) -> String {
     format!("{} {what}{}", grouped(number), if number == 1 { "" } else { "s" })
@@ -110,5 +125,11 @@ mod tests {
         }
         assert_eq!(count(1, "store"), "1 store");
         assert_eq!(count(1000, "store"), "1,000 stores");
+    }
+
+    #[test]
+    fn long_texts_are_broken_between_words() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("uninterrupted", 3), ["uninterrupted"]);
     }
 }

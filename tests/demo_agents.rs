@@ -1,0 +1,41 @@
+//! `bailiwick demo agents`: the story plays, every step as it must be, and its lines say what a reader has to learn.
+
+use crate::cli::{err, out, program};
+
+#[test]
+fn an_agent_writes_a_proposal_for_somebody_step_by_step() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = program(directory.path()).args(["demo", "agents"]).output().unwrap();
+    let said = out(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", err(&output));
+    assert_eq!(err(&output), "");
+    let steps = [
+        "1.2 ", "2.1 ", "2.2 ", "3.1 ", "3.2 ", "3.3 ", "3.4 ", "3.5 ", "4.1 ", "4.2 ", "4.3 ", "4.4 ", "5.1 ", "5.2 ",
+        "5.3 ", "5.4 ", "6.1 ", "6.2 ", "6.3 ", "6.4 ", "7.1 ",
+    ];
+    let at: Vec<_> = steps.iter().map(|step| said.find(&format!("\n{step}")).expect(step)).collect();
+    assert!(at.is_sorted(), "{said}");
+    let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "began in another browser",
+        "reads pricing://executive-discounts 200 MCP -32001 by mcp.check",
+        "the vault refreshed it, once",
+        "by exchange.mode",
+        "pricing:read, of pricing:read, pricing:write and pricing:admin",
+        "by connection.never",
+        "by redeem.replayed",
+        "by proxy.scope.approval",
+        "[x] Send the proposal for $450000.00 to Acme Corp",
+        "with the 4 details that were approved",
+        "by approval.used",
+        "Bearer [removed:held-secret]",
+        "each has user:sarah and agent:sales-agent-prod-001",
+        "none is where it must not be",
+        "Everything was as it must be",
+    ] {
+        assert!(one_line.contains(words), "`{words}` is not in\n{said}");
+    }
+    assert!(said.lines().all(|line| line.chars().count() <= 100), "a line is wider than a terminal\n{said}");
+    assert!(!said.contains('\x1b'), "colours are for terminals");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
+}
