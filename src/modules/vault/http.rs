@@ -235,11 +235,17 @@ async fn approve(
         .run(move |tenant, env| {
             let held = caller.held.as_deref();
             let spent = match held.and_then(|grant| Some((grant, wanted.among(&grant.details)?))) {
-                // What the call lacks otherwise must not cost the approval.
                 Some((grant, detail)) => {
-                    let taken = vault.take(tenant, &caller, &admitted, &call, false, env);
-                    let taken = noted(tenant, &caller, &call, taken, env)?;
-                    vault.approvals.spend(tenant, grant, detail, env)?.map(|id| (taken, id))
+                    // What the call lacks otherwise must not cost the approval; and nothing is lent without one.
+                    let looked = vault.look(tenant, &admitted.connection, &admitted.holder, env);
+                    noted(tenant, &caller, &call, looked, env)?;
+                    match vault.approvals.spend(tenant, grant, detail, env)? {
+                        Some(id) => {
+                            let taken = vault.take(tenant, &caller, &admitted, &call, false, env);
+                            Some((noted(tenant, &caller, &call, taken, env)?, id))
+                        }
+                        None => None,
+                    }
                 }
                 None => None,
             };

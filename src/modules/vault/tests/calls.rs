@@ -204,7 +204,10 @@ async fn a_call_that_needs_an_approval_is_made_once_as_it_was_approved() {
     let calls = stub.calls();
     let [(_, _, _, body)] = calls.as_slice() else { panic!("{calls:?}") };
     assert_eq!(body, br#"{"text":"hello"}"#);
+    let lent = world.events().iter().filter(|event| event.kind() == EventKind::VaultLeased).count();
     assert_eq!(send(&token, "/v1/notes", r#"{"text": "hello"}"#).await.status, 403);
+    let after = world.events().iter().filter(|event| event.kind() == EventKind::VaultLeased).count();
+    assert_eq!(after, lent, "what is refused is not lent");
     // What is automatic goes on without.
     assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
 }
