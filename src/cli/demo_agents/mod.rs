@@ -93,6 +93,7 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
     let sum =
         format!("Everything was as it must be: {allowed} times allowed, {refused} times refused, in {took:.1} s.");
     say(format!("\n{}", paint(&sum, Tone::Strong)));
+    say("Not played: custom claims (2.2), a push to a phone (5.3), who sees the file on Drive (6.1).");
     say("docs/story.md says what each step proves, and where its code is.");
     Ok(ExitCode::SUCCESS)
 }

@@ -35,7 +35,9 @@ impl Teller {
     pub(super) fn row(&mut self, cells: [&str; 3]) {
         let [first, second, third] = cells;
         let text = format!("{first:<19}{second:<9}{}", self.short(third));
-        let text: String = text.chars().take(WIDTH - INDENT).collect();
+        let room = WIDTH - INDENT;
+        let cut = text.chars().count() > room;
+        let text: String = text.chars().take(if cut { room - 1 } else { room }).chain(cut.then_some('…')).collect();
         say(format!("{:INDENT$}{}", "", paint(&text, Tone::Faint)));
     }
 
