@@ -117,6 +117,8 @@ fn pushed_requests() {
     assert_eq!(pushed.status, 201, "{}", pushed.body);
     let module = fapi("par-attempt-to-use-request_uri-for-different-client");
     judge.row(&module, &authorize(&suite, second.id, &uri(&pushed), &[]), 400, "page");
+    let module = fapi("par-ensure-reused-request-uri-prior-to-auth-completion-succeeds");
+    judge.row(&module, &authorize(&suite, first.id, &uri(&pushed), &[]), 303, "login");
     let used = decided(&suite, first, &pushed, &Decided::Allowed { scopes: None }, "code");
     assert!(!used.is_empty());
     let again = authorize(&suite, first.id, &uri(&pushed), &[]);
@@ -130,7 +132,14 @@ fn pushed_requests() {
 
     let refused = decided(&suite, first, &push(&[]), &Decided::Denied, "error");
     judge.holds(&fapi("user-rejects-authentication"), refused == "access_denied");
-    // What stands beside a pushed request does not count.
+}
+
+/// What stands beside a pushed request does not count.
+#[test]
+fn parameters_beside_a_pushed_request() {
+    let (suite, judge) = (Suite::new(), Judge::default());
+    let (first, key) = (suite.first("fapi1"), Signer::new());
+    let push = |more: &[(&'static str, &str)]| push(&suite, first, Some(&key), more);
     let beside = [("state", "another"), ("nonce", "another"), ("redirect_uri", "https://other.example/")];
     for (module, pushed, state) in [
         ("ensure-different-state-inside-and-outside-request-object", push(&[]), "s-1"),

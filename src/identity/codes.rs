@@ -2,8 +2,8 @@
 
 use super::{
     Actor, Answer, AuthRequest, Caller, ClientKind, ConsentRule, Env, ErrorCode, EventKind, Form, Grant, GrantSubject,
-    GrantType, Held, Need, Outcome, Refresh, Refusal, Seconds, Session, Stage, Stored, Tenant, TokenAnswer, Wanted,
-    again, hash_of, same,
+    GrantType, Held, Need, Outcome, Refresh, Refusal, Seconds, Session, Stored, Tenant, TokenAnswer, Wanted, again,
+    hash_of, same,
 };
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,7 @@ impl Tenant {
             expires_at: env.seconds().saturating_add(self.settings().code_s),
             used_at: None,
         };
-        change.replace(&request, &AuthRequest { stage: Stage::Done, ..request.value.clone() });
+        self.answered(&mut change, &request)?;
         self.keep_session(&mut change, &session, grant.expires_at);
         self.add_grant(&mut change, &grant, env)?;
         change.create(&[&hash_of(&code)], &record);

@@ -4,8 +4,8 @@
 //! when that is known to be the client's.
 
 use super::{
-    Answer, Caller, Client, Env, ErrorCode, EventKind, Form, Held, Outcome, Refusal, Seconds, Session, Stored, Tenant,
-    acr_satisfies, again,
+    Answer, Caller, Change, Client, Env, ErrorCode, EventKind, Form, Held, Outcome, Refusal, Seconds, Session, Stored,
+    Tenant, acr_satisfies, again,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -20,7 +20,7 @@ pub const REQUEST_URI: &str = "urn:ietf:params:oauth:request_uri:";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Pushed, and not yet used.
+    /// Pushed, and not yet answered.
     Pushed,
     /// At the login pages: a person has to sign in, or to decide.
     Waiting,
@@ -72,6 +72,9 @@ pub struct AuthRequest {
     pub expires_at: Seconds,
     /// Where it stands.
     pub stage: Stage,
+    /// The pushed request that it was made of, which is answered with it.
+    #[serde(default)]
+    pub pushed: Option<String>,
 }
 
 impl Stored for AuthRequest {
@@ -179,6 +182,11 @@ fn invalid(rule: &'static str, text: &str) -> Refusal {
 /// Challenges of S256 are the base64url of 32 bytes (RFC 7636 4.2).
 fn is_challenge(text: &str) -> bool {
     super::decode(text).is_some_and(|bytes| bytes.len() == 32)
+}
+
+fn over() -> Refusal {
+    let text = "this sign-in is unknown, finished or too old; start again from the application";
+    Refusal::new(ErrorCode::NotFound, "request.over", text)
 }
 
 fn words(text: Option<&str>) -> Vec<String> {
@@ -292,6 +300,7 @@ impl Tenant {
             created_at: env.seconds(),
             expires_at: env.seconds().saturating_add(self.settings().request_s),
             stage: Stage::Waiting,
+            pushed: None,
         })
     }
 
@@ -366,16 +375,18 @@ impl Tenant {
         if env.seconds() >= held.expires_at {
             return Err(refuse("request.expired"));
         }
-        // Another id, because that of a pushed request went through the client.
+        // Another id, because that of a pushed request went through the client. Until one is answered there may be several,
+        // because people load pages again (RFC 9126 4).
         let request = AuthRequest {
             id: env.secret(),
             stage: Stage::Waiting,
+            pushed: Some(held.id.clone()),
             created_at: env.seconds(),
             expires_at: env.seconds().saturating_add(self.settings().request_s),
             ..held.value.clone()
         };
         let mut change = self.change(env);
-        change.replace(&held, &AuthRequest { stage: Stage::Done, ..held.value.clone() });
+        change.expect(&held);
         change.create(&[&request.id], &request);
         change.expires::<AuthRequest>(&[&request.id], request.expires_at, None);
         change.commit().map_err(|refusal| if refusal.is_stale() { refuse("request.used") } else { refusal })?;
@@ -413,16 +424,31 @@ impl Tenant {
     /// # Errors
     /// There is none, or it is answered or too old: the person starts again from the application.
     pub fn request(&self, id: &str, env: &Env<'_>) -> Answer<Held<AuthRequest>> {
-        let over = || {
-            let text = "this sign-in is unknown, finished or too old; start again from the application";
-            Refusal::new(ErrorCode::NotFound, "request.over", text)
-        };
         if super::decode(id).is_none_or(|id| id.len() != 32) {
             return Err(over());
         }
         let held = self.get::<AuthRequest>(&[id])?.ok_or_else(over)?;
-        let open = held.stage == Stage::Waiting && env.seconds() < held.expires_at;
-        if open { Ok(held) } else { Err(over()) }
+        if held.stage != Stage::Waiting || env.seconds() >= held.expires_at {
+            return Err(over());
+        }
+        self.pushed_of(&held)?;
+        Ok(held)
+    }
+
+    /// The pushed request that one was made of, which is not answered yet; nothing when it was not pushed.
+    fn pushed_of(&self, request: &AuthRequest) -> Answer<Option<Held<AuthRequest>>> {
+        let Some(id) = &request.pushed else { return Ok(None) };
+        let held = self.get::<AuthRequest>(&[id])?.filter(|held| held.stage == Stage::Pushed);
+        held.map(Some).ok_or_else(over)
+    }
+
+    /// Adds to a change that a request is answered, and with it the pushed one that it was made of: once, whatever else runs.
+    pub(super) fn answered(&self, change: &mut Change<'_>, request: &Held<AuthRequest>) -> Answer<()> {
+        if let Some(pushed) = self.pushed_of(request)? {
+            change.replace(&pushed, &AuthRequest { stage: Stage::Done, ..pushed.value.clone() });
+        }
+        change.replace(request, &AuthRequest { stage: Stage::Done, ..request.value.clone() });
+        Ok(())
     }
 
     /// What is needed of a person before the request can be allowed.
@@ -455,7 +481,7 @@ impl Tenant {
         again(|| {
             let held = self.request(id, env)?;
             let mut change = self.change(env);
-            change.replace(&held, &AuthRequest { stage: Stage::Done, ..held.value.clone() });
+            self.answered(&mut change, &held)?;
             let event =
                 self.event(EventKind::TokenRefused, Outcome::Refused, env).client(self.client_subject(&held.client)?);
             change.event(&event.action(held.scopes.join(" ")).reason(error.text()));

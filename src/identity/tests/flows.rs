@@ -283,6 +283,12 @@ fn a_pushed_request_is_used_once_by_its_client() {
     assert_eq!(use_it(&world, "sales", &uri), Err("request.used"));
     let id = use_it(&world, "crm", &uri).unwrap();
     assert_eq!(world.tenant.request(&id, &world.env()).unwrap().redirect_uri, CALLBACK);
+    // A page that is loaded again is another request, of which one is answered (RFC 9126 4).
+    let reloaded = use_it(&world, "crm", &uri).unwrap();
+    let reloaded = world.tenant.request(&reloaded, &world.env()).unwrap();
+    let decided = Decided::Allowed { scopes: None };
+    world.tenant.complete(&reloaded, &world.sign_in("sarah"), &decided, &world.env()).unwrap();
+    assert_eq!(rule(world.tenant.request(&id, &world.env())), "request.over");
     assert_eq!(use_it(&world, "crm", &uri), Err("request.used"));
     let pushed = uri.strip_prefix(REQUEST_URI).unwrap();
     assert_eq!(rule(world.tenant.request(pushed, &world.env())), "request.over");
