@@ -15,12 +15,12 @@ impl Story {
         self.teller.step("3.1", "\u{201c}Create a proposal for Acme Corp, 1,500 seats, and send it\u{201d}");
         self.teller.says("agent", &format!("begins a task; all that it does for it has the trace {}", self.trace));
         self.discovers()?;
-        self.from_vault()?;
+        self.reads_the_crm()?;
         self.assembles()
     }
 
     /// The CRM, with a token that reads and nothing else.
-    fn from_vault(&mut self) -> Result<(), Failure> {
+    fn reads_the_crm(&mut self) -> Result<(), Failure> {
         self.teller.step("3.4", "The CRM is behind the vault: Sarah's credential, never in the agent");
         let signed_in = text(&self.signed_in, "access_token");
         let proxy = self.world.places.proxy();

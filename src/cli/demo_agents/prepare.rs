@@ -51,7 +51,7 @@ impl Story {
             (&mut self.john, json!({"name": "John Smith"})),
             (&mut self.olga, json!({"name": "Olga Petrova"})),
         ] {
-            person.arrive(&world.person(person.id, person.login, claims)?)?;
+            person.arrive(&world.person(person.id, person.login, &claims)?)?;
         }
         let google = &self.apps.google;
         world.google(&google.url, &google.client(SIGN_IN))?;

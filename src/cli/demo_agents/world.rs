@@ -128,7 +128,7 @@ impl World {
     }
 
     /// A person, and the link with which they come in for the first time (`bailiwick user create`, `user invite`).
-    pub(super) fn person(&self, id: &str, login: &str, claims: Value) -> Result<String, Failure> {
+    pub(super) fn person(&self, id: &str, login: &str, claims: &Value) -> Result<String, Failure> {
         let claims = claims.as_object().cloned().unwrap_or_default();
         self.acme.create_user(Some(id), &[login], claims, &env())?;
         let code = self.acme.invite(id, INVITED_S, &env())?;

@@ -46,10 +46,8 @@ async fn call(
     let shared = Arc::clone(&prices);
     let known = tokio::task::spawn_blocking(move || shared.known(&token)).await.unwrap_or_default();
     let member = |name: &str| known.get(name).cloned().unwrap_or_default();
-    let mine = match member("aud") {
-        Value::Array(several) => several.contains(&json!(prices.url)),
-        one => one == json!(prices.url),
-    };
+    let (audience, own) = (member("aud"), json!(prices.url));
+    let mine = audience == own || audience.as_array().is_some_and(|several| several.contains(&own));
     if member("active") != json!(true) || !mine {
         return refused(StatusCode::UNAUTHORIZED, "invalid_token");
     }

@@ -218,9 +218,8 @@ async fn sign_in(State(this): This, RawQuery(query): RawQuery, body: String) -> 
         return refused(StatusCode::FORBIDDEN, "access_denied");
     }
     let code = secret();
-    let mut to = match url::Url::parse(asked.get("redirect_uri")) {
-        Ok(to) => to,
-        Err(_) => return refused(StatusCode::BAD_REQUEST, "invalid_request"),
+    let Ok(mut to) = url::Url::parse(asked.get("redirect_uri")) else {
+        return refused(StatusCode::BAD_REQUEST, "invalid_request");
     };
     to.query_pairs_mut().extend_pairs([("code", code.as_str()), ("state", asked.get("state")), ("iss", &this.url)]);
     locked(&this.tokens).codes.insert(code, asked);
