@@ -31,6 +31,7 @@ use bailiwick::wire::{OutgoingSettings, fresh_id};
 use keys::Key;
 use people::Person;
 use scan::Secret;
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,6 +71,8 @@ struct Story {
     /// What ties together all that the agent does for this proposal (W3C Trace Context).
     trace: String,
     john_token: String,
+    /// What the agent shows to each MCP server: a token for it alone.
+    narrowed: BTreeMap<&'static str, String>,
     /// A token that reads the CRM, and the one that Sarah's approval gave.
     read_only: String,
     approved: String,
@@ -219,6 +222,7 @@ impl Story {
             engine_at,
             store: String::new(),
             context: Vec::new(),
+            narrowed: BTreeMap::new(),
             notification_token: keys::secret(),
             tape: tape.clone(),
             console,

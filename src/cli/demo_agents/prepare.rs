@@ -3,6 +3,7 @@
 
 use super::app::{ok, text};
 use super::keys::seconds;
+use super::stubs::mcp::SERVERS;
 use super::tell::expect;
 use super::web::Ask;
 use super::world::{AGENT, SIGN_IN, VAULT};
@@ -112,13 +113,13 @@ impl Story {
         ok("its start", &send("POST", &format!("/{AGENT}/activate"), &john, &json!({}))?)?;
         self.teller.says("", "it shows who it is with a key of its own (private_key_jwt), and is active");
         self.world.agent_client()?;
+        self.keeps_secret("John's token", john.as_str(), &["console"]);
+        self.keeps_secret("Olga's token", olga.as_str(), &["console"]);
+        (self.john_token, self.olga_token) = (john.clone(), olga.clone());
+        self.data_store()?;
         self.world.managed_connections()?;
         self.connections(&olga)?;
         self.bounds((&john, &olga))?;
-        self.keeps_secret("John's token", john.as_str(), &["console"]);
-        self.keeps_secret("Olga's token", olga.as_str(), &["console"]);
-        (self.john_token, self.olga_token) = (john, olga);
-        self.data_store()?;
         self.sarah.connect(&places.acme, "crm", &self.apps.at_crm)?;
         self.sarah.connect(&places.acme, "workspace", &self.apps.at_google)?;
         self.connected_at = seconds();
@@ -185,6 +186,10 @@ impl Story {
         refused.rule = None;
         self.teller.refused("John", "gives it the vault himself", &refused);
         ok("the vault", &put(olga, &vault)?)?;
+        for (name, _) in SERVERS {
+            let server = json!({"connection": format!("connection:mcp-{name}"), "scopes": {"mcp:read": yes}});
+            ok("an MCP server", &put(olga, &server)?)?;
+        }
         let crm = json!({"connection": "connection:crm", "scopes": {
             "crm:read": yes, "crm:update": asks, "crm:delete": never,
         }});
@@ -199,9 +204,9 @@ impl Story {
         ok("the pricing domain", &put(olga, &pricing)?)?;
         self.teller.allowed(
             "Olga",
-            "gives it the vault and the pricing domain, scope by scope",
+            "gives it the vault, three MCP servers and the pricing domain, scope by scope",
             &format!(
-                "{yes}: read the CRM, calendar, prices; {asks}: mail, Drive, CRM changes; {never}: delete, set prices"
+                "{yes}: read by MCP, the CRM, calendar, prices; {asks}: mail, Drive, CRM changes; {never}: delete, set prices"
             ),
         );
         Ok(())

@@ -2,7 +2,8 @@
 //! the agent that acts for her.
 
 use super::Story;
-use super::app::ok;
+use super::across::ACCESS;
+use super::app::{ok, text};
 use super::tell::{Refused, expect};
 use super::web::{Ask, Heard};
 use super::world::{AGENT, DATA_MODEL};
@@ -47,7 +48,7 @@ impl Story {
         let api = format!("http://{}", self.engine_at);
         let post =
             |path: &str, body: &Value| ok(path, &self.console.send(Ask::json("POST", format!("{api}{path}"), body))?);
-        let store = super::app::text(&post("/stores", &json!({"name": "acme-data"}))?, "id");
+        let store = text(&post("/stores", &json!({"name": "acme-data"}))?, "id");
         let model = Model::parse_dsl(DATA_MODEL).map_err(|errors| Failure::Said(format!("{errors:?}")))?;
         post(&format!("/stores/{store}/authorization-models"), &model.to_json())?;
         let mandate = MANDATE.iter().map(|object| format!("{object} viewer agent:AGENT"));
@@ -106,16 +107,35 @@ impl Story {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
         let ask = ask.with_body(&body).with("accept", "application/json, text/event-stream");
         let ask = ask.with("mcp-protocol-version", VERSION).with("mcp-method", method);
-        self.agent.send(ask.bearer(&super::app::text(&self.signed_in, "access_token")))
+        self.agent.send(ask.bearer(self.narrowed.get(server).map_or("", String::as_str)))
+    }
+
+    /// A token for each server alone: one that others take too is taken by none, as any of them could use it at the others.
+    fn narrows(&mut self) -> Result<(), Failure> {
+        let signed_in = text(&self.signed_in, "access_token");
+        for server in ["sales", "workspace", "finance"] {
+            let resource = self.world.places.mcp(server);
+            let pairs = [("scope", "mcp:read"), ("resource", resource.as_str())];
+            let narrow = ok("a token for one server", &self.exchange(&signed_in, ACCESS, &pairs)?)?;
+            self.narrowed.insert(server, text(&narrow, "access_token"));
+        }
+        self.teller.allowed(
+            "agent",
+            "gets a token for each server alone",
+            "token exchange (RFC 8693) narrows by `resource`; a token for several is refused by all, as each could use it \
+            at the others",
+        );
+        Ok(())
     }
 
     pub(super) fn discovers(&mut self) -> Result<(), Failure> {
         self.teller.step("3.2", "It asks the MCP servers what there is for it");
+        self.narrows()?;
         let mut all = Vec::new();
         for server in ["sales", "workspace", "finance"] {
             let listed = ok("a list", &self.mcp(server, "resources/list", None)?)?;
             let listed = listed.pointer("/result/resources").and_then(Value::as_array).cloned().unwrap_or_default();
-            all.extend(listed.iter().map(|resource| super::app::text(resource, "uri")));
+            all.extend(listed.iter().map(|resource| text(resource, "uri")));
         }
         let wanted = [
             "crm://contacts/acme-corp",

@@ -288,13 +288,16 @@ impl World {
         Ok(())
     }
 
-    /// Where agents may go with a person's token (`bailiwick managed-connection put`): to the vault's proxy, and to the
-    /// authorization server of the pricing domain.
+    /// Where agents may go with a person's token (`bailiwick managed-connection put`): to the vault's proxy, to each MCP
+    /// server, and to the authorization server of the pricing domain.
     pub(super) fn managed_connections(&self) -> Result<(), Failure> {
         let put = |id: &str, name: &str, target: Target| {
             put_connection(&self.acme, &Connection { id: id.into(), name: name.into(), target, created_at: 0 }, &env())
         };
         put("vault", "The vault", Target::Resource { resource: self.places.proxy() })?;
+        for (name, _) in SERVERS {
+            put(&format!("mcp-{name}"), name, Target::Resource { resource: self.places.mcp(name) })?;
+        }
         let there = Server {
             issuer: self.places.pricing.clone(),
             resources: vec![self.places.prices.clone()],
