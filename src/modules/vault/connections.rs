@@ -254,6 +254,27 @@ fn host_of(connection: &Connection) -> String {
     Url::parse(&connection.spec.base).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default()
 }
 
+/// Whether credentials and people go only where they went: to the host of the API, and those of the provider's endpoints.
+fn keeps_hosts(held: &ConnectionSpec, spec: &ConnectionSpec) -> bool {
+    let origin = |url: &str| Url::parse(url).map(|url| url.origin()).ok();
+    let ends = |spec: &ConnectionSpec| match &spec.provider {
+        Provider::Oauth2 { authorize_url, revoke_url, .. } => {
+            (origin(authorize_url), revoke_url.as_deref().and_then(origin))
+        }
+        Provider::ServiceAccount { .. }
+        | Provider::ApiKeyHeader { .. }
+        | Provider::ApiKeyQuery { .. }
+        | Provider::Basic {} => (None, None),
+    };
+    let tokens = |spec: &ConnectionSpec| spec.provider.token_url().and_then(origin);
+    let ((authorize, revoke), (wanted_authorize, wanted_revoke)) = (ends(held), ends(spec));
+    origin(&held.base) == origin(&spec.base)
+        && tokens(held) == tokens(spec)
+        && authorize == wanted_authorize
+        // Where tokens are taken back may be said later, or no more: it gets them, and our secret.
+        && (wanted_revoke.is_none() || wanted_revoke == revoke || wanted_revoke == tokens(held))
+}
+
 /// Changes what a connection is. Without a secret it keeps the one it has. Where calls go, and whose credentials they use,
 /// stay: credentials were given for that and nothing else.
 ///
@@ -264,18 +285,12 @@ pub fn change(tenant: &Tenant, spec: &ConnectionSpec, secret: Option<&str>, by: 
     check_secret(secret)?;
     again(|| {
         let held = get(tenant, &spec.id)?;
-        let origin = |spec: &ConnectionSpec| Url::parse(&spec.base).map(|url| url.origin()).ok();
         let kind = |spec: &ConnectionSpec| std::mem::discriminant(&spec.provider);
-        let tokens =
-            |spec: &ConnectionSpec| spec.provider.token_url().and_then(|url| Url::parse(url).ok()?.origin().into());
-        let same = origin(&held.spec) == origin(spec)
-            && tokens(&held.spec) == tokens(spec)
-            && held.spec.holder == spec.holder
-            && kind(&held.spec) == kind(spec);
+        let same = keeps_hosts(&held.spec, spec) && held.spec.holder == spec.holder && kind(&held.spec) == kind(spec);
         if !same {
             return Err(invalid(
-                "a connection keeps its host, that of its tokens, its holder and its kind of provider, because credentials \
-                 were given for them; make another connection",
+                "a connection keeps its hosts (that of the API, and of authorization, tokens and revocation), its holder and \
+                 its kind of provider, because credentials were given for them; make another connection",
             ));
         }
         let secret = match secret {

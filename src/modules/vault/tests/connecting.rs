@@ -173,15 +173,34 @@ async fn connections_keep_what_credentials_were_given_for() {
     let world = World::new(true);
     world.connect(crm("https://crm.example"));
     let changed = |spec: ConnectionSpec| now_is(|env| change(&world.tenant, &spec, None, "user:admin", env));
-    let mut tokens = crm("https://crm.example");
-    if let Provider::Oauth2 { token_url, .. } = &mut tokens.provider {
-        *token_url = "https://evil.example/token".into();
-    }
+    let elsewhere = |set: fn(&mut Provider)| {
+        let mut spec = crm("https://crm.example");
+        set(&mut spec.provider);
+        spec
+    };
+    let tokens = elsewhere(|provider| {
+        if let Provider::Oauth2 { token_url, .. } = provider {
+            *token_url = "https://evil.example/token".into();
+        }
+    });
+    let people = elsewhere(|provider| {
+        if let Provider::Oauth2 { authorize_url, .. } = provider {
+            *authorize_url = "https://evil.example/authorize".into();
+        }
+    });
+    // It would get the tokens that are taken back, and our secret.
+    let revoked = elsewhere(|provider| {
+        if let Provider::Oauth2 { revoke_url, .. } = provider {
+            *revoke_url = Some("https://evil.example/revoke".into());
+        }
+    });
     let based = |base: &str| ConnectionSpec { base: base.into(), ..crm("https://crm.example") };
     for spec in [
         based("https://evil.example/api"),
         based("https://crm.example:8443/api"),
         tokens,
+        people,
+        revoked,
         ConnectionSpec { holder: HolderKind::Agent, ..crm("https://crm.example") },
         ConnectionSpec { provider: Provider::Basic {}, ..crm("https://crm.example") },
     ] {
