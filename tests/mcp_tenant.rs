@@ -400,6 +400,39 @@ fn a_gateway_is_put_by_an_administrator_and_decides_every_call() {
 }
 
 #[test]
+fn what_was_taken_away_decides_nothing_of_what_is_put_anew() {
+    let world = World::start();
+    let tenant = world.tenant();
+    tenant.attach_store(data_store(tenant.engine()), true, &env()).unwrap();
+    world.put("crm", &world.gateway());
+    let token = world.token("/mcp/crm", "openid mcp:crm:read");
+    let get = || world.call("/mcp/crm", &token, "tools/call", tool("get_account", json!({"account_id": "acme"})));
+    assert_eq!(get().status, 200);
+    assert_eq!(world.administer("DELETE", "/admin/mcp/crm", &Value::Null).status, 200);
+    let mut strict = world.gateway();
+    strict["gateway"]["policy"]["tools"] = json!({});
+    assert_eq!(world.put("crm", &strict)["version"], 1);
+    assert_eq!(get().json()["error"]["code"], -32_001, "the new policy has no such tool");
+
+    // A resource of others is none for a server: it would get scopes by it, and go with it.
+    let api = Resource {
+        id: "api".into(),
+        identifier: "https://api.example/".into(),
+        name: "The API".into(),
+        scopes: Vec::new(),
+        created_at: env().seconds(),
+    };
+    tenant.put_resource(&api, &env()).unwrap();
+    for taken in ["https://api.example/".to_owned(), tenant.url("/admin"), tenant.url("/mcp/other")] {
+        let mut spec = world.gateway();
+        spec["resource"] = taken.clone().into();
+        let heard = world.administer("PUT", "/admin/mcp/more", &spec);
+        assert!(heard.status == 409 && heard.body.contains("resource of its own"), "{taken}: {}", heard.body);
+    }
+    assert!(tenant.resource("https://api.example/").unwrap().is_some());
+}
+
+#[test]
 fn only_administrators_put_servers_and_see_them() {
     let world = World::start();
     world.tenant().attach_store(data_store(world.tenant().engine()), true, &env()).unwrap();

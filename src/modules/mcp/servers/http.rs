@@ -37,7 +37,7 @@ pub trait Plugs: Send + Sync {
 }
 
 /// Servers that were made, by tenant and name, each with the version of its record.
-type Made = Mutex<HashMap<(u32, String), (u32, Endpoint)>>;
+type Made = Mutex<HashMap<(u32, String), (ServerSpec, Endpoint)>>;
 
 /// What the routes need. Clones share it.
 #[derive(Clone)]
@@ -74,8 +74,9 @@ impl Setup {
         let Some(store) = attached.flatten() else {
             return Err(Refusal::failed("mcp.store", format!("the store of the MCP server `{name}` was detached")));
         };
-        if let Some((version, endpoint)) = self.made.lock().get(&key)
-            && *version == held.version
+        // By what it is: the versions of one that was taken away and put anew begin anew.
+        if let Some((spec, endpoint)) = self.made.lock().get(&key)
+            && *spec == held.spec
         {
             return Ok(endpoint.clone());
         }
@@ -90,7 +91,7 @@ impl Setup {
         };
         let made = held.spec.endpoint(tenant, store, parts);
         let endpoint = made.map_err(|SettingsError(why)| Refusal::failed("mcp.settings", why))?;
-        self.made.lock().insert(key, (held.version, endpoint.clone()));
+        self.made.lock().insert(key, (held.spec.clone(), endpoint.clone()));
         Ok(endpoint)
     }
 }

@@ -236,11 +236,25 @@ impl ServerSpec {
         made.map(drop).map_err(|SettingsError(text)| invalid("mcp.settings", text))
     }
 
-    /// The tenant's resource with its scopes. What is known of a scope stays.
+    /// The id of the resource that its tokens are for.
+    fn audience_id(&self) -> String {
+        format!("mcp-{}", self.name)
+    }
+
+    /// The tenant's resource with its scopes. What is known of a scope stays. A resource of others is none for it: whoever
+    /// may put MCP servers would give it scopes, and take it away with the server.
     fn audience(&self, tenant: &Tenant, env: &Env<'_>) -> Answer<Audience> {
         let identifier = self.identifier(tenant);
-        let mut audience = tenant.resource(&identifier)?.map(|held| held.value).unwrap_or_else(|| Audience {
-            id: format!("mcp-{}", self.name),
+        let held = tenant.resource(&identifier)?;
+        let own = identifier == tenant.url(&format!("/mcp/{}", self.name));
+        if held.as_ref().is_some_and(|held| held.id != self.audience_id())
+            || (!own && identifier.starts_with(&tenant.url("/")))
+        {
+            let text = format!("`{identifier}` is a resource of its own already; leave `resource` out, or say another");
+            return Err(Refusal::new(ErrorCode::Conflict, "mcp.resource", text));
+        }
+        let mut audience = held.map(|held| held.value).unwrap_or_else(|| Audience {
+            id: self.audience_id(),
             identifier,
             name: self.title.clone().unwrap_or_else(|| self.name.clone()),
             scopes: Vec::new(),
@@ -312,7 +326,7 @@ pub fn put_server(tenant: &Tenant, wanted: &ServerSpec, by: &str, env: &Env<'_>)
 /// # Errors
 /// There is none.
 pub fn remove_server(tenant: &Tenant, name: &str, by: &str, env: &Env<'_>) -> Answer<()> {
-    let identifier = again(|| {
+    let spec = again(|| {
         let held = server(tenant, name)?;
         let mut change = tenant.change(env);
         change.remove(&held);
@@ -320,11 +334,15 @@ pub fn remove_server(tenant: &Tenant, name: &str, by: &str, env: &Env<'_>) -> An
         let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).user(by).resource(object_of(name));
         change.event(&event.action("mcp.remove"));
         change.commit()?;
-        Ok(held.spec.identifier(tenant))
+        Ok(held.spec.clone())
     })?;
+    let identifier = spec.identifier(tenant);
+    if tenant.resource(&identifier)?.is_none_or(|held| held.id != spec.audience_id()) {
+        return Ok(()); // somebody took it away before, or it is another's
+    }
     match tenant.remove_resource(&identifier, env) {
         Err(refusal) if refusal.error != ErrorCode::NotFound => Err(refusal),
-        _ => Ok(()), // somebody took it away before
+        _ => Ok(()),
     }
 }
 
