@@ -130,7 +130,8 @@ fn judged(tenant: &Tenant, presented: &Presented<'_>, resource: &str, env: &Env<
     caller(&examined)
 }
 
-/// For whom a token speaks, by the rule of the vault too: who acts is the nearest actor of ours.
+/// For whom a token speaks, by the rule of the vault too: who acts is the nearest actor of ours. When that is an application
+/// that an agent gave its token to, the agent counts: what it may not, it may not through another.
 fn caller(examined: &Examined) -> Answer<Judged> {
     let object = |text: &str| -> Answer<Object> {
         let parsed = ObjectRef::parse(text).map_err(|error| Refusal::failed("mcp.subject", error.to_string()))?;
@@ -138,8 +139,11 @@ fn caller(examined: &Examined) -> Answer<Judged> {
     };
     let vault::Caller { user, agent, behind, client, .. } = vault::Caller::of(examined);
     let (subject, agent) = match &user {
-        // Without an actor an application acts for the person, who alone counts.
-        Some(user) => (object(&format!("user:{user}"))?, Some(agent).filter(|agent| agent.starts_with("agent:"))),
+        // Without an agent an application acts for the person, who alone counts.
+        Some(user) => {
+            let mut chain = std::iter::once(&agent).chain(&behind);
+            (object(&format!("user:{user}"))?, chain.find(|actor| actor.starts_with("agent:")).cloned())
+        }
         None => (object(&agent)?, None),
     };
     Ok(Judged {
