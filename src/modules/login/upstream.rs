@@ -186,7 +186,14 @@ pub fn reseal_providers(tenant: &Tenant, env: &Env<'_>) -> Answer<usize> {
         if decode(sealed).is_some_and(|bytes| secrets::is_newest(ring, &bytes)) {
             continue;
         }
-        let plain = open(tenant, &held, sealed)?;
+        // One that does not open must not keep the others from it.
+        let plain = match open(tenant, &held, sealed) {
+            Ok(plain) => plain,
+            Err(refusal) => {
+                tracing::error!(tenant = tenant.name(), provider = held.id, %refusal, "a secret was not sealed anew");
+                continue;
+            }
+        };
         let secret = Some(seal(tenant, &held.id, &plain, env)?);
         let mut change = tenant.change(env);
         change.replace(&held, &Provider { secret, ..held.value.clone() });
