@@ -3,8 +3,8 @@
 //!
 //! A detail of a call has a `type` of the tenant's own and three members of RFC 9396 2.2: `locations`, the connection's place at
 //! the proxy; `actions`, the method and the path with its query; and `arguments`, the body. JSON stands there as it is, so that
-//! people read it, and the other side gets it as it was read here: what it says twice is said once. Other bodies stand there by
-//! their digest.
+//! people read it, and the other side gets it as it was read here: what it says twice is said once. Other bodies, and JSON of
+//! another type than plain `application/json` (a patch, say), stand there by their digest and their whole media type.
 
 use super::proxy::Call;
 use crate::identity::{Answer, ErrorCode, Refusal, encode};
@@ -26,7 +26,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    /// What a call is. `place` is the connection's URL at the proxy, `media` the type of the body.
+    /// What a call is. `place` is the connection's URL at the proxy, `media` the type of the body as it is sent, with its
+    /// parameters.
     ///
     /// # Errors
     /// The body says that it is JSON and is none.
@@ -39,8 +40,7 @@ impl Wanted {
         if body.is_empty() {
             return Ok(Wanted { members, body });
         }
-        let kind = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if (kind == "application/json" || kind.ends_with("+json")) && body.len() <= ARGUMENTS_BYTES_MAX {
+        if is_json(media) && body.len() <= ARGUMENTS_BYTES_MAX {
             let arguments: Value = serde_json::from_slice(&body).map_err(|error| {
                 let text = format!("the body is no JSON, although it says so: {error}");
                 Refusal::new(ErrorCode::InvalidRequest, "proxy.body", text)
@@ -50,7 +50,7 @@ impl Wanted {
             return Ok(Wanted { members, body });
         }
         let hash = encode(digest::digest(&digest::SHA256, &body).as_ref());
-        let arguments = json!({"media_type": kind, "bytes": body.len(), "sha-256": hash});
+        let arguments = json!({"media_type": media, "bytes": body.len(), "sha-256": hash});
         members.insert("arguments".to_owned(), arguments);
         Ok(Wanted { members, body })
     }
@@ -73,6 +73,13 @@ impl Wanted {
             format!("the scope `{scope}` of this connection needs an approval of exactly this call; ask for one");
         Refusal::new(ErrorCode::AccessDenied, "proxy.scope.approval", text)
     }
+}
+
+/// Whether a body is JSON that means what it says, and nothing else: not a patch, nor of another charset.
+fn is_json(media: &str) -> bool {
+    let parts: Vec<String> = media.split(';').map(|part| part.trim().to_ascii_lowercase()).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    matches!(parts.as_slice(), ["application/json"] | ["application/json", "charset=utf-8" | "charset=\"utf-8\""])
 }
 
 #[cfg(test)]
@@ -126,6 +133,19 @@ mod tests {
         assert_eq!(call.members["arguments"], json!({"media_type": "application/pdf", "bytes": 3, "sha-256": hash}));
         let large = format!("\"{}\"", "a".repeat(ARGUMENTS_BYTES_MAX));
         assert!(wanted("/f", None, "application/json", &large).unwrap().members["arguments"]["sha-256"].is_string());
+        // JSON that may mean something else is not taken for what it reads as.
+        for media in [
+            "application/merge-patch+json",
+            "application/json; charset=utf-16",
+            "application/json; charset=utf-8; v=2",
+            "Multipart/Form-Data; boundary=Other",
+            "",
+        ] {
+            let arguments = &wanted("/f", None, media, "{}").unwrap().members["arguments"];
+            assert_eq!(arguments["media_type"], media);
+            assert!(arguments["sha-256"].is_string());
+        }
+        assert_eq!(wanted("/f", None, "Application/JSON;Charset=UTF-8", "{}").unwrap().members["arguments"], json!({}));
         assert!(!wanted("/f", None, "", "").unwrap().members.contains_key("arguments"));
     }
 }

@@ -1,7 +1,7 @@
 //! The vault over HTTP: decode, one call, encode. What streams is here too: the way of a body through the filter.
 
 use super::approved::{self, Wanted};
-use super::policy::ANSWERED_BY;
+use super::policy::{ANSWERED_BY, approved_headers};
 use super::proxy::{self, Admitted, Call, Ended, Taken};
 use super::records::Holder;
 use super::{Caller, Vault, connect};
@@ -188,12 +188,16 @@ async fn passed(
             Ok((caller, call, admitted, taken))
         })
         .await?;
-    let ((headers, mut body), mut approval) = (sent, None);
+    let ((mut headers, mut body), mut approval) = (sent, None);
     if admitted.asks {
+        headers = approved_headers(&headers)?;
         let wanted = wanted(asked, &admitted, &call, &headers, body).await?;
         match approve(vault, asked, &caller, &admitted, &call, &wanted).await? {
             None => return Ok(told_how(asked, &admitted, &wanted)),
             Some((lent, id)) => (taken, approval) = (lent, Some(id)),
+        }
+        if wanted.body.is_empty() {
+            headers.remove(header::CONTENT_TYPE);
         }
         body = Body::from(wanted.body);
     }

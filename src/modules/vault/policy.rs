@@ -204,6 +204,17 @@ const NOT_SENT: [HeaderName; 22] = [
     PURPOSE,
 ];
 
+/// The headers of a call that needs an approval that are sent on: they change how the other side answers, and not what it does.
+/// People approve the rest of the call, and no header stands in what they read but the type of the body.
+const SENT_APPROVED: [HeaderName; 6] = [
+    header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
+    header::USER_AGENT,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+];
+
 /// Headers of an answer that would speak for the issuer, at whose address the caller sees it, or that name secrets.
 const NOT_ANSWERED: [HeaderName; 12] = [
     header::SET_COOKIE,
@@ -229,6 +240,27 @@ pub const ANSWERED_BY: HeaderName = HeaderName::from_static("bailiwick-answered-
 #[must_use]
 pub(super) fn sent_headers(from: &HeaderMap) -> HeaderMap {
     passed(from, &NOT_SENT)
+}
+
+/// What of a caller's headers is sent on with a call that needs an approval.
+///
+/// # Errors
+/// They say of the body what an approval could not cover: several types, one that is no text, or an encoding.
+pub(super) fn approved_headers(from: &HeaderMap) -> Answer<HeaderMap> {
+    let mut types = from.get_all(header::CONTENT_TYPE).iter();
+    if types.next().is_some_and(|value| value.to_str().is_err()) || types.next().is_some() {
+        let text = "a call that needs an approval has one `Content-Type` header at most, in ASCII";
+        return Err(malformed("proxy.content_type", text));
+    }
+    if from.contains_key(header::CONTENT_ENCODING) {
+        let text = "the body of a call that needs an approval is sent as it is, without `Content-Encoding`";
+        return Err(malformed("proxy.content_encoding", text));
+    }
+    let passed = sent_headers(from);
+    let known = passed.iter().filter(|(name, _)| SENT_APPROVED.contains(name));
+    let mut headers = HeaderMap::new();
+    known.for_each(|(name, value)| drop(headers.append(name.clone(), value.clone())));
+    Ok(headers)
 }
 
 /// What of an answer's headers the caller sees. Their values are still to be filtered.
@@ -375,6 +407,22 @@ mod tests {
         let sent = sent_headers(&headers);
         let names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["accept", "content-type", "x-request-id"]);
+        // With an approval, only what changes nothing of what was approved.
+        headers.append(header::USER_AGENT, "agent/1".parse().unwrap());
+        headers.append("stripe-account", "acct_other".parse().unwrap());
+        let sent = approved_headers(&headers).unwrap();
+        let names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["accept", "content-type", "user-agent"]);
+        for (name, value, rule) in [
+            ("content-type", &b"text/plain"[..], "proxy.content_type"),
+            ("content-encoding", b"gzip", "proxy.content_encoding"),
+        ] {
+            let mut more = headers.clone();
+            more.append(HeaderName::from_static(name), http::HeaderValue::from_bytes(value).unwrap());
+            assert_eq!(approved_headers(&more).unwrap_err().rule, rule);
+        }
+        headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_bytes(b"application/json; x=\xff").unwrap());
+        assert_eq!(approved_headers(&headers).unwrap_err().rule, "proxy.content_type");
         let mut headers = HeaderMap::new();
         for name in ["set-cookie", "www-authenticate", "content-length", "content-type", "x-request-id", "alt-svc"] {
             headers.append(HeaderName::from_static(name), "x".parse().unwrap());

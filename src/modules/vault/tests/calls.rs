@@ -212,6 +212,58 @@ async fn a_call_that_needs_an_approval_is_made_once_as_it_was_approved() {
     assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
 }
 
+/// A world where writing takes an approval, and Sarah's token of one for a note.
+async fn approved() -> (Stub, World, String) {
+    let (stub, world, _) = ready().await;
+    let world = world.with_approvals(Arc::new(Once::default()));
+    let class = Some(ScopeClass::NeedsApproval);
+    now_is(|env| classify(&world.tenant, ("crm", "crm.write"), "agent:sales", class, "user:admin", env).unwrap());
+    let detail = json!({"type": "crm_note", "locations": [world.tenant.url("/proxy/crm")],
+        "actions": ["POST /v1/notes"], "arguments": {"text": "hello"}});
+    let token = world.token_of("sales", "crm.read crm.write", &json!([detail]).to_string());
+    (stub, world, token)
+}
+
+/// The call that was approved.
+fn note(token: &str) -> ::http::request::Builder {
+    request("POST", "/proxy/crm/v1/notes", token)
+}
+
+const NOTE: &str = r#"{"text":"hello"}"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_header_makes_another_call_of_the_one_that_was_approved() {
+    let (stub, world, token) = approved().await;
+    for media in ["application/merge-patch+json", "application/json; charset=utf-16", "text/plain; boundary=x"] {
+        let answer = world.ask(note(&token).header("content-type", media).body(Body::from(NOTE)).unwrap()).await;
+        assert_eq!(answer.status, 403, "{media}");
+        assert_eq!(answer.json()["authorization_details"][0]["arguments"]["media_type"], media);
+    }
+    let typed = || note(&token).header("content-type", "application/json");
+    for (name, value) in [("content-type", "text/plain"), ("content-encoding", "gzip")] {
+        let answer = world.ask(typed().header(name, value).body(Body::from(NOTE)).unwrap()).await;
+        assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (400, &json!("invalid_request")), "{name}");
+    }
+    assert!(stub.calls().is_empty(), "nothing of this reached the other side");
+    let odd = [
+        ("stripe-account", "acct_other"),
+        ("impersonate-user", "boss"),
+        ("on-behalf-of", "boss"),
+        ("x-request-id", "7"),
+        ("if-match", "*"),
+    ];
+    let kept =
+        [("accept", "text/plain"), ("accept-language", "de"), ("user-agent", "agent/1"), ("traceparent", "00-1")];
+    let call = odd.iter().chain(&kept).fold(typed(), |call, (name, value)| call.header(*name, *value));
+    let answer = world.ask(call.body(Body::from(NOTE)).unwrap()).await;
+    assert!(answer.status.is_success(), "{} {}", answer.status, answer.text());
+    let calls = stub.calls();
+    let [(_, _, headers, body)] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!((body.as_slice(), &headers["content-type"]), (NOTE.as_bytes(), &"application/json".parse().unwrap()));
+    assert!(odd.iter().all(|(name, _)| !headers.contains_key(*name)), "{headers:?}");
+    assert!(kept.iter().all(|(name, value)| headers[*name] == *value), "{headers:?}");
+}
+
 async fn answer_challenge(world: &World, token: &str) -> String {
     let answer = world.ask(request("POST", "/proxy/crm/v1/x", token).body(Body::empty()).unwrap()).await;
     answer.headers["www-authenticate"].to_str().unwrap().to_owned()
