@@ -3,7 +3,7 @@
 use super::approved::{self, Wanted};
 use super::policy::{ANSWERED_BY, approved_headers};
 use super::proxy::{self, Admitted, Call, Ended, Taken};
-use super::records::Holder;
+use super::records::{Hidden, Holder};
 use super::{Caller, Vault, connect};
 use crate::identity::{Answer, Env, ErrorCode, EventKind, Form, Proved, Refusal, Tenant, TokenKind};
 use crate::secrets::{EventRedactor, Filter, Redactor, Report};
@@ -95,7 +95,7 @@ impl Shown {
                 "the token is bound to a key, and this key is not proved, or the other way round",
             ));
         }
-        Ok(Caller::of(&examined))
+        Ok(Caller { held: Some(Hidden::new(token.trim().to_owned())), ..Caller::of(&examined) })
     }
 }
 
@@ -173,7 +173,7 @@ async fn passed(
     sent: (HeaderMap, Body),
 ) -> Answer<Response> {
     let vault_of = vault.clone();
-    let (caller, call, admitted, mut taken) = asked
+    let (caller, call, mut admitted, mut taken) = asked
         .run(move |tenant, env| {
             let (caller, call) = judge(tenant, env)?;
             let judged = proxy::admit(tenant, &caller, &call).and_then(|admitted| {
@@ -188,13 +188,14 @@ async fn passed(
             Ok((caller, call, admitted, taken))
         })
         .await?;
-    let ((mut headers, mut body), mut approval) = (sent, None);
+    let ((mut headers, mut body), mut approval, mut turn) = (sent, None, None);
     if admitted.asks {
         headers = approved_headers(&headers)?;
+        turn = Some(vault.turn()?);
         let wanted = wanted(asked, &admitted, &call, &headers, body).await?;
         match approve(vault, asked, &caller, &admitted, &call, &wanted).await? {
             None => return Ok(told_how(asked, &admitted, &wanted)),
-            Some((lent, id)) => (taken, approval) = (lent, Some(id)),
+            Some(lent) => (admitted, taken, approval) = lent,
         }
         if wanted.body.is_empty() {
             headers.remove(header::CONTENT_TYPE);
@@ -206,7 +207,9 @@ async fn passed(
         taken = Some(retaken(vault, asked, &caller, &admitted, &call, refreshed).await?);
     }
     let Some(taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
-    send(vault, asked, caller, admitted, call, taken, (headers, body, approval)).await
+    let response = send(vault, asked, caller, admitted, call, taken, (headers, body, approval)).await;
+    drop(turn); // the body is not held any more
+    response
 }
 
 /// Reads the body of a call that needs an approval: all of it is what is approved.
@@ -223,8 +226,12 @@ async fn wanted(asked: &Asked, admitted: &Admitted, call: &Call, headers: &Heade
     Wanted::of(&place, call, media, bytes.to_bytes().to_vec())
 }
 
-/// Uses up the approval of exactly this call, when the token was given for one, and takes what the call needs. `None`: nobody
-/// approved it, or it was used; that is written down.
+/// What an approval, or a rule that takes none any more, lets a call have: the call as it is admitted now, what it takes, and
+/// the approval that it used up.
+type Lent = (Admitted, Option<Taken>, Option<String>);
+
+/// Judges a call again when its body is here, uses up the approval of exactly this call, when the token was given for one, and
+/// takes what the call needs. `None`: nobody approved it, or it was used; that is written down.
 async fn approve(
     vault: &Vault,
     asked: &Asked,
@@ -232,34 +239,49 @@ async fn approve(
     admitted: &Admitted,
     call: &Call,
     wanted: &Wanted,
-) -> Answer<Option<(Option<Taken>, String)>> {
-    let (vault, caller, admitted, call, wanted) =
-        (vault.clone(), caller.clone(), admitted.clone(), call.clone(), wanted.clone());
+) -> Answer<Option<Lent>> {
+    let (vault, caller, call, wanted) = (vault.clone(), caller.clone(), call.clone(), wanted.clone());
+    let scope = admitted.scope.clone().unwrap_or_default();
     asked
         .run(move |tenant, env| {
-            let held = caller.held.as_deref();
-            let spent = match held.and_then(|grant| Some((grant, wanted.among(&grant.details)?))) {
-                Some((grant, detail)) => {
-                    // What the call lacks otherwise must not cost the approval; and nothing is lent without one.
-                    let looked = vault.look(tenant, &admitted.connection, &admitted.holder, env);
-                    noted(tenant, &caller, &call, looked, env)?;
-                    match vault.approvals.spend(tenant, grant, detail, env)? {
-                        Some(id) => {
-                            let taken = vault.take(tenant, &caller, &admitted, &call, false, env);
-                            Some((noted(tenant, &caller, &call, taken, env)?, id))
-                        }
-                        None => None,
-                    }
-                }
-                None => None,
-            };
+            let spent = spend(&vault, tenant, &caller, &call, &wanted, env);
+            let spent = noted(tenant, &caller, &call, spent, env)?;
             if spent.is_none() {
-                let refusal = wanted.refuse(admitted.scope.as_deref().unwrap_or_default());
-                proxy::refused(tenant, &caller, &call, &refusal, env)?;
+                proxy::refused(tenant, &caller, &call, &wanted.refuse(&scope), env)?;
             }
             Ok(spent)
         })
         .await
+}
+
+/// The rules of [`approve`]. The body may have been long in coming: the token and what it hangs on, the agent and the rules
+/// must be good when the credential is lent, and not only when the call began.
+fn spend(
+    vault: &Vault,
+    tenant: &Tenant,
+    caller: &Caller,
+    call: &Call,
+    wanted: &Wanted,
+    env: &Env<'_>,
+) -> Answer<Option<Lent>> {
+    let Some(token) = &caller.held else { return Ok(None) };
+    let grant = tenant.examine(token, TokenKind::Access, None, env)?.grant;
+    let admitted = proxy::admit(tenant, caller, call)?;
+    let detail = wanted.among(&grant.details);
+    if admitted.asks && detail.is_none() {
+        return Ok(None);
+    }
+    // What the call lacks otherwise must not cost the approval; and nothing is lent without one.
+    vault.look(tenant, &admitted.connection, &admitted.holder, env)?;
+    let mut id = None;
+    if let Some(detail) = detail.filter(|_| admitted.asks) {
+        id = vault.approvals.spend(tenant, &grant, detail, env)?;
+        if id.is_none() {
+            return Ok(None);
+        }
+    }
+    let taken = vault.take(tenant, caller, &admitted, call, false, env)?;
+    Ok(Some((admitted, taken, id)))
 }
 
 /// The refusal of a call that nobody approved, with what is to be approved for it: a `type` of the tenant's is to be added.

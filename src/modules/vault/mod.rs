@@ -39,12 +39,17 @@ use lease::{Begun, Looked, Refreshed};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upstream::TokenRequest;
 
 /// How long a token endpoint may take.
 const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest answer of a token endpoint.
 const TOKEN_ANSWER_BYTES_MAX: u64 = 128 << 10;
+/// Calls whose bodies are held at once, because all of a body is what is approved: 8 MiB each at most.
+const BODIES_MAX: usize = 64;
+/// When a call that found no place may come again, in seconds.
+const BUSY_SECONDS: u32 = 2;
 
 /// Who is signed in at a browser. The login module knows; `server.rs` plugs it in.
 pub trait SignedIn: Send + Sync {
@@ -96,6 +101,7 @@ struct Inner {
     tell: Arc<dyn Tell>,
     refreshes: Flights<(u32, String, Holder), Answer<()>>,
     filters: Filters,
+    bodies: Arc<Semaphore>,
 }
 
 /// Who calls: a token of ours, judged.
@@ -115,8 +121,8 @@ pub struct Caller {
     pub grant: String,
     /// The id of the token.
     pub jti: String,
-    /// The grant of the token, when an approval by which it was given lets calls through here.
-    pub held: Option<Arc<Grant>>,
+    /// The token, to be judged again, when an approval by which it was given lets calls through here.
+    pub held: Option<Hidden>,
 }
 
 impl Caller {
@@ -143,7 +149,7 @@ impl Caller {
             client,
             grant: examined.grant.id.clone(),
             jti: examined.jti.clone(),
-            held: Some(Arc::new(examined.grant.clone())),
+            held: None,
         }
     }
 
@@ -162,7 +168,8 @@ impl Vault {
     #[must_use]
     pub fn new(outgoing: Outgoing, signed_in: Arc<dyn SignedIn>, tell: Arc<dyn Tell>) -> Vault {
         let (refreshes, filters) = (Flights::default(), Filters::default());
-        let inner = Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters });
+        let bodies = Arc::new(Semaphore::new(BODIES_MAX));
+        let inner = Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters, bodies });
         Vault { inner, approvals: Arc::new(NoApprovals) }
     }
 
@@ -170,6 +177,18 @@ impl Vault {
     #[must_use]
     pub fn with_approvals(self, approvals: Arc<dyn Approvals>) -> Vault {
         Vault { approvals, ..self }
+    }
+
+    /// A place among the calls whose bodies are held.
+    ///
+    /// # Errors
+    /// There is none now.
+    fn turn(&self) -> Answer<OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.bodies).try_acquire_owned().map_err(|_| {
+            let text = "too many calls that need an approval are being sent at this moment; try again in a few seconds";
+            let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "proxy.busy", text);
+            Refusal { retry_after_s: Some(BUSY_SECONDS), ..refusal }
+        })
     }
 
     /// Refreshes a credential, once however many wait for it. It goes on when nobody waits any more: a refresh token that was

@@ -2,7 +2,8 @@
 
 use super::stub::Stub;
 use super::*;
-use crate::identity::{ErrorCode, Outcome};
+use crate::identity::{ErrorCode, Outcome, TokenKind};
+use tokio_stream::StreamExt as _;
 
 async fn ready() -> (Stub, World, String) {
     let (stub, world) = (Stub::start().await, World::new(true));
@@ -262,6 +263,80 @@ async fn no_header_makes_another_call_of_the_one_that_was_approved() {
     assert_eq!((body.as_slice(), &headers["content-type"]), (NOTE.as_bytes(), &"application/json".parse().unwrap()));
     assert!(odd.iter().all(|(name, _)| !headers.contains_key(*name)), "{headers:?}");
     assert!(kept.iter().all(|(name, value)| headers[*name] == *value), "{headers:?}");
+}
+
+/// Makes the call that was approved, and does something when its body is awaited, before it comes.
+async fn meanwhile(world: &World, token: &str, done: impl FnOnce(&Env<'_>)) -> Answered {
+    let (polled, awaited) = tokio::sync::oneshot::channel();
+    let (send, comes) = tokio::sync::oneshot::channel();
+    let mut both = Some((polled, comes));
+    let body = Body::from_stream(tokio_stream::once(()).then(move |()| {
+        let (polled, comes) = both.take().unwrap();
+        async move {
+            polled.send(()).unwrap();
+            comes.await.unwrap();
+            Ok::<_, std::io::Error>(NOTE)
+        }
+    }));
+    let call = world.ask(note(token).header("content-type", "application/json").body(body).unwrap());
+    let act = async {
+        awaited.await.unwrap();
+        now_is(done);
+        send.send(()).unwrap();
+    };
+    tokio::join!(call, act).0
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_while_a_body_is_awaited_is_not_lent() {
+    let (stub, world, token) = approved().await;
+    let tenant = &world.tenant;
+    let suspend = |suspended| move |env: &Env<'_>| drop(tenant.suspend("agent:sales", suspended, None, env).unwrap());
+    let class = |class| {
+        move |env: &Env<'_>| {
+            drop(classify(tenant, ("crm", "crm.write"), "agent:sales", class, "user:admin", env).unwrap())
+        }
+    };
+    assert_eq!(meanwhile(&world, &token, suspend(true)).await.status, 401);
+    now_is(suspend(false));
+    assert_eq!(meanwhile(&world, &token, class(Some(ScopeClass::Never))).await.status, 403);
+    assert_eq!(world.last(EventKind::ProxyRefused).get_reason(), Some("proxy.scope.denied"));
+    now_is(class(Some(ScopeClass::NeedsApproval)));
+    let examined = now_is(|env| tenant.examine(&token, TokenKind::Access, None, env).unwrap());
+    assert!(stub.calls().is_empty() && !world.events().iter().any(|event| event.kind() == EventKind::VaultLeased));
+    // None of it has cost the approval; what needs none any more costs none.
+    let answer = meanwhile(&world, &token, class(Some(ScopeClass::Automatic))).await;
+    assert!(answer.status.is_success() && !world.last(EventKind::ProxyCalled).details().contains_key("approval"));
+    now_is(class(Some(ScopeClass::NeedsApproval)));
+    assert!(meanwhile(&world, &token, |_| {}).await.status.is_success());
+    assert_eq!(world.last(EventKind::ProxyCalled).details()["approval"], "the-approval");
+    assert_eq!(stub.calls().len(), 2);
+    assert_eq!(meanwhile(&world, &token, |env| tenant.revoke_token(&examined, env).unwrap()).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_is_revoked_while_a_body_is_awaited_lends_nothing() {
+    let (stub, world, token) = approved().await;
+    let tenant = &world.tenant;
+    let examined = now_is(|env| tenant.examine(&token, TokenKind::Access, None, env).unwrap());
+    let revoke = |env: &Env<'_>| tenant.revoke_grant(&examined.grant.id, "test", env).unwrap();
+    assert_eq!(meanwhile(&world, &token, revoke).await.status, 401);
+    assert!(stub.calls().is_empty() && !world.events().iter().any(|event| event.kind() == EventKind::VaultLeased));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_held_are_bounded() {
+    let (_stub, world, token) = approved().await;
+    let call = || note(&token).header("content-type", "application/json").body(Body::from(NOTE)).unwrap();
+    let places = Arc::clone(&world.vault.inner.bodies);
+    let all = places.try_acquire_many(u32::try_from(BODIES_MAX).unwrap()).unwrap();
+    let answer = world.ask(call()).await;
+    assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (503, "2"));
+    // What needs no approval is not held.
+    assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
+    drop(all);
+    assert!(world.ask(call()).await.status.is_success());
+    assert_eq!(world.vault.inner.bodies.available_permits(), BODIES_MAX);
 }
 
 async fn answer_challenge(world: &World, token: &str) -> String {
