@@ -141,7 +141,8 @@ mod tests {
             "Multipart/Form-Data; boundary=Other",
             "",
         ] {
-            let arguments = &wanted("/f", None, media, "{}").unwrap().members["arguments"];
+            let call = wanted("/f", None, media, "{}").unwrap();
+            let arguments = &call.members["arguments"];
             assert_eq!(arguments["media_type"], media);
             assert!(arguments["sha-256"].is_string());
         }

@@ -1,6 +1,7 @@
 //! The vault over HTTP: decode, one call, encode. What streams is here too: the way of a body through the filter.
 
 use super::approved::{self, Wanted};
+use super::lease::Looked;
 use super::policy::{ANSWERED_BY, approved_headers};
 use super::proxy::{self, Admitted, Call, Ended, Taken};
 use super::records::{Hidden, Holder};
@@ -230,8 +231,17 @@ async fn wanted(asked: &Asked, admitted: &Admitted, call: &Call, headers: &Heade
 /// the approval that it used up.
 type Lent = (Admitted, Option<Taken>, Option<String>);
 
+/// What becomes of a call that needs an approval.
+enum Spent {
+    /// Nobody approved it, or the approval was used; that is written down.
+    Nobody,
+    /// The credential is to be refreshed first. Nothing is used up.
+    Stale,
+    Lent(Box<Lent>),
+}
+
 /// Judges a call again when its body is here, uses up the approval of exactly this call, when the token was given for one, and
-/// takes what the call needs. `None`: nobody approved it, or it was used; that is written down.
+/// takes what the call needs. `None`: nobody approved it, or it was used.
 async fn approve(
     vault: &Vault,
     asked: &Asked,
@@ -240,48 +250,77 @@ async fn approve(
     call: &Call,
     wanted: &Wanted,
 ) -> Answer<Option<Lent>> {
-    let (vault, caller, call, wanted) = (vault.clone(), caller.clone(), call.clone(), wanted.clone());
     let scope = admitted.scope.clone().unwrap_or_default();
-    asked
-        .run(move |tenant, env| {
-            let spent = spend(&vault, tenant, &caller, &call, &wanted, env);
+    let judged = |refreshed: Option<Answer<()>>| {
+        let (vault, caller, call, wanted) = (vault.clone(), caller.clone(), call.clone(), wanted.clone());
+        let scope = scope.clone();
+        let rules = move |tenant: &Tenant, env: &Env<'_>| {
+            let spent = spend(&vault, tenant, &caller, (&call, &wanted), refreshed, env);
             let spent = noted(tenant, &caller, &call, spent, env)?;
-            if spent.is_none() {
+            if matches!(spent, Spent::Nobody) {
                 proxy::refused(tenant, &caller, &call, &wanted.refuse(&scope), env)?;
             }
             Ok(spent)
-        })
-        .await
+        };
+        asked.run(rules)
+    };
+    let mut spent = judged(None).await?;
+    if matches!(spent, Spent::Stale) {
+        let refreshed = vault.refresh(&asked.tenant, &call.connection, &admitted.holder).await;
+        spent = judged(Some(refreshed)).await?;
+    }
+    match spent {
+        Spent::Nobody => Ok(None),
+        Spent::Stale => Err(stale()),
+        Spent::Lent(lent) => Ok(Some(*lent)),
+    }
 }
 
 /// The rules of [`approve`]. The body may have been long in coming: the token and what it hangs on, the agent and the rules
-/// must be good when the credential is lent, and not only when the call began.
+/// must be good when the credential is lent, and not only when the call began. `refreshed` is how a refresh ended, if there was
+/// one.
 fn spend(
     vault: &Vault,
     tenant: &Tenant,
     caller: &Caller,
-    call: &Call,
-    wanted: &Wanted,
+    (call, wanted): (&Call, &Wanted),
+    refreshed: Option<Answer<()>>,
     env: &Env<'_>,
-) -> Answer<Option<Lent>> {
-    let Some(token) = &caller.held else { return Ok(None) };
+) -> Answer<Spent> {
+    let Some(token) = &caller.held else { return Ok(Spent::Nobody) };
     let grant = tenant.examine(token, TokenKind::Access, None, env)?.grant;
     let admitted = proxy::admit(tenant, caller, call)?;
     let detail = wanted.among(&grant.details);
     if admitted.asks && detail.is_none() {
-        return Ok(None);
+        return Ok(Spent::Nobody);
     }
     // What the call lacks otherwise must not cost the approval; and nothing is lent without one.
-    vault.look(tenant, &admitted.connection, &admitted.holder, env)?;
+    let good = refreshed.is_some();
+    match (vault.look(tenant, &admitted.connection, &admitted.holder, env)?, refreshed) {
+        (Looked::Ready(_), _) => {}
+        (_, None) => return Ok(Spent::Stale),
+        (Looked::Refresh(Some(_)), Some(Ok(()))) => {}
+        (Looked::Refresh(Some(_)), Some(Err(refusal))) if later(&refusal) => {}
+        (_, Some(refreshed)) => return Err(refreshed.err().unwrap_or_else(stale)),
+    }
     let mut id = None;
     if let Some(detail) = detail.filter(|_| admitted.asks) {
         id = vault.approvals.spend(tenant, &grant, detail, env)?;
         if id.is_none() {
-            return Ok(None);
+            return Ok(Spent::Nobody);
         }
     }
-    let taken = vault.take(tenant, caller, &admitted, call, false, env)?;
-    Ok(Some((admitted, taken, id)))
+    let taken = vault.take(tenant, caller, &admitted, call, good, env)?;
+    Ok(Spent::Lent(Box::new((admitted, taken, id))))
+}
+
+/// Whether a refresh failed that may go well later.
+fn later(refusal: &Refusal) -> bool {
+    refusal.error == ErrorCode::TemporarilyUnavailable
+}
+
+fn stale() -> Refusal {
+    Refusal::failed("lease.stale", "a token that was just made is over")
 }
 
 /// The refusal of a call that nobody approved, with what is to be approved for it: a `type` of the tenant's is to be added.
@@ -321,7 +360,6 @@ async fn retaken(
     let (vault, caller, admitted, call) = (vault.clone(), caller.clone(), admitted.clone(), call.clone());
     asked
         .run(move |tenant, env| {
-            let later = |refusal: &Refusal| refusal.error == ErrorCode::TemporarilyUnavailable;
             let taken = match &refreshed {
                 Err(refusal) if !later(refusal) => Err(refusal.clone()),
                 _ => vault.take(tenant, &caller, &admitted, &call, true, env),
@@ -329,7 +367,7 @@ async fn retaken(
             let taken = taken.and_then(|taken| match (taken, refreshed) {
                 (Some(taken), _) => Ok(taken),
                 (None, Err(refusal)) => Err(refusal),
-                (None, Ok(())) => Err(Refusal::failed("lease.stale", "a token that was just made is over")),
+                (None, Ok(())) => Err(stale()),
             });
             noted(tenant, &caller, &call, taken, env)
         })

@@ -257,9 +257,10 @@ pub(super) fn approved_headers(from: &HeaderMap) -> Answer<HeaderMap> {
         return Err(malformed("proxy.content_encoding", text));
     }
     let passed = sent_headers(from);
-    let known = passed.iter().filter(|(name, _)| SENT_APPROVED.contains(name));
     let mut headers = HeaderMap::new();
-    known.for_each(|(name, value)| drop(headers.append(name.clone(), value.clone())));
+    for (name, value) in passed.iter().filter(|(name, _)| SENT_APPROVED.contains(name)) {
+        headers.append(name.clone(), value.clone());
+    }
     Ok(headers)
 }
 

@@ -291,10 +291,14 @@ async fn meanwhile(world: &World, token: &str, done: impl FnOnce(&Env<'_>)) -> A
 async fn what_ends_while_a_body_is_awaited_is_not_lent() {
     let (stub, world, token) = approved().await;
     let tenant = &world.tenant;
-    let suspend = |suspended| move |env: &Env<'_>| drop(tenant.suspend("agent:sales", suspended, None, env).unwrap());
+    let suspend = |suspended| {
+        move |env: &Env<'_>| {
+            tenant.suspend("agent:sales", suspended, None, env).unwrap();
+        }
+    };
     let class = |class| {
         move |env: &Env<'_>| {
-            drop(classify(tenant, ("crm", "crm.write"), "agent:sales", class, "user:admin", env).unwrap())
+            classify(tenant, ("crm", "crm.write"), "agent:sales", class, "user:admin", env).unwrap();
         }
     };
     assert_eq!(meanwhile(&world, &token, suspend(true)).await.status, 401);
@@ -337,6 +341,25 @@ async fn bodies_that_are_held_are_bounded() {
     drop(all);
     assert!(world.ask(call()).await.status.is_success());
     assert_eq!(world.vault.inner.bodies.available_permits(), BODIES_MAX);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_that_cannot_be_refreshed_costs_no_approval() {
+    let (stub, world, token) = approved().await;
+    let call = |body| note(&token).header("content-type", "application/json").body(Body::from(body)).unwrap();
+    world.store("crm", ACCESS, Some(REFRESH), 0);
+    // Nothing is refreshed for what nobody approved.
+    assert_eq!(world.ask(call("{}")).await.status, 403);
+    assert!(stub.tokens().is_empty());
+    stub.answers(503, json!({}));
+    assert_eq!(world.ask(call(NOTE)).await.status, 503);
+    assert!(stub.calls().is_empty());
+    stub.answers_tokens();
+    let answer = world.ask(call(NOTE)).await;
+    assert!(answer.status.is_success(), "{} {}", answer.status, answer.text());
+    assert_eq!(world.last(EventKind::ProxyCalled).details()["approval"], "the-approval");
+    assert_eq!((stub.calls().len(), stub.tokens().len()), (1, 2));
+    assert_eq!(world.ask(call(NOTE)).await.status, 403, "it is used up");
 }
 
 async fn answer_challenge(world: &World, token: &str) -> String {
