@@ -31,6 +31,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const SETS_MAX: usize = 1_024;
 /// Most sets that are asked for at a time, and most threads that wait for one.
 const AT_ONCE_MAX: usize = 8;
+/// Most sets that are asked for at a time at one host, so that others are served while it says nothing.
+const AT_ONCE_PER_HOST_MAX: usize = AT_ONCE_MAX / 4;
 const WAITING_MAX: usize = 16;
 
 /// See the file's head.
@@ -81,15 +83,15 @@ fn unreachable(why: impl Into<String>) -> Refusal {
 }
 
 impl Entry {
-    /// `fresh`: the set lacks a key that is wanted.
-    fn next(&self, fresh: bool, now: Seconds) -> Next {
-        if self.under_way {
-            return Next::Wait;
-        }
+    /// `fresh`: the set lacks a key that is wanted. Who wants no other than the good one has it at once: strangers make others
+    /// be asked for, and nobody else may wait for that. `waited`: what was fetched meanwhile is fresh enough.
+    fn next(&self, fresh: bool, waited: bool, now: Seconds) -> Next {
         let good = self.set.as_ref().filter(|(_, until)| now < *until).map(|(set, _)| set);
         let rested = |rest: Seconds| now >= self.asked_at.saturating_add(rest);
         match (good, &self.failure) {
-            (Some(set), _) if !fresh || !rested(JWKS_REFETCH_S) => Next::Take(Ok(Arc::clone(set))),
+            (Some(set), _) if !fresh => Next::Take(Ok(Arc::clone(set))),
+            _ if self.under_way => Next::Wait,
+            (Some(set), _) if waited || !rested(JWKS_REFETCH_S) => Next::Take(Ok(Arc::clone(set))),
             (None, Some(failure)) if !rested(FAILED_S) => Next::Take(Err(failure.clone())),
             _ => Next::Ask,
         }
@@ -110,6 +112,11 @@ impl Kept {
 
     fn under_way(&self) -> usize {
         self.sets.values().filter(|entry| entry.under_way).count()
+    }
+
+    /// Those at one host.
+    fn under_way_at(&self, host: Option<&str>) -> usize {
+        self.sets.iter().filter(|(uri, entry)| entry.under_way && host_of(uri).as_deref() == host).count()
     }
 }
 
@@ -174,6 +181,12 @@ impl JwkSets {
     }
 }
 
+/// The host that is asked, whatever the port; none of what is no URL.
+fn host_of(uri: &str) -> Option<String> {
+    let url: url::Url = uri.parse().ok()?;
+    url.host_str().map(|host| host.trim_end_matches('.').to_owned())
+}
+
 /// How long an answer may be kept (RFC 9111 5.2.2), within our bounds.
 fn kept_s(headers: &HeaderMap) -> Seconds {
     let said = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
@@ -191,8 +204,7 @@ impl KeySource for JwkSets {
         let (mut kept, mut waited) = (self.kept.lock(), false);
         loop {
             let now = (self.clock)();
-            // Who has waited has what was fetched while they did.
-            match kept.sets.get(uri).map_or(Next::Ask, |entry| entry.next(fresh && !waited, now)) {
+            match kept.sets.get(uri).map_or(Next::Ask, |entry| entry.next(fresh, waited, now)) {
                 Next::Take(answer) => return answer,
                 Next::Wait if kept.waiting >= WAITING_MAX => return Err(busy()),
                 Next::Wait => {
@@ -202,6 +214,7 @@ impl KeySource for JwkSets {
                     waited = true;
                 }
                 Next::Ask if kept.under_way() >= AT_ONCE_MAX => return Err(busy()),
+                Next::Ask if kept.under_way_at(host_of(uri).as_deref()) >= AT_ONCE_PER_HOST_MAX => return Err(busy()),
                 Next::Ask => {
                     if !kept.sets.contains_key(uri) {
                         kept.make_room();

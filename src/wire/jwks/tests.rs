@@ -1,13 +1,14 @@
 //! The sets of a server on loopback: when it is asked, and when not.
 
 use super::*;
-use crate::wire::{OutgoingSettings, SystemResolver};
+use crate::wire::{OutgoingSettings, Resolution, Resolver};
 use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
 /// A server of sets, and who asks it.
@@ -17,6 +18,15 @@ struct World {
     uri: String,
     clock: Arc<AtomicU64>,
     sets: Arc<JwkSets>,
+}
+
+/// Every name is this machine.
+struct Here;
+
+impl Resolver for Here {
+    fn addresses(&self, _: &str) -> Resolution {
+        Box::pin(async { Ok(vec![[127, 0, 0, 1].into()]) })
+    }
 }
 
 struct Stub {
@@ -58,7 +68,7 @@ impl World {
         runtime.spawn(async move { axum::serve(listener, routes).await });
         let settings = OutgoingSettings { loopback, ..OutgoingSettings::default() };
         let within = runtime.enter();
-        let outgoing = Outgoing::new(settings, SystemResolver).unwrap();
+        let outgoing = Outgoing::new(settings, Here).unwrap();
         drop(within);
         let clock = Arc::new(AtomicU64::new(1_800_000_000));
         let time = Arc::clone(&clock);
@@ -68,6 +78,26 @@ impl World {
 
     fn answers(&self, status: u16, cache: Option<&'static str>, body: impl Into<String>) {
         *self.stub.answer.lock() = (StatusCode::from_u16(status).unwrap(), cache, body.into());
+    }
+
+    /// The same set at another host.
+    fn uri_at(&self, host: &str, query: usize) -> String {
+        format!("{}?{query}", self.uri.replace("127.0.0.1", host))
+    }
+
+    /// Asks on a thread of its own for the name of the first key.
+    fn asking(&self, uri: &str, fresh: bool) -> JoinHandle<Result<String, &'static str>> {
+        let (sets, uri) = (Arc::clone(&self.sets), uri.to_owned());
+        std::thread::spawn(move || {
+            let set = sets.jwks(&uri, fresh).map_err(|refusal| refusal.rule)?;
+            Ok(set["keys"][0]["kid"].as_str().unwrap().to_owned())
+        })
+    }
+
+    fn until(&self, holds: impl Fn(&Kept) -> bool) {
+        while !holds(&self.sets.kept.lock()) {
+            std::thread::yield_now();
+        }
     }
 
     fn pass(&self, seconds: u64) {
@@ -155,12 +185,69 @@ fn many_callers_are_one_question() {
 }
 
 #[test]
+fn who_has_their_key_never_waits_for_who_has_not() {
+    let world = World::new(true);
+    assert_eq!(world.kid(false).as_deref(), Ok("one"));
+    world.pass(JWKS_REFETCH_S);
+    world.answers(200, None, set("two"));
+    world.stub.open.forget_permits(1_000);
+    // Strangers make the set be asked for again, and as many as may wait do.
+    let strangers: Vec<_> = (0..=WAITING_MAX).map(|_| world.asking(&world.uri, true)).collect();
+    world.until(|kept| kept.waiting == WAITING_MAX);
+    assert_eq!(world.kid(true), Err("jwks.busy"));
+    for _ in 0..10 {
+        assert_eq!(world.kid(false).as_deref(), Ok("one"));
+    }
+    // What comes from elsewhere wakes them, and is not what they wait for.
+    let at = world.uri_at("x.example", 0);
+    world.sets.kept.lock().sets.insert(at.clone(), Entry { under_way: true, ..Entry::default() });
+    drop(Landing { sets: &world.sets, uri: &at });
+    assert_eq!(world.kid(false).as_deref(), Ok("one"));
+    world.until(|kept| kept.waiting == WAITING_MAX);
+    world.stub.open.add_permits(1_000);
+    for stranger in strangers {
+        assert_eq!(stranger.join().unwrap().as_deref(), Ok("two"));
+    }
+    assert_eq!((world.kid(false).as_deref(), world.asked()), (Ok("two"), 2));
+    // One whose time is over is no good one, whatever is under way.
+    world.pass(JWKS_KEPT_S);
+    world.answers(200, None, set("three"));
+    world.stub.open.forget_permits(1_000);
+    let asking = [world.asking(&world.uri, false), world.asking(&world.uri, false)];
+    world.until(|kept| kept.waiting == 1);
+    world.stub.open.add_permits(1_000);
+    for one in asking {
+        assert_eq!(one.join().unwrap().as_deref(), Ok("three"));
+    }
+}
+
+#[test]
+fn a_host_that_says_nothing_leaves_places_for_others() {
+    let world = World::new(true);
+    world.stub.open.forget_permits(1_000);
+    let slow: Vec<_> =
+        (0..AT_ONCE_PER_HOST_MAX).map(|n| world.asking(&world.uri_at("slow.example", n), false)).collect();
+    world.until(|kept| kept.under_way() == AT_ONCE_PER_HOST_MAX);
+    for host in ["slow.example", "SLOW.example", "slow.example."] {
+        let refusal = world.sets.jwks(&world.uri_at(host, 99), false).unwrap_err();
+        assert_eq!(refusal.rule, "jwks.busy", "{host}");
+    }
+    let other = world.asking(&world.uri_at("other.example", 0), false);
+    world.until(|kept| kept.under_way() > AT_ONCE_PER_HOST_MAX);
+    world.stub.open.add_permits(1_000);
+    for one in slow.into_iter().chain([other]) {
+        assert_eq!(one.join().unwrap().as_deref(), Ok("one"));
+    }
+    assert!(world.sets.jwks(&world.uri_at("slow.example", 99), false).is_ok());
+}
+
+#[test]
 fn no_more_are_asked_for_at_once_than_may_be() {
     let world = World::new(true);
     world.stub.open.forget_permits(1_000);
     let asking: Vec<_> = (0..AT_ONCE_MAX)
         .map(|n| {
-            let (sets, uri) = (Arc::clone(&world.sets), format!("{}?{n}", world.uri));
+            let (sets, uri) = (Arc::clone(&world.sets), world.uri_at(&format!("{n}.example"), 0));
             std::thread::spawn(move || sets.jwks(&uri, false).map(|_| ()))
         })
         .collect();
