@@ -187,7 +187,8 @@ pub async fn serve(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .serve_with_incoming_shutdown(service, TcpIncoming::from(grpc).with_nodelay(Some(true)), wait(stopped));
-    let serve_one = |issuers| serve_issuers(issuers, &settings, embedder.clone(), wait(stopping.subscribe()));
+    let own = [addresses.0, addresses.1];
+    let serve_one = |issuers| serve_issuers(issuers, own, &settings, embedder.clone(), wait(stopping.subscribe()));
     let issuers = settings.issuers.clone().map(serve_one).transpose()?;
     let both = async {
         tokio::try_join!(
@@ -270,9 +271,11 @@ fn issuer_routes(
         .nest("/admin/audit", log))
 }
 
-/// Serves the issuers until told to stop, and keeps house for them.
+/// Serves the issuers until told to stop, and keeps house for them. `own` is where the engine listens, which asks nobody who
+/// they are: no request of ours goes there.
 fn serve_issuers(
     issuers: Issuers,
+    own: [SocketAddr; 2],
     settings: &Settings,
     embedder: Option<Embedder>,
     stop: impl Future<Output = ()> + Send + 'static,
@@ -282,7 +285,7 @@ fn serve_issuers(
     listener.set_nonblocking(true).map_err(failed)?;
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let outgoing = Outgoing::new(settings.outgoing.clone(), SystemResolver)?;
+    let outgoing = Outgoing::apart_from(&own, settings.outgoing.clone(), SystemResolver)?;
     let channels = settings.channels.open(&outgoing)?;
     let told = ApprovalSettings { channels: settings.channels.names(), ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);

@@ -20,7 +20,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -41,6 +41,9 @@ const ADDRESSES_MAX: usize = 16;
 const IDLE_MAX: Duration = Duration::from_secs(60);
 /// Connections to one host that wait for their next use.
 const IDLE_CONNECTIONS_MAX: usize = 16;
+/// Why this process itself is not asked.
+const OWN: &str =
+    "at this port of this machine the engine itself listens, which is never asked, whatever the allow list says";
 
 /// How the client behaves.
 #[derive(Clone, Debug)]
@@ -256,6 +259,13 @@ pub struct Outgoing {
 struct Inner {
     /// Where requests run for those who wait on a thread of their own.
     runtime: Option<Handle>,
+    clients: Clients,
+    /// The ports at which this process itself listens, and the clients for URLs with one of them. A resolver is told no
+    /// port, so that who asks for such a port has clients of their own, with connections of their own.
+    at_own_ports: Option<(Vec<u16>, Clients)>,
+}
+
+struct Clients {
     guard: Guard,
     /// For https; what is wrong with the system's certificates is told when it is first needed.
     secure: Result<Client, String>,
@@ -265,7 +275,7 @@ struct Inner {
 
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing").field("allow", &self.inner.guard.allow).finish_non_exhaustive()
+        f.debug_struct("Outgoing").field("allow", &self.inner.clients.guard.allow).finish_non_exhaustive()
     }
 }
 
@@ -277,12 +287,24 @@ struct Guard {
     loopback: bool,
     /// Whether connections have no TLS.
     plain: bool,
+    /// Where this process itself listens, if the port that is asked for is one of its own; else nothing.
+    own: Arc<[SocketAddr]>,
 }
 
 impl Guard {
+    /// Whether a connection to the address may end at this process itself.
+    fn is_own(&self, address: IpAddr) -> bool {
+        let here = || matches!(judge(address), Some(Range::Loopback | Range::Unspecified));
+        let at = |own: &SocketAddr| match own.ip() {
+            all if all.is_unspecified() => is_of_this_machine(address),
+            one => one.to_canonical() == address.to_canonical(),
+        };
+        !self.own.is_empty() && (here() || self.own.iter().any(at))
+    }
+
     fn permits(&self, host: &str, address: IpAddr) -> Result<(), OutgoingError> {
         let host_is = || host.to_owned();
-        match judge(address) {
+        let range_lets = match judge(address) {
             Some(Range::Loopback) if self.loopback => Ok(()),
             range if self.plain => Err(match range {
                 Some(range @ Range::Loopback) => OutgoingError::Address { host: host_is(), range },
@@ -291,8 +313,21 @@ impl Guard {
             None => Ok(()),
             Some(range) if self.allow.iter().any(|entry| entry.lets(host, address, range)) => Ok(()),
             Some(range) => Err(OutgoingError::Address { host: host_is(), range }),
-        }
+        };
+        // Whatever the allow list says: behind those ports nobody asks who calls.
+        range_lets.and_then(|()| if self.is_own(address) { Err(OutgoingError::Url(OWN)) } else { Ok(()) })
     }
+}
+
+/// Whether an address is one of this machine's: the way there begins at it. Nothing is sent.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let from = match address {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    let way = UdpSocket::bind((from, 0)).and_then(|socket| socket.connect((address, 1)).and(socket.local_addr()));
+    way.is_ok_and(|way| way.ip() == address)
 }
 
 impl Resolve for Guard {
@@ -319,18 +354,47 @@ impl Resolve for Guard {
     }
 }
 
+impl Clients {
+    fn new(
+        guard: Guard,
+        authorities: &[Certificate],
+        connect_timeout: Duration,
+    ) -> Result<Clients, OutgoingStartError> {
+        let plain = Guard { plain: true, ..guard.clone() };
+        let secure = builder(&guard, connect_timeout).https_only(true).tls_certs_merge(authorities.to_vec()).build();
+        let secure = secure.map_err(|error| causes(&error));
+        // Without TLS the system's certificates need not be there.
+        let plain = builder(&plain, connect_timeout).tls_certs_only([]).build();
+        let plain = plain.map_err(|error| OutgoingStartError::Client(causes(&error)))?;
+        Ok(Clients { guard, secure, plain })
+    }
+}
+
 impl Outgoing {
     /// Prepares the client; nobody is asked yet. Made within a runtime, it can be waited for from threads outside of it.
     ///
     /// # Errors
     /// A setting is not usable.
     pub fn new(settings: OutgoingSettings, resolver: impl Resolver) -> Result<Outgoing, OutgoingStartError> {
+        Outgoing::apart_from(&[], settings, resolver)
+    }
+
+    /// The same, and this machine is never asked at the ports of `own`, whatever the settings let: there this process itself
+    /// listens and believes everybody who reaches it.
+    ///
+    /// # Errors
+    /// A setting is not usable.
+    pub fn apart_from(
+        own: &[SocketAddr],
+        settings: OutgoingSettings,
+        resolver: impl Resolver,
+    ) -> Result<Outgoing, OutgoingStartError> {
         let OutgoingSettings { loopback, allow, authorities, connect_timeout } = settings;
         let loopback = loopback || allow.iter().any(Allowed::is_here);
         // An error means that the program has chosen a provider already; that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = Guard { resolver: Arc::new(resolver), allow: allow.into(), loopback, plain: false };
-        let plain = Guard { plain: true, ..guard.clone() };
+        let guard =
+            Guard { resolver: Arc::new(resolver), allow: allow.into(), loopback, plain: false, own: Arc::default() };
         let authorities = match authorities {
             Some(pem) => match Certificate::from_pem_bundle(&pem) {
                 Ok(some) if !some.is_empty() => some,
@@ -339,13 +403,15 @@ impl Outgoing {
             },
             None => Vec::new(),
         };
-        let secure = builder(&guard, connect_timeout).https_only(true).tls_certs_merge(authorities).build();
-        let secure = secure.map_err(|error| causes(&error));
-        // Without TLS the system's certificates need not be there.
-        let plain = builder(&plain, connect_timeout).tls_certs_only([]).build();
-        let plain = plain.map_err(|error| OutgoingStartError::Client(causes(&error)))?;
+        let clients = Clients::new(guard.clone(), &authorities, connect_timeout)?;
+        let at_own_ports = if own.is_empty() {
+            None
+        } else {
+            let ports = own.iter().map(SocketAddr::port).collect();
+            Some((ports, Clients::new(Guard { own: own.into(), ..guard }, &authorities, connect_timeout)?))
+        };
         let runtime = Handle::try_current().ok();
-        Ok(Outgoing { inner: Arc::new(Inner { runtime, guard, secure, plain }) })
+        Ok(Outgoing { inner: Arc::new(Inner { runtime, clients, at_own_ports }) })
     }
 
     /// Whether a URL may be asked as far as it tells by itself; the addresses of its name are judged when it is asked.
@@ -357,7 +423,11 @@ impl Outgoing {
     }
 
     fn client_for(&self, url: &Url) -> Result<&Client, OutgoingError> {
-        let Inner { guard, secure, plain, .. } = &*self.inner;
+        let Inner { clients, at_own_ports, .. } = &*self.inner;
+        let Clients { guard, secure, plain } = match at_own_ports {
+            Some((ports, clients)) if url.port_or_known_default().is_none_or(|port| ports.contains(&port)) => clients,
+            _ => clients,
+        };
         if url.as_str().len() > URL_BYTES_MAX {
             return Err(OutgoingError::Url("it is longer than 8192 bytes"));
         }

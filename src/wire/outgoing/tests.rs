@@ -275,3 +275,67 @@ async fn this_machine_is_asked_where_the_allow_list_names_it() {
     assert!(matches!(refusal(&other, &format!("http://127.0.0.1:{port}/")).await, OutgoingError::Url(_)));
     assert_eq!(got.load(Ordering::Relaxed), 3);
 }
+
+#[tokio::test]
+async fn where_the_engine_itself_listens_is_never_asked() {
+    let (own, got) = server(|_| async { "engine".into_response() }).await;
+    let (other, _) = server(|_| async { "other".into_response() }).await;
+    let table = Table::new([
+        ("localhost", &["127.0.0.1"]),
+        ("loop.example", &["127.0.0.1"]),
+        ("mapped.example", &["::ffff:127.0.0.1"]),
+        ("zero.example", &["0.0.0.0"]),
+        ("both.example", &["::1", "127.0.0.1"]),
+        ("elsewhere.example", &["10.0.0.1"]),
+    ]);
+    let allow: Vec<Allowed> =
+        ["localhost", "127.0.0.0/8", "::1", "0.0.0.0/0", "::/0"].iter().map(|entry| entry.parse().unwrap()).collect();
+    let settings =
+        OutgoingSettings { allow, connect_timeout: Duration::from_millis(200), ..OutgoingSettings::default() };
+    let listeners = [SocketAddr::from(([127, 0, 0, 1], own)), SocketAddr::from(([127, 0, 0, 1], 1))];
+    let client = Outgoing::apart_from(&listeners, settings.clone(), table.clone()).unwrap();
+    for port in [own, 1] {
+        for host in ["127.0.0.1", "127.1", "localhost", "loop.example", "mapped.example", "both.example", "[::1]"] {
+            for scheme in ["http", "https"] {
+                let error = refusal(&client, &format!("{scheme}://{host}:{port}/stores")).await;
+                assert_eq!(error, OutgoingError::Url(OWN), "{scheme}://{host}:{port}");
+            }
+        }
+        for host in ["0.0.0.0", "zero.example", "[::ffff:7f00:1]"] {
+            let error = refusal(&client, &format!("https://{host}:{port}/stores")).await;
+            assert_eq!(error, OutgoingError::Url(OWN), "{host}");
+        }
+        // The port alone is no reason.
+        let error = refusal(&client, &format!("https://elsewhere.example:{port}/")).await;
+        assert!(matches!(error, OutgoingError::Unreachable { .. } | OutgoingError::TimedOut { .. }), "{error}");
+    }
+    assert!(client.permits(&format!("http://127.0.0.1:{own}/").parse().unwrap()).is_err());
+    assert_eq!(got.load(Ordering::Relaxed), 0, "nobody connected");
+    // Other servers of this machine are asked, and without the list of our own so is this one.
+    for host in ["127.0.0.1", "localhost"] {
+        assert_eq!(client.fetch(get(&format!("http://{host}:{other}/"))).await.unwrap().body, b"other", "{host}");
+    }
+    let without = Outgoing::new(settings, table).unwrap();
+    assert_eq!(without.fetch(get(&format!("http://loop.example:{own}/"))).await.unwrap().body, b"engine");
+}
+
+#[test]
+fn a_listener_is_found_at_every_address_that_is_its_own() {
+    let guard = |own: &str| Guard {
+        resolver: Arc::new(Table::default()),
+        allow: Arc::default(),
+        loopback: true,
+        plain: false,
+        own: Arc::new([own.parse().unwrap()]),
+    };
+    let is_own = |own: &str, address: &str| guard(own).is_own(address.parse().unwrap());
+    assert!(is_own("10.0.0.5:8080", "10.0.0.5") && is_own("10.0.0.5:8080", "::ffff:10.0.0.5"));
+    assert!(is_own("10.0.0.5:8080", "127.0.0.1") && !is_own("10.0.0.5:8080", "10.0.0.6"));
+    assert!(is_own("0.0.0.0:8080", "127.0.0.1") && is_own("[::]:8080", "::1"));
+    assert!(!is_own("0.0.0.0:8080", "192.0.2.1") && !is_own("[::]:8080", "192.0.2.1"));
+    // The address with which this machine goes elsewhere, where it has one.
+    let way = UdpSocket::bind("0.0.0.0:0").and_then(|socket| socket.connect("192.0.2.1:1").and(socket.local_addr()));
+    if let Ok(address) = way.map(|way| way.ip().to_string()) {
+        assert!(is_own("0.0.0.0:8080", &address) && is_own("[::]:8080", &address), "{address}");
+    }
+}
