@@ -151,7 +151,7 @@ settings! {
     identity_addr: Address = "127.0.0.1:8082", "identity-addr", None,
         "where to listen for the issuers; each is found by the host and the path of its URL";
     outgoing_allow: AllowList = "", "outgoing-allow", None,
-        "what the issuers may connect to although its address is private, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too (docs/vault.md)";
+        "what the issuers may connect to although its address is private, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too, but never the engine's own `http-addr` and `grpc-addr` (docs/vault.md)";
     outgoing_authorities: File = "", "outgoing-authorities", None,
         "a file of certificates in PEM whose authorities are trusted besides the system's, by the requests of the issuers";
     outgoing_connect_timeout: Time<60> = "5s", "outgoing-connect-timeout", None,
