@@ -8,6 +8,7 @@ mod flight;
 mod front;
 mod jwks;
 mod outgoing;
+mod places;
 mod pool;
 mod problem;
 mod random;
@@ -27,6 +28,7 @@ pub use outgoing::{
     OutgoingRequest, OutgoingSettings, OutgoingStartError, Range, Redirects, Resolution, Resolver, SystemResolver,
     URL_BYTES_MAX, WholeAnswer, judge,
 };
+pub use places::{Place, Places};
 pub use pool::{Pool, PoolFull};
 pub use problem::{Code, Problem};
 pub use random::random;

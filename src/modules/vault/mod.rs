@@ -32,14 +32,13 @@ pub use records::{
 };
 
 use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, Grant, GrantSubject, Refusal, Tenant};
-use crate::wire::{Flights, Outgoing, OutgoingRequest, now, random};
+use crate::wire::{Flights, Outgoing, OutgoingRequest, Place, Places, now, random};
 use ::http::{HeaderMap, Method};
 use filter::Filters;
 use lease::{Begun, Looked, Refreshed};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use upstream::TokenRequest;
 
 /// How long a token endpoint may take.
@@ -101,7 +100,7 @@ struct Inner {
     tell: Arc<dyn Tell>,
     refreshes: Flights<(u32, String, Holder), Answer<()>>,
     filters: Filters,
-    bodies: Arc<Semaphore>,
+    bodies: Places,
 }
 
 /// Who calls: a token of ours, judged.
@@ -168,7 +167,7 @@ impl Vault {
     #[must_use]
     pub fn new(outgoing: Outgoing, signed_in: Arc<dyn SignedIn>, tell: Arc<dyn Tell>) -> Vault {
         let (refreshes, filters) = (Flights::default(), Filters::default());
-        let bodies = Arc::new(Semaphore::new(BODIES_MAX));
+        let bodies = Places::new(BODIES_MAX);
         let inner = Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters, bodies });
         Vault { inner, approvals: Arc::new(NoApprovals) }
     }
@@ -183,8 +182,8 @@ impl Vault {
     ///
     /// # Errors
     /// There is none now.
-    fn turn(&self) -> Answer<OwnedSemaphorePermit> {
-        Arc::clone(&self.inner.bodies).try_acquire_owned().map_err(|_| {
+    fn turn(&self) -> Answer<Place> {
+        self.inner.bodies.take().ok_or_else(|| {
             let text = "too many calls that need an approval are being sent at this moment; try again in a few seconds";
             let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "proxy.busy", text);
             Refusal { retry_after_s: Some(BUSY_SECONDS), ..refusal }

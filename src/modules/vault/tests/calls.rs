@@ -332,15 +332,14 @@ async fn a_grant_that_is_revoked_while_a_body_is_awaited_lends_nothing() {
 async fn bodies_that_are_held_are_bounded() {
     let (_stub, world, token) = approved().await;
     let call = || note(&token).header("content-type", "application/json").body(Body::from(NOTE)).unwrap();
-    let places = Arc::clone(&world.vault.inner.bodies);
-    let all = places.try_acquire_many(u32::try_from(BODIES_MAX).unwrap()).unwrap();
+    let all: Vec<_> = (0..BODIES_MAX).map(|_| world.vault.inner.bodies.take().unwrap()).collect();
     let answer = world.ask(call()).await;
     assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (503, "2"));
     // What needs no approval is not held.
     assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
     drop(all);
     assert!(world.ask(call()).await.status.is_success());
-    assert_eq!(world.vault.inner.bodies.available_permits(), BODIES_MAX);
+    assert_eq!(world.vault.inner.bodies.free(), BODIES_MAX);
 }
 
 #[tokio::test(flavor = "multi_thread")]
