@@ -98,6 +98,26 @@ impl Examined {
         self.expires_at.min(self.chain.ends())
     }
 
+    /// Who administers the tenant with it, as a subject: an administrator by Check, with a token of their own, which has one of
+    /// the scopes. The first is named when it has none. `rules` are named when the scope is missing, and when Check says no.
+    ///
+    /// # Errors
+    /// Nobody does, or it could not be decided.
+    pub fn administrator(&self, tenant: &Tenant, scopes: [&str; 2], rules: [&'static str; 2]) -> Answer<String> {
+        let ([scope, other], [no_scope, not_allowed]) = (scopes, rules);
+        if !self.has_scope(scope) && !self.has_scope(other) {
+            let text = format!("this takes a token with the scope `{scope}`");
+            return Err(Refusal::new(ErrorCode::InsufficientScope, no_scope, text));
+        }
+        let by = self.grant.user().map_or_else(|| self.client().subject(), |user| format!("user:{user}"));
+        let delegated = !self.grant.actors.is_empty() && self.grant.user().is_some();
+        if delegated || tenant.check(&by, "admin", &tenant.object())? != Decision::Allow {
+            let text = "this takes an administrator of the tenant, with a token of their own";
+            return Err(Refusal::new(ErrorCode::AccessDenied, not_allowed, text));
+        }
+        Ok(by)
+    }
+
     /// Its authorization details (RFC 9396).
     #[must_use]
     pub fn details(&self) -> &[Value] {

@@ -7,7 +7,6 @@ use super::{
     AccessWanted, ApprovalRequest, Approvals, Asked as AskedFor, Backchannel, Choice, Decider, Shapes, put_backchannel,
     put_type, remove_type, types,
 };
-use crate::engine::Decision;
 use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Held, KeySource, Refusal, Session, Tenant, same};
 use crate::wire::{Asked, json_response, read_body};
 use aws_lc_rs::hmac;
@@ -471,17 +470,7 @@ async fn access_task(State(setup): State<Setup>, asked: Asked, Path(id): Path<St
 
 /// Who administers approvals: an administrator by Check, with a token of their own.
 fn administrator(tenant: &Tenant, token: &Examined, scope: &'static str) -> Answer<String> {
-    if !token.has_scope(scope) && !token.has_scope(WRITE) {
-        let text = format!("this takes a token with the scope `{scope}`");
-        return Err(Refusal::new(ErrorCode::InsufficientScope, "approval.scope", text));
-    }
-    let by = token.grant.user().map_or_else(|| token.client().subject(), |user| format!("user:{user}"));
-    let delegated = !token.grant.actors.is_empty() && token.grant.user().is_some();
-    if delegated || tenant.check(&by, "admin", &tenant.object())? != Decision::Allow {
-        let text = "this takes an administrator of the tenant, with a token of their own";
-        return Err(Refusal::new(ErrorCode::AccessDenied, "approval.not_allowed", text));
-    }
-    Ok(by)
+    token.administrator(tenant, [scope, WRITE], ["approval.scope", "approval.not_allowed"])
 }
 
 async fn list_types(State(setup): State<Setup>, asked: Asked, request: Request) -> Response {

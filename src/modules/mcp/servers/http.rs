@@ -1,7 +1,6 @@
 //! The routes of every tenant: its MCP servers below the issuer, their metadata, and their administration.
 
 use super::{MCP_READ, MCP_WRITE, Parts, Server, ServerSpec, put_server, remove_server, server, servers};
-use crate::engine::Decision;
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
 use crate::modules::mcp::{Approvals, Endpoint, GatewaySpec, SettingsError, Tokens, Upstream};
 use crate::tuple::StoreId;
@@ -126,17 +125,7 @@ async fn metadata(State(setup): State<Setup>, asked: Asked, Path(name): Path<Str
 
 /// Who administers the servers: an administrator by Check, with a token of their own.
 fn administrator(tenant: &Tenant, token: &Examined, scope: &'static str) -> Answer<String> {
-    if !token.has_scope(scope) && !token.has_scope(MCP_WRITE) {
-        let text = format!("this takes a token with the scope `{scope}`");
-        return Err(Refusal::new(ErrorCode::InsufficientScope, "mcp.scope", text));
-    }
-    let by = token.grant.user().map_or_else(|| token.client().subject(), |user| format!("user:{user}"));
-    let delegated = !token.grant.actors.is_empty() && token.grant.user().is_some();
-    if delegated || tenant.check(&by, "admin", &tenant.object())? != Decision::Allow {
-        let text = "this takes an administrator of the tenant, with a token of their own";
-        return Err(Refusal::new(ErrorCode::AccessDenied, "mcp.not_allowed", text));
-    }
-    Ok(by)
+    token.administrator(tenant, [scope, MCP_WRITE], ["mcp.scope", "mcp.not_allowed"])
 }
 
 /// A refusal with the challenge that belongs to it (RFC 6750 3).
