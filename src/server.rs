@@ -3,6 +3,7 @@
 mod approvals;
 mod channels;
 mod house;
+mod logs;
 mod mcp;
 mod outgoing;
 mod plugs;
@@ -31,9 +32,10 @@ use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 use house::Resealing;
+use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 use outgoing::{Connections, Drafts};
-use plugs::{Administration, Auditors, Browsers, Logs, data_stores};
+use plugs::{Administration, Auditors, Browsers, data_stores};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,9 +50,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// How often what is over is removed, and old keys are rotated.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-
-/// How often new events are taken into the audit trees, and those are signed.
-const AUDIT_TENDING: Duration = Duration::from_secs(1);
 
 /// How often is said what is due of approvals.
 const TELLING: Duration = Duration::from_secs(1);
@@ -289,17 +288,19 @@ fn serve_issuers(
     let channels = settings.channels.open(&outgoing)?;
     let told = ApprovalSettings { channels: settings.channels.names(), ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);
-    let routes = issuer_routes(&issuers.identity, (outgoing, approvals.clone()), embedder).map_err(failed)?;
+    let routes = issuer_routes(&issuers.identity, (outgoing.clone(), approvals.clone()), embedder).map_err(failed)?;
     let bounds = &settings.bounds;
     let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
     let service = front.map_err(failed)?.into_make_service_with_connect_info::<SocketAddr>();
     let logs = tokio::spawn(keep_logs(issuers.identity.clone()));
+    let witnesses = tokio::spawn(keep_witnesses(issuers.identity.clone(), outgoing.clone()));
     let notices = tokio::spawn(keep_telling(issuers.identity.clone(), approvals, channels));
     let house = tokio::spawn(keep_house(issuers.identity));
     Ok(async move {
         let served = axum::serve(listener, service).with_graceful_shutdown(stop).await;
         house.abort();
         logs.abort();
+        witnesses.abort();
         notices.abort();
         served.map_err(|e| e.to_string())
     })
@@ -351,28 +352,6 @@ async fn keep_telling(identity: Identity, approvals: Approvals, channels: Channe
             });
             of.insert(task.id(), number);
         }
-    }
-}
-
-/// Takes new events into the audit trees, and signs those that grew.
-async fn keep_logs(identity: Identity) {
-    let mut ticks = tokio::time::interval(AUDIT_TENDING);
-    loop {
-        ticks.tick().await;
-        let identity = identity.clone();
-        let work = move || {
-            let (audit, logs) = (Audit::new(identity.engine()), Logs(identity.clone()));
-            for tenant in identity.tenants() {
-                let env = Env { now: now(), random: &random, trace: None, address: None };
-                if let Err(error) = logs.first_key(&tenant, &env) {
-                    tracing::error!(tenant = tenant.name(), %error, "the audit log has no key; it is tried again");
-                }
-            }
-            for (tenant, error) in audit.tend(&logs, now()).failed {
-                tracing::error!(tenant, %error, "the audit log was not tended; it is tried again");
-            }
-        };
-        let _ = tokio::task::spawn_blocking(work).await; // a panic there was reported when it happened
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::audit::{TENANT, append, event, now, open};
 use crate::cli::{err, out, program};
 use bailiwick::identity::{Event, EventKind, Outcome};
+use bailiwick::modules::audit::note::{KeyKind, Signer as _, SignerKey};
 use bailiwick::secrets::KeyRing;
 use serde_json::Value;
 use std::path::Path;
@@ -174,4 +175,31 @@ fn what_is_wrong_is_said() {
     append(&database, [Event::new(TENANT, EventKind::LoginFailed, Outcome::Failed, now(1)).user("a\tb")]);
     drop(database);
     assert_eq!(place.says(&["list", "--limit", "1"]).split('\t').nth(4), Some("a\u{fffd}b"), "a line stays a line");
+}
+
+#[test]
+fn how_long_events_are_kept_and_who_witnesses_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    place(directory.path(), 1);
+    let place = Place(directory.path());
+    assert_eq!(place.says(&["settings"]), "events are kept always");
+    let key = SignerKey::from_seed("w.example/1", KeyKind::Witness, &[2; 32]).unwrap().key().to_string();
+    let told = place.says(&["settings", "--keep", "400d", "--add-witness", &key, "--at", "https://w.example"]);
+    assert!(told.starts_with("events are kept for 400 days\n") && told.contains(&key), "{told}");
+    let told = place.json(&["settings"]);
+    let witness = serde_json::json!({"url": "https://w.example", "key": key});
+    assert_eq!(told, serde_json::json!({"kept_seconds": 34_560_000, "witnesses": [witness]}));
+    for (wrong, why) in [
+        (&["--keep", "1y"][..], "400d"),
+        (&["--keep", "0d"], "86400"),
+        (&["--add-witness", &key], "--at"),
+        (&["--add-witness", &key, "--at", "https://w.example"], "twice"),
+        (&["--add-witness", "x", "--at", "https://w.example"], "`x`"),
+        (&["--remove-witness", "other"], "no witness `other`"),
+    ] {
+        let refused = place.refused(&[&["settings", "--data", "db", "--tenant", "7"], wrong].concat());
+        assert!(refused.contains(why), "{wrong:?}: {refused}");
+    }
+    let left = place.says(&["settings", "--keep", "always", "--remove-witness", "w.example/1"]);
+    assert_eq!(left, "events are kept always");
 }

@@ -15,6 +15,7 @@ mod agents;
 mod agree;
 mod approvals_served;
 mod audit;
+mod audit_care;
 mod audit_cli;
 mod audit_crash;
 mod audit_export;

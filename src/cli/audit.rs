@@ -47,6 +47,10 @@ pub(super) enum Audit {
                             bailiwick audit checkpoint --data ./data --tenant 1 --cosigned seen.txt --witness KEY"
     )]
     Checkpoint(keep::Checkpoint),
+    /// Print how long events are kept and which witnesses are asked for their signatures; change it
+    #[command(after_help = "Examples: bailiwick audit settings --data ./data --tenant 1 --keep 400d\n          \
+                            bailiwick audit settings --data ./data --tenant 1 --add-witness KEY --at https://witness.example")]
+    Settings(keep::Settings),
     /// Put events under a legal hold; without an id, list the holds
     #[command(
         after_help = "Example: bailiwick audit hold --data ./data --tenant 1 case-7 --reason 'case 7' --user user:sarah"
@@ -198,6 +202,7 @@ impl Audit {
             Audit::Export(export) => export.run()?,
             Audit::Verify(verify) => return verify.run(),
             Audit::Checkpoint(checkpoint) => checkpoint.run()?,
+            Audit::Settings(settings) => settings.run()?,
             Audit::Hold(hold) => hold.run()?,
             Audit::Release(release) => release.run()?,
             Audit::Drop(drop) => return drop.run(),

@@ -174,6 +174,8 @@ kinds! {
     AuditDropped = "audit.dropped",
     /// Events were exported.
     AuditExported = "audit.exported",
+    /// How long events are kept, or who witnesses, was changed.
+    AuditChanged = "audit.changed",
 }
 
 impl EventKind {

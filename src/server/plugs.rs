@@ -15,8 +15,9 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse as _, Response};
 use std::sync::Arc;
 
-/// The scope that reads an audit log.
+/// The scopes that read an audit log, and that change how it is cared for.
 const AUDIT_READ: &str = "audit:read";
+const AUDIT_WRITE: &str = "audit:write";
 
 /// The access token that a request to a tenant's administration shows: good now, for the issuer's `/admin`, and its key
 /// proved when it is bound to one.
@@ -89,12 +90,25 @@ impl vault::SignedIn for Browsers {
 /// Who reads a tenant's audit log: whoever audits it by Check, with a token that has the scope.
 pub(super) struct Auditors;
 
+/// How a request is judged, with what it showed.
+type Judged<T> = fn(&Asked, &Examined, &Env<'_>) -> Answer<T>;
+
 impl Auditors {
-    fn judge(asked: &Asked, head: &Parts) -> Answer<u32> {
+    /// Judges a request.
+    fn judge<T>(request: &Parts, rule: Judged<T>) -> Result<T, Box<Response>> {
+        let Some(asked) = request.extensions.get::<Asked>() else {
+            return Err(Box::new(Refusal::failed("audit.tenant", "no tenant was found for it").into_response()));
+        };
         let address = asked.address.to_string();
         let env = Env { now: now(), random: &random, trace: Some(asked.trace()), address: Some(&address) };
+        let examined = administration(&asked.tenant, request, &env);
+        let judged = examined.and_then(|examined| rule(asked, &examined, &env));
+        judged.map_err(|refusal| Box::new(refusal.into_response()))
+    }
+
+    /// Who may read.
+    fn reads(asked: &Asked, examined: &Examined, _: &Env<'_>) -> Answer<u32> {
         let tenant = &asked.tenant;
-        let examined = administration(tenant, head, &env)?;
         if !examined.has_scope(AUDIT_READ) {
             let text = "this needs a token with the scope `audit:read`";
             return Err(Refusal::new(ErrorCode::InsufficientScope, "admin.scope", text));
@@ -115,10 +129,16 @@ impl Auditors {
 
 impl Access for Auditors {
     fn admit(&self, request: &Parts) -> Result<u32, Box<Response>> {
-        let Some(asked) = request.extensions.get::<Asked>() else {
-            return Err(Box::new(Refusal::failed("audit.tenant", "no tenant was found for it").into_response()));
-        };
-        Auditors::judge(asked, request).map_err(|refusal| Box::new(refusal.into_response()))
+        Auditors::judge(request, Auditors::reads)
+    }
+
+    fn govern(&self, request: &Parts) -> Result<(u32, By), Box<Response>> {
+        Auditors::judge(request, |asked, examined, env| {
+            let rules = ["admin.scope", "admin.relation"];
+            let by = examined.administrator(&asked.tenant, [AUDIT_WRITE, AUDIT_WRITE], rules)?;
+            let (trace, address) = (env.trace.map(str::to_owned), env.address.map(str::to_owned));
+            Ok((asked.tenant.number(), By { user: Some(by), trace, address, ..By::default() }))
+        })
     }
 }
 

@@ -1,10 +1,11 @@
-//! `bailiwick audit checkpoint`, `hold`, `release`, `drop` and `key`: what changes the log or says what it is.
+//! `bailiwick audit checkpoint`, `settings`, `hold`, `release`, `drop` and `key`: what changes the log or says what it is.
 
 use super::super::Failure;
 use super::super::show::{Look, count, note, rows, say};
 use super::super::store::sure;
 use super::check::read_keys;
 use super::{Asks, Of, Which, moment};
+use bailiwick::modules::audit::care::{Care, Witness};
 use bailiwick::modules::audit::keys::Fresh;
 use bailiwick::modules::audit::note::KeyKind;
 use bailiwick::modules::audit::retention::{Dropped, Hold as Held};
@@ -17,6 +18,8 @@ use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+const DAY_SECONDS: u64 = 86_400;
 
 /// Where the keys that seal are.
 #[derive(Args, Clone)]
@@ -91,6 +94,41 @@ pub(in super::super) struct Drop {
     of: Of,
     #[command(flatten)]
     look: Look,
+}
+
+#[derive(Args)]
+pub(in super::super) struct Settings {
+    /// How long events are kept: so many days, as in 400d, or `always`
+    #[arg(long, value_name = "TIME", value_parser = kept)]
+    keep: Option<Kept>,
+    /// A public key of a witness, or a file of them, which is asked at --at from now on
+    #[arg(long, value_name = "KEY|FILE", requires = "at")]
+    add_witness: Option<String>,
+    /// Where that witness is asked: its submission prefix, as in https://witness.example/w
+    #[arg(long = "at", value_name = "URL", requires = "add_witness")]
+    at: Option<String>,
+    /// The name of a witness that is not asked any more
+    #[arg(long, value_name = "NAME")]
+    remove_witness: Option<String>,
+    #[command(flatten)]
+    asks: Asks,
+    #[command(flatten)]
+    of: Of,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// How long events are kept, in seconds; always without.
+#[derive(Clone, Copy)]
+struct Kept(Option<u64>);
+
+fn kept(text: &str) -> Result<Kept, String> {
+    if text == "always" {
+        return Ok(Kept(None));
+    }
+    let days: Option<u64> = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    let seconds = days.and_then(|days| days.checked_mul(DAY_SECONDS));
+    seconds.map(|seconds| Kept(Some(seconds))).ok_or_else(|| "write it as 400d, or `always`".into())
 }
 
 #[derive(Args)]
@@ -236,6 +274,46 @@ impl Drop {
         }
         note("sign a checkpoint now, so that an export can show what was dropped: `bailiwick audit checkpoint --sign`");
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl Settings {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let log = self.of.log()?;
+        let mut added = Vec::new();
+        if let (Some(key), Some(url)) = (&self.add_witness, &self.at) {
+            let keys = read_keys(std::slice::from_ref(key), KeyKind::Witness)?;
+            added.extend(keys.iter().map(|key| Witness { url: url.clone(), key: key.to_string() }));
+        }
+        let named = |witness: &Witness, name: &str| witness.verifier().is_ok_and(|key| key.name() == name);
+        if let Some(name) = &self.remove_witness
+            && !log.care()?.witnesses.iter().any(|witness| named(witness, name))
+        {
+            return Err(Failure::Said(format!("there is no witness `{name}`; `bailiwick audit settings` lists them")));
+        }
+        let change = |care: &mut Care| {
+            if let Some(Kept(seconds)) = self.keep {
+                care.kept_seconds = seconds;
+            }
+            if let Some(name) = &self.remove_witness {
+                care.witnesses.retain(|witness| !named(witness, name));
+            }
+            care.witnesses.extend(added.iter().cloned());
+        };
+        let care = log.set_care(change, &self.asks.by(), now())?;
+        if self.look.json {
+            say(json!(care));
+            return Ok(());
+        }
+        say(match care.kept_seconds {
+            None => "events are kept always".to_owned(),
+            Some(seconds) => format!("events are kept for {}", count(seconds / DAY_SECONDS, "day")),
+        });
+        let line = |witness: &Witness| vec![witness.url.clone(), witness.key.clone()];
+        if !care.witnesses.is_empty() {
+            rows(&["witness", "key"], &care.witnesses.iter().map(line).collect::<Vec<_>>());
+        }
+        Ok(())
     }
 }
 

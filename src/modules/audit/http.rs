@@ -1,22 +1,24 @@
-//! The log over HTTP: checkpoint, tiles and entries as C2SP tlog-tiles has them, events by query, and proofs.
+//! The log over HTTP: checkpoint, tiles and entries as C2SP tlog-tiles has them, events by query, and proofs; and how long
+//! events are kept and who witnesses.
 //!
 //! Who may read which log is for others to say ([`Access`]). Only what a signed checkpoint covers is served as tiles and
 //! entries, so that nothing is published that could still be another.
 
+use super::care::Care;
 use super::note::hash_text;
 use super::query::Filter;
 use super::tree::{TILE_WIDTH, Tiles as _};
-use super::{Audit, AuditError, Entry, Log, read_time, time_text};
+use super::{Audit, AuditError, By, Entry, Log, read_time, time_text};
 use crate::identity::{EventKind, Outcome};
-use crate::wire::Pool;
+use crate::wire::{Pool, now};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, put};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde::Deserialize;
@@ -33,6 +35,8 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Longest path of a tile: two levels of digits, groups of an index, and a width.
 const TILE_PATH_BYTES_MAX: usize = 64;
+/// Longest body of a request that changes how a log is cared for: each witness with an address and a key.
+const CARE_BYTES_MAX: usize = 64 << 10;
 const TILE: u64 = TILE_WIDTH as u64;
 
 /// Why a request may not read a log. Its answer is the caller's own: status, challenge, body.
@@ -45,6 +49,13 @@ pub trait Access: Send + Sync {
     /// # Errors
     /// The request may read no log.
     fn admit(&self, request: &Parts) -> Result<u32, Refusal>;
+
+    /// The tenant for whose log a request may say how long events are kept and who witnesses, and who asks; else the answer
+    /// that refuses it.
+    ///
+    /// # Errors
+    /// The request may change no log.
+    fn govern(&self, request: &Parts) -> Result<(u32, By), Refusal>;
 }
 
 /// What the routes need.
@@ -55,18 +66,25 @@ struct Shared {
     pool: Arc<Pool>,
 }
 
-/// The routes of a log, to be nested where a tenant's log is: `checkpoint`, `tile/…`, `events`, `events/{index}` and
-/// `consistency`. Work that reads much runs in `pool`.
+/// The routes of a log, to be nested where a tenant's log is: `checkpoint`, `tile/…`, `events`, `events/{index}`,
+/// `consistency` and `settings`. Work that reads much, or writes, runs in `pool`.
 pub fn routes(audit: Audit, access: Arc<dyn Access>, pool: Arc<Pool>) -> Router {
     let shared = Shared { audit, access, pool };
+    let changes = Router::new()
+        .route("/settings", put(set_care))
+        .layer(DefaultBodyLimit::max(CARE_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), govern))
+        .with_state(shared.clone());
     Router::new()
         .route("/checkpoint", get(checkpoint))
         .route("/tile/{*path}", get(tile))
         .route("/events", get(events))
         .route("/events/{index}", get(event))
         .route("/consistency", get(consistency))
+        .route("/settings", get(care))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), admit))
         .with_state(shared)
+        .merge(changes)
 }
 
 /// The tenant that a request was admitted to.
@@ -79,6 +97,18 @@ async fn admit(State(shared): State<Shared>, request: Request, next: Next) -> Re
         Err(refusal) => *refusal,
         Ok(tenant) => {
             parts.extensions.insert(Tenant(tenant));
+            next.run(Request::from_parts(parts, body)).await
+        }
+    }
+}
+
+async fn govern(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match shared.access.govern(&parts) {
+        Err(refusal) => *refusal,
+        Ok((tenant, by)) => {
+            parts.extensions.insert(Tenant(tenant));
+            parts.extensions.insert(by);
             next.run(Request::from_parts(parts, body)).await
         }
     }
@@ -431,6 +461,28 @@ async fn consistency(
         Err(problem) => problem.into_response(),
         Ok(body) => answer(StatusCode::OK, &body),
     }
+}
+
+fn care_answer(care: Result<Care, Problem>) -> Response {
+    care.map_or_else(IntoResponse::into_response, |care| answer(StatusCode::OK, &json!(care)))
+}
+
+async fn care(State(shared): State<Shared>, axum::Extension(tenant): axum::Extension<Tenant>) -> Response {
+    care_answer(shared.work(tenant, |log| Ok(log.care()?)).await)
+}
+
+async fn set_care(
+    State(shared): State<Shared>,
+    axum::Extension(tenant): axum::Extension<Tenant>,
+    axum::Extension(by): axum::Extension<By>,
+    body: Bytes,
+) -> Response {
+    let wanted: Care = match serde_json::from_slice(&body) {
+        Ok(wanted) => wanted,
+        Err(error) => return Problem(StatusCode::BAD_REQUEST, error.to_string()).into_response(),
+    };
+    let set = move |log: &Log| Ok(log.set_care(|care| care.clone_from(&wanted), &by, now())?);
+    care_answer(shared.work(tenant, set).await)
 }
 
 #[cfg(test)]

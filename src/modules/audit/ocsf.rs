@@ -66,9 +66,13 @@ fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
         | K::ConnectionCreated
         | K::VaultStored
         | K::AuditHeld => (ENTITY, 1, "Create"),
-        K::ClientChanged | K::AgentChanged | K::TenantChanged | K::KeyRotated | K::PolicyChanged | K::AdminChanged => {
-            (ENTITY, 3, "Update")
-        }
+        K::ClientChanged
+        | K::AgentChanged
+        | K::TenantChanged
+        | K::KeyRotated
+        | K::PolicyChanged
+        | K::AdminChanged
+        | K::AuditChanged => (ENTITY, 3, "Update"),
         K::ClientDeleted
         | K::AgentRetired
         | K::KeyRetired

@@ -17,6 +17,7 @@
 //! | `g` generation of holds | | u64: changes with every hold and release |
 //! | `x` dropped | u64 tile | 32 bytes: a bit for each event of the tile that was dropped, the first lowest |
 //! | `d` drop under way | | JSON, see `retention.rs` |
+//! | `a` care | | JSON, see `care.rs` |
 
 use super::tree::{HASH_BYTES, Hash, TILE_WIDTH, Tiles, empty_root};
 use super::{AuditError, Place};
@@ -39,6 +40,7 @@ const HOLD: u8 = b'h';
 const GENERATION: u8 = b'g';
 const DROPPED: u8 = b'x';
 const DROP: u8 = b'd';
+const CARE: u8 = b'a';
 /// The sort of events, as `identity` writes them.
 const EVENT: u8 = b'e';
 
@@ -340,6 +342,11 @@ impl LogRecords {
     /// Where a drop that is under way is.
     pub(super) fn drop_key(&self) -> Vec<u8> {
         self.key(DROP, &[])
+    }
+
+    /// Where what is cared for is.
+    pub(super) fn care_key(&self) -> Vec<u8> {
+        self.key(CARE, &[])
     }
 
     /// A record as it is.
