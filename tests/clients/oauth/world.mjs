@@ -60,7 +60,7 @@ export class Person {
     const answer = await fetch(url, { method: form ? "POST" : "GET", body: form, headers, redirect: "manual" });
     for (const line of answer.headers.getSetCookie()) {
       const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
-      if (/max-age=0/i.test(line)) this.jar.delete(name);
+      if (/max-age=0|expires=Thu, 01 Jan 1970/i.test(line)) this.jar.delete(name);
       else this.jar.set(name, value);
     }
     const to = answer.headers.get("location");
