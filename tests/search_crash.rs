@@ -1,6 +1,7 @@
 //! kill -9 during upserts, deletes and background rewrites: no acknowledged chunk is lost, none is there in part or visible
 //! to somebody who may not see it, and what is searched is what the rows say, before and after they are laid out anew.
 
+use crate::search::SETTLED;
 use bailiwick::Bailiwick;
 use bailiwick::engine::*;
 use bailiwick::model::Model;
@@ -10,7 +11,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 const ROUNDS: u64 = 200;
 const ROUNDS_PER_DIRECTORY: u64 = 25;
@@ -207,7 +207,7 @@ fn killed_during_upserts() {
                 hits
             };
             let before = check(&database);
-            assert!(database.settle(Duration::from_secs(60)), "{what}: rows are not laid out");
+            assert!(database.settle(SETTLED), "{what}: rows are not laid out");
             assert_eq!(check(&database), before, "{what}: rows in another order");
         }
         let report = database.verify().unwrap();

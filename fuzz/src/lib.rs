@@ -8,6 +8,9 @@ pub mod keys;
 pub mod secrets;
 #[path = "../../src/tuple/mod.rs"]
 pub mod tuple;
+#[allow(unused_imports, reason = "the engine uses more of it")]
+#[path = "../../src/vector/mod.rs"]
+pub mod vector;
 
 /// The audit log's tree and its notes.
 #[path = "."]
