@@ -1,32 +1,30 @@
-//! The vault over HTTP: decode, one call, encode. What streams is here too: the way of a body through the filter.
+//! The vault over HTTP: decode, one call, encode.
+
+mod people;
+mod stream;
 
 use super::approved::{self, Wanted};
 use super::lease::Looked;
 use super::policy::{ANSWERED_BY, approved_headers};
 use super::proxy::{self, Admitted, Call, Ended, Taken};
-use super::records::{Hidden, Holder};
-use super::{Caller, Vault, connect};
-use crate::identity::{Answer, Env, ErrorCode, EventKind, Form, Proved, Refusal, Tenant, TokenKind};
-use crate::secrets::{EventRedactor, Filter, Redactor, Report};
-use crate::wire::{Asked, OutgoingAnswer, OutgoingError, OutgoingRequest, Redirects, json_response, read_body};
+use super::records::Hidden;
+use super::{Caller, Vault};
+use crate::identity::{Answer, Env, ErrorCode, EventKind, Proved, Refusal, Tenant, TokenKind};
+use crate::secrets::Report;
+use crate::wire::{Asked, OutgoingRequest, Redirects, json_response};
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use axum::response::{Html, IntoResponse as _, Redirect, Response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use http_body_util::BodyExt as _;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use stream::{Pass, Source, Told, encoded, streamed, unanswered};
 
 /// The largest output that an agent has filtered.
 const FILTERED_BYTES_MAX: usize = 64 << 20;
-/// How long its next bytes may take to come.
-const FILTERED_TIMEOUT: Duration = Duration::from_secs(60);
-/// Chunks on their way to a caller.
-const CHUNKS_MAX: usize = 8;
 
 /// The routes of every issuer.
 pub fn routes(vault: Vault) -> Router {
@@ -34,10 +32,10 @@ pub fn routes(vault: Vault) -> Router {
         .route("/proxy/{connection}", any(call))
         .route("/proxy/{connection}/{*path}", any(call))
         .route("/filter", post(filter))
-        .route("/connections", get(connections))
-        .route("/connect/{connection}", get(page).post(start))
-        .route("/connect/{connection}/callback", get(callback))
-        .route("/connect/{connection}/disconnect", post(disconnect))
+        .route("/connections", get(people::connections))
+        .route("/connect/{connection}", get(people::page).post(people::start))
+        .route("/connect/{connection}/callback", get(people::callback))
+        .route("/connect/{connection}/disconnect", post(people::disconnect))
         .with_state(vault)
 }
 
@@ -374,28 +372,6 @@ async fn retaken(
         .await
 }
 
-/// What is told of a call when it has ended.
-struct Told {
-    asked: Asked,
-    caller: Caller,
-    kind: EventKind,
-    resource: String,
-    action: String,
-    approval: Option<String>,
-}
-
-impl Told {
-    async fn end(self, ended: Ended) {
-        let Told { asked, caller, kind, resource, action, approval } = self;
-        let ended = Ended { approval, ..ended };
-        let written =
-            asked.run(move |tenant, env| proxy::ended(tenant, &caller, (kind, &resource, &action), &ended, env));
-        if let Err(refusal) = written.await {
-            tracing::error!(%refusal, "the end of a call could not be written down");
-        }
-    }
-}
-
 async fn send(
     vault: &Vault,
     asked: &Asked,
@@ -457,161 +433,6 @@ async fn send(
     Ok(response)
 }
 
-/// Whether a body is in an encoding in which the filter would find nothing: compressed, or of letters that are not bytes of
-/// ASCII.
-fn encoded(headers: &HeaderMap) -> bool {
-    const LIKE_ASCII: [&str; 12] = [
-        "utf-8",
-        "utf8",
-        "us-ascii",
-        "ascii",
-        "iso-8859-",
-        "windows-125",
-        "latin",
-        "shift_jis",
-        "euc-",
-        "gb",
-        "big5",
-        "koi8",
-    ];
-    let identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    let kind =
-        headers.get(header::CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase());
-    let charset =
-        kind.as_deref().and_then(|kind| kind.split_once("charset=")).map(|(_, name)| name.trim_start_matches('"'));
-    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !identity(value))
-        || charset.is_some_and(|name| !LIKE_ASCII.iter().any(|known| name.starts_with(known)))
-}
-
-/// Why the other side did not answer, as the caller may know it. Its status tells it from refusals of the caller.
-fn unanswered(error: &OutgoingError) -> Refusal {
-    use OutgoingError as E;
-    let (code, rule, text) = match error {
-        E::Sent { .. } => (ErrorCode::InvalidRequest, "proxy.body", "the body is larger than this connection allows"),
-        E::Address { .. } | E::Plain { .. } | E::Url(_) => (
-            ErrorCode::AccessDenied,
-            "upstream.address",
-            "the address of the other side is one that is not connected to from here",
-        ),
-        E::TimedOut { .. } => {
-            (ErrorCode::TemporarilyUnavailable, "upstream.time", "the other side did not answer in time")
-        }
-        E::Large { .. } | E::Headers { .. } => (
-            ErrorCode::TemporarilyUnavailable,
-            "upstream.large",
-            "the answer of the other side is larger than this connection allows",
-        ),
-        E::Unresolved { .. } | E::Unreachable { .. } | E::Redirect { .. } => {
-            (ErrorCode::TemporarilyUnavailable, "upstream.unreachable", "the other side cannot be reached")
-        }
-    };
-    Refusal::new(code, rule, text).because(error.to_string())
-}
-
-/// A body's way through the filter.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
-enum Pass {
-    Bytes(Redactor),
-    Events(Box<EventRedactor>),
-}
-
-impl Pass {
-    fn of(filter: &Filter, headers: &HeaderMap) -> Pass {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("text/plain");
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        if kind == "text/event-stream" {
-            return Pass::Events(Box::new(filter.events()));
-        }
-        let text = kind.starts_with("text/")
-            || ["json", "xml", "yaml", "javascript", "x-www-form-urlencoded", "graphql", "x-ndjson"]
-                .iter()
-                .any(|word| kind.ends_with(word));
-        Pass::Bytes(if text { filter.stream() } else { filter.without_shapes().stream() })
-    }
-
-    fn push(&mut self, chunk: &[u8]) -> Vec<u8> {
-        let mut out = Vec::with_capacity(chunk.len());
-        match self {
-            Pass::Bytes(redactor) => redactor.push(chunk, &mut out),
-            Pass::Events(redactor) => redactor.push(chunk, &mut out),
-        }
-        out
-    }
-
-    fn finish(self) -> (Vec<u8>, Report) {
-        let mut out = Vec::new();
-        let report = match self {
-            Pass::Bytes(redactor) => redactor.finish(&mut out),
-            Pass::Events(redactor) => redactor.finish(&mut out),
-        };
-        (out, report)
-    }
-}
-
-/// Where a body comes from.
-enum Source {
-    Upstream(Box<OutgoingAnswer>),
-    Caller(http_body_util::Limited<Body>),
-}
-
-impl Source {
-    /// The next bytes; why there are none, in a word.
-    async fn next(&mut self) -> Result<Option<Bytes>, &'static str> {
-        match self {
-            Source::Upstream(answer) => answer.chunk().await.map_err(|error| unanswered(&error).rule),
-            Source::Caller(body) => loop {
-                match tokio::time::timeout(FILTERED_TIMEOUT, body.frame()).await {
-                    Ok(None) => return Ok(None),
-                    Err(_) | Ok(Some(Err(_))) => return Err("filter.body"),
-                    Ok(Some(Ok(frame))) => {
-                        if let Ok(bytes) = frame.into_data() {
-                            return Ok(Some(bytes));
-                        }
-                    }
-                }
-            },
-        }
-    }
-}
-
-/// A body that passes the filter as it comes. When it is over, or its reader gone, its end is written down.
-fn streamed(mut source: Source, mut pass: Pass, told: Told, mut removed: Report, status: u16) -> Body {
-    let (to, from) = mpsc::channel::<Result<Bytes, std::io::Error>>(CHUNKS_MAX);
-    tokio::spawn(async move {
-        let mut ended = Ended { status: Some(status), ..Ended::default() };
-        loop {
-            match source.next().await {
-                Ok(Some(chunk)) => {
-                    ended.bytes += chunk.len() as u64;
-                    let out = pass.push(&chunk);
-                    if !out.is_empty() && to.send(Ok(out.into())).await.is_err() {
-                        ended.failure = Some("caller.gone".to_owned());
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                Err(why) => {
-                    ended.failure = Some(why.to_owned());
-                    break;
-                }
-            }
-        }
-        let (out, found) = pass.finish();
-        removed.add(&found);
-        ended.removed = removed;
-        let failed = ended.failure.clone();
-        // First the event, then the last byte: who has read the whole answer finds it.
-        told.end(ended).await;
-        match failed {
-            // Nobody may take a part for the whole.
-            Some(why) => drop(to.send(Err(std::io::Error::other(why))).await),
-            None if !out.is_empty() => drop(to.send(Ok(out.into())).await),
-            None => {}
-        }
-    });
-    Body::from_stream(ReceiverStream::new(from))
-}
-
 /// An agent's own output, on its way to people.
 async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> Response {
     let (parts, body) = request.into_parts();
@@ -648,133 +469,4 @@ async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> R
     let sandbox = HeaderValue::from_static("sandbox; default-src 'none'");
     response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, sandbox);
     response
-}
-
-/// Who is signed in at the browser, or where to sign in.
-async fn person(vault: &Vault, asked: &Asked, headers: &HeaderMap, back: String) -> Result<(String, String), Response> {
-    let (signed_in, headers) = (vault.inner.signed_in.clone(), headers.clone());
-    match asked.run(move |tenant, env| signed_in.signed_in(tenant, &headers, env)).await {
-        Ok(Some(person)) => Ok(person),
-        Ok(None) => Err(Redirect::to(&vault.inner.signed_in.sign_in_url(&asked.tenant, &back)).into_response()),
-        Err(refusal) => Err(refusal.into_response()),
-    }
-}
-
-/// Whether a request that changes something comes from a page of the issuer: browsers say so themselves, in one way or, over
-/// http, in the other. Of a page without referrers the origin would be `null` (Fetch, 3.1), so that ours have one.
-fn same_site(tenant: &Tenant, headers: &HeaderMap) -> Answer<()> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    let own = url::Url::parse(tenant.issuer()).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    match (text("sec-fetch-site"), text("origin")) {
-        (Some("same-origin"), _) => return Ok(()),
-        (None, Some(origin)) if origin == own => return Ok(()),
-        _ => {}
-    }
-    let text = "this comes from another page than ours; open the page of the connection and try there";
-    Err(Refusal::new(ErrorCode::AccessDenied, "connect.origin", text))
-}
-
-async fn connections(State(vault): State<Vault>, asked: Asked, headers: HeaderMap) -> Response {
-    let (user, _) = match person(&vault, &asked, &headers, "/connections".to_owned()).await {
-        Ok(person) => person,
-        Err(response) => return response,
-    };
-    let text = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let reads_pages = text.contains("text/html");
-    match asked.run(move |tenant, _| connect::connections_of(tenant, &user)).await {
-        Ok(found) if reads_pages => html(super::pages::connections(&found)),
-        Ok(found) => json_response(StatusCode::OK, &serde_json::json!({ "connections": found })),
-        Err(refusal) => refusal.into_response(),
-    }
-}
-
-async fn page(State(vault): State<Vault>, asked: Asked, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let (user, _) = match person(&vault, &asked, &headers, format!("/connect/{id}")).await {
-        Ok(person) => person,
-        Err(response) => return response,
-    };
-    let shown = asked.run(move |tenant, _| {
-        let connection = connect::for_people(tenant, &id)?;
-        let own = super::records::credential(tenant, &id, &Holder::User(user))?;
-        Ok(super::pages::connect(&connection, &connect::stands(&connection, own.as_ref())))
-    });
-    shown.await.map_or_else(Refusal::into_response, html)
-}
-
-fn html(text: String) -> Response {
-    const POLICY: HeaderValue = HeaderValue::from_static(
-        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'",
-    );
-    const REFERRER: HeaderValue = HeaderValue::from_static("same-origin");
-    ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::REFERRER_POLICY, REFERRER)], Html(text)).into_response()
-}
-
-async fn start(State(vault): State<Vault>, asked: Asked, Path(id): Path<String>, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    let (user, session) = match person(&vault, &asked, &parts.headers, format!("/connect/{id}")).await {
-        Ok(person) => person,
-        Err(response) => return response,
-    };
-    let begun = async {
-        same_site(&asked.tenant, &parts.headers)?;
-        let text = String::from_utf8(read_body(body).await?.to_vec());
-        let text = text.map_err(|_| Refusal::new(ErrorCode::InvalidRequest, "body", "the form is no text"))?;
-        let form = Form::parse(&text)?;
-        asked
-            .run(move |tenant, env| {
-                let connection = connect::for_people(tenant, &id)?;
-                if connection.spec.provider.token_url().is_some() {
-                    return connect::begin(tenant, &id, (&user, &session), env);
-                }
-                let secret = connect::from_form(&connection, &form)?;
-                let (holder, by) = (Holder::User(user.clone()), format!("user:{user}"));
-                super::set_credential(tenant, &id, &holder, secret, &by, env)?;
-                Ok(tenant.url(&format!("/connect/{id}")))
-            })
-            .await
-    };
-    begun.await.map_or_else(Refusal::into_response, |to: String| Redirect::to(&to).into_response())
-}
-
-async fn callback(State(vault): State<Vault>, asked: Asked, Path(id): Path<String>, request: Request) -> Response {
-    let (parts, _) = request.into_parts();
-    let (user, session) = match person(&vault, &asked, &parts.headers, format!("/connect/{id}")).await {
-        Ok(person) => person,
-        Err(response) => return response,
-    };
-    let done = async {
-        let form = Form::parse(parts.uri.query().unwrap_or_default())?;
-        let of_call = id.clone();
-        let called =
-            asked.run(move |tenant, env| connect::called_back(tenant, &of_call, &form, (&user, &session), env));
-        let (called, request) = called.await?;
-        let (status, body) = vault.ask(&id, request).await?;
-        asked.run(move |tenant, env| connect::connected(tenant, &called, (status, &body), env)).await?;
-        Ok(asked.tenant.url(&format!("/connect/{id}")))
-    };
-    let done: Answer<String> = done.await;
-    done.map_or_else(Refusal::into_response, |to| Redirect::to(&to).into_response())
-}
-
-async fn disconnect(State(vault): State<Vault>, asked: Asked, Path(id): Path<String>, headers: HeaderMap) -> Response {
-    let (user, _) = match person(&vault, &asked, &headers, format!("/connect/{id}")).await {
-        Ok(person) => person,
-        Err(response) => return response,
-    };
-    let done = async {
-        same_site(&asked.tenant, &headers)?;
-        let of_rules = id.clone();
-        let removed = asked.run(move |tenant, env| {
-            connect::removed(tenant, &of_rules, &Holder::User(user.clone()), &format!("user:{user}"), env)
-        });
-        if let Some(request) = removed.await? {
-            // It is gone here whatever the provider says.
-            if let Err(refusal) = vault.ask(&id, request).await {
-                tracing::warn!(connection = id, %refusal, "a token could not be taken back at its provider");
-            }
-        }
-        Ok(asked.tenant.url(&format!("/connect/{id}")))
-    };
-    let done: Answer<String> = done.await;
-    done.map_or_else(Refusal::into_response, |to| Redirect::to(&to).into_response())
 }
