@@ -26,18 +26,19 @@ pub struct Caller {
 
 /// Where JWK sets of others come from.
 pub trait KeySource: Send + Sync {
-    /// The JWK set at a URL. With `fresh`, one that is kept does not do, if the last was not fetched just now.
+    /// The JWK set at a URL, for a tenant (its number). With `fresh`, one that is kept does not do, if the last was not
+    /// fetched just now.
     ///
     /// # Errors
     /// It cannot be had.
-    fn jwks(&self, uri: &str, fresh: bool) -> Answer<Arc<Value>>;
+    fn jwks(&self, tenant: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>>;
 }
 
 /// A source that has none, where nothing may be asked for.
 pub struct NoKeys;
 
 impl KeySource for NoKeys {
-    fn jwks(&self, _: &str, _: bool) -> Answer<Arc<Value>> {
+    fn jwks(&self, _: u32, _: &str, _: bool) -> Answer<Arc<Value>> {
         let text = "keys at a `jwks_uri` are not fetched here; register them as `jwks`";
         Err(Refusal::new(ErrorCode::InvalidClient, "client.jwks_uri", text))
     }
@@ -190,10 +191,13 @@ impl Tenant {
         let client = self.known(&id)?;
         let verified = match &client.keys {
             Some(ClientKeys::Jwks(set)) => jwt::verify_with(assertion, set),
-            Some(ClientKeys::JwksUri(uri)) => match jwt::verify_with(assertion, &*keys.jwks(uri, false)?) {
-                Err(refusal) if refusal.rule == "token.kid" => jwt::verify_with(assertion, &*keys.jwks(uri, true)?),
-                done => done,
-            },
+            Some(ClientKeys::JwksUri(uri)) => {
+                let set = |fresh| keys.jwks(self.number(), uri, fresh);
+                match jwt::verify_with(assertion, &*set(false)?) {
+                    Err(refusal) if refusal.rule == "token.kid" => jwt::verify_with(assertion, &*set(true)?),
+                    done => done,
+                }
+            }
             None => return Err(refuse("client.keys")),
         };
         let of_client = |refusal: Refusal| Refusal { error: ErrorCode::InvalidClient, ..refusal };

@@ -4,7 +4,7 @@
 //! may be one that has just been made: then it is asked for again, but not more often than every [`JWKS_REFETCH_S`], whatever
 //! strangers put into their tokens. A set whose time is over is never used because no other can be had.
 
-use super::{Outgoing, OutgoingRequest};
+use super::{Outgoing, OutgoingRequest, Place, Places};
 use crate::identity::{Answer, ErrorCode, KeySource, Refusal, Seconds, usable_keys};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use parking_lot::{Condvar, Mutex};
@@ -30,10 +30,17 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Most sets that are kept; of more, the one that was asked for the longest ago goes.
 const SETS_MAX: usize = 1_024;
 /// Most sets that are asked for at a time, and most threads that wait for one.
-const AT_ONCE_MAX: usize = 8;
-/// Most sets that are asked for at a time at one host, so that others are served while it says nothing.
-const AT_ONCE_PER_HOST_MAX: usize = AT_ONCE_MAX / 4;
-const WAITING_MAX: usize = 16;
+const AT_ONCE_MAX: usize = 12;
+const WAITING_MAX: usize = 24;
+/// How many of them one tenant may have: however slow the servers are that it names, others have their keys.
+const AT_ONCE_PER_TENANT_MAX: usize = AT_ONCE_MAX / 4;
+const WAITING_PER_TENANT_MAX: usize = WAITING_MAX / 4;
+/// Most sets that are asked for at a time at one host, and for one tenant there, so that others are served while it says
+/// nothing.
+const AT_ONCE_PER_HOST_MAX: usize = AT_ONCE_MAX / 2;
+const AT_ONCE_PER_HOST_AND_TENANT_MAX: usize = 2;
+const _: () = assert!(AT_ONCE_PER_HOST_AND_TENANT_MAX < AT_ONCE_PER_TENANT_MAX, "a tenant has keys at other hosts too");
+const _: () = assert!(AT_ONCE_PER_HOST_AND_TENANT_MAX < AT_ONCE_PER_HOST_MAX, "other tenants have keys there too");
 
 /// See the file's head.
 pub struct JwkSets {
@@ -42,13 +49,14 @@ pub struct JwkSets {
     clock: Box<dyn Fn() -> Seconds + Send + Sync>,
     kept: Mutex<Kept>,
     landed: Condvar,
+    waiting: Places,
+    at_once: Places,
 }
 
 #[derive(Default)]
 struct Kept {
     // INVARIANT: at most `SETS_MAX`, those that are under way besides.
     sets: HashMap<String, Entry>,
-    waiting: usize,
 }
 
 /// What is known of a set.
@@ -60,7 +68,8 @@ struct Entry {
     asked_at: Seconds,
     /// Why there was no answer.
     failure: Option<Refusal>,
-    under_way: bool,
+    /// For which tenant it is asked for now.
+    under_way: Option<u32>,
 }
 
 /// What is to be done for somebody who wants a set.
@@ -90,7 +99,7 @@ impl Entry {
         let rested = |rest: Seconds| now >= self.asked_at.saturating_add(rest);
         match (good, &self.failure) {
             (Some(set), _) if !fresh => Next::Take(Ok(Arc::clone(set))),
-            _ if self.under_way => Next::Wait,
+            _ if self.under_way.is_some() => Next::Wait,
             (Some(set), _) if waited || !rested(JWKS_REFETCH_S) => Next::Take(Ok(Arc::clone(set))),
             (None, Some(failure)) if !rested(FAILED_S) => Next::Take(Err(failure.clone())),
             _ => Next::Ask,
@@ -104,19 +113,19 @@ impl Kept {
         if self.sets.len() < SETS_MAX {
             return;
         }
-        let idle = self.sets.iter().filter(|(_, entry)| !entry.under_way);
+        let idle = self.sets.iter().filter(|(_, entry)| entry.under_way.is_none());
         if let Some(oldest) = idle.min_by_key(|(_, entry)| entry.asked_at).map(|(uri, _)| uri.clone()) {
             self.sets.remove(&oldest);
         }
     }
 
-    fn under_way(&self) -> usize {
-        self.sets.values().filter(|entry| entry.under_way).count()
-    }
-
-    /// Those at one host.
-    fn under_way_at(&self, host: Option<&str>) -> usize {
-        self.sets.iter().filter(|(uri, entry)| entry.under_way && host_of(uri).as_deref() == host).count()
+    /// Whether one more may be asked for at the host of a URL, for a tenant.
+    fn lets(&self, tenant: u32, uri: &str) -> bool {
+        let host = host_of(uri);
+        let there = self.sets.iter().filter(|(uri, entry)| entry.under_way.is_some() && host_of(uri) == host);
+        let (of_all, own) = there
+            .fold((0, 0), |(of_all, own), (_, entry)| (of_all + 1, own + usize::from(entry.under_way == Some(tenant))));
+        of_all < AT_ONCE_PER_HOST_MAX && own < AT_ONCE_PER_HOST_AND_TENANT_MAX
     }
 }
 
@@ -124,6 +133,7 @@ impl Kept {
 struct Landing<'a> {
     sets: &'a JwkSets,
     uri: &'a str,
+    _place: Place,
 }
 
 impl Landing<'_> {
@@ -143,7 +153,7 @@ impl Landing<'_> {
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         if let Some(entry) = self.sets.kept.lock().sets.get_mut(self.uri) {
-            entry.under_way = false;
+            entry.under_way = None;
         }
         self.sets.landed.notify_all();
     }
@@ -158,7 +168,14 @@ impl JwkSets {
     }
 
     fn with_clock(outgoing: Outgoing, clock: impl Fn() -> Seconds + Send + Sync + 'static) -> JwkSets {
-        JwkSets { outgoing, clock: Box::new(clock), kept: Mutex::default(), landed: Condvar::new() }
+        JwkSets {
+            outgoing,
+            clock: Box::new(clock),
+            kept: Mutex::default(),
+            landed: Condvar::new(),
+            waiting: Places::new(WAITING_MAX, WAITING_PER_TENANT_MAX),
+            at_once: Places::new(AT_ONCE_MAX, AT_ONCE_PER_TENANT_MAX),
+        }
     }
 
     fn fetch(&self, uri: &str) -> Answer<(Arc<Value>, Seconds)> {
@@ -200,33 +217,30 @@ fn kept_s(headers: &HeaderMap) -> Seconds {
 }
 
 impl KeySource for JwkSets {
-    fn jwks(&self, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
+    fn jwks(&self, tenant: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
         let (mut kept, mut waited) = (self.kept.lock(), false);
-        loop {
+        let landing = loop {
             let now = (self.clock)();
             match kept.sets.get(uri).map_or(Next::Ask, |entry| entry.next(fresh, waited, now)) {
                 Next::Take(answer) => return answer,
-                Next::Wait if kept.waiting >= WAITING_MAX => return Err(busy()),
                 Next::Wait => {
-                    kept.waiting += 1;
+                    let _place = self.waiting.take(tenant).ok_or_else(busy)?;
                     self.landed.wait(&mut kept);
-                    kept.waiting -= 1;
                     waited = true;
                 }
-                Next::Ask if kept.under_way() >= AT_ONCE_MAX => return Err(busy()),
-                Next::Ask if kept.under_way_at(host_of(uri).as_deref()) >= AT_ONCE_PER_HOST_MAX => return Err(busy()),
+                Next::Ask if !kept.lets(tenant, uri) => return Err(busy()),
                 Next::Ask => {
+                    let _place = self.at_once.take(tenant).ok_or_else(busy)?;
                     if !kept.sets.contains_key(uri) {
                         kept.make_room();
                     }
                     let entry = kept.sets.entry(uri.to_owned()).or_default();
-                    (entry.under_way, entry.asked_at) = (true, now);
-                    break;
+                    (entry.under_way, entry.asked_at) = (Some(tenant), now);
+                    break Landing { sets: self, uri, _place };
                 }
             }
-        }
+        };
         drop(kept);
-        let landing = Landing { sets: self, uri };
         let answer = self.fetch(uri);
         landing.with(&answer);
         if let Err(refusal) = &answer {

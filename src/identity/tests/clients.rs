@@ -170,7 +170,7 @@ fn an_assertion_is_of_its_client_for_us_and_used_once() {
 struct Rotated(Value, Value);
 
 impl KeySource for Rotated {
-    fn jwks(&self, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
+    fn jwks(&self, _: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
         assert_eq!(uri, "https://bot.example/jwks");
         Ok(Arc::new(if fresh { self.1.clone() } else { self.0.clone() }))
     }

@@ -57,7 +57,7 @@ pub(super) fn parameters(
         return Err(invalid("object.beside", text));
     }
     debug_assert!(OUTSIDE.iter().all(|name| !PARAMETERS.contains(name)));
-    let verified = verify(client, object, keys)?;
+    let verified = verify(tenant, client, object, keys)?;
     check_claims(tenant, client, &verified, env)?;
     let members: Map<String, Value> =
         verified.claims.into_iter().filter(|(name, _)| !CLAIMS.contains(&name.as_str())).collect();
@@ -68,13 +68,16 @@ pub(super) fn parameters(
     Form::from_json(&bytes)
 }
 
-fn verify(client: &Client, object: &str, keys: &dyn KeySource) -> Answer<Verified> {
+fn verify(tenant: &Tenant, client: &Client, object: &str, keys: &dyn KeySource) -> Answer<Verified> {
     let verified = match &client.keys {
         Some(ClientKeys::Jwks(set)) => verify_with(object, set),
-        Some(ClientKeys::JwksUri(uri)) => match verify_with(object, &*keys.jwks(uri, false)?) {
-            Err(refusal) if refusal.rule == "token.kid" => verify_with(object, &*keys.jwks(uri, true)?),
-            done => done,
-        },
+        Some(ClientKeys::JwksUri(uri)) => {
+            let set = |fresh| keys.jwks(tenant.number(), uri, fresh);
+            match verify_with(object, &*set(false)?) {
+                Err(refusal) if refusal.rule == "token.kid" => verify_with(object, &*set(true)?),
+                done => done,
+            }
+        }
         None => return Err(invalid("object.keys", "this client has no keys with which it could sign requests")),
     };
     let verified = verified.map_err(|refusal| Refusal { error: ErrorCode::InvalidRequest, ..refusal })?;

@@ -157,10 +157,13 @@ impl Attempt<'_> {
         }
         match &row.keys {
             IssuerKeys::Jwks(set) => verify_with(assertion, set),
-            IssuerKeys::JwksUri(uri) => match verify_with(assertion, &*self.keys.jwks(uri, false)?) {
-                Err(refusal) if refusal.rule == "token.kid" => verify_with(assertion, &*self.keys.jwks(uri, true)?),
-                done => done,
-            },
+            IssuerKeys::JwksUri(uri) => {
+                let set = |fresh| self.keys.jwks(self.tenant.number(), uri, fresh);
+                match verify_with(assertion, &*set(false)?) {
+                    Err(refusal) if refusal.rule == "token.kid" => verify_with(assertion, &*set(true)?),
+                    done => done,
+                }
+            }
             IssuerKeys::Here => {
                 let text = "the keys of the issuer cannot be had now; try again later";
                 Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "redeem.keys", text)

@@ -190,7 +190,7 @@ async fn passed(
     let ((mut headers, mut body), mut approval, mut turn) = (sent, None, None);
     if admitted.asks {
         headers = approved_headers(&headers)?;
-        turn = Some(vault.turn()?);
+        turn = Some(vault.turn(&asked.tenant)?);
         let wanted = wanted(asked, &admitted, &call, &headers, body).await?;
         match approve(vault, asked, &caller, &admitted, &call, &wanted).await? {
             None => return Ok(told_how(asked, &admitted, &wanted)),

@@ -47,6 +47,8 @@ const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 const TOKEN_ANSWER_BYTES_MAX: u64 = 128 << 10;
 /// Calls whose bodies are held at once, because all of a body is what is approved: 8 MiB each at most.
 const BODIES_MAX: usize = 64;
+/// How many of them one tenant may have.
+const BODIES_PER_TENANT_MAX: usize = BODIES_MAX / 4;
 /// When a call that found no place may come again, in seconds.
 const BUSY_SECONDS: u32 = 2;
 
@@ -167,7 +169,7 @@ impl Vault {
     #[must_use]
     pub fn new(outgoing: Outgoing, signed_in: Arc<dyn SignedIn>, tell: Arc<dyn Tell>) -> Vault {
         let (refreshes, filters) = (Flights::default(), Filters::default());
-        let bodies = Places::new(BODIES_MAX);
+        let bodies = Places::new(BODIES_MAX, BODIES_PER_TENANT_MAX);
         let inner = Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters, bodies });
         Vault { inner, approvals: Arc::new(NoApprovals) }
     }
@@ -178,12 +180,12 @@ impl Vault {
         Vault { approvals, ..self }
     }
 
-    /// A place among the calls whose bodies are held.
+    /// A place for a tenant's call among those whose bodies are held.
     ///
     /// # Errors
     /// There is none now.
-    fn turn(&self) -> Answer<Place> {
-        self.inner.bodies.take().ok_or_else(|| {
+    fn turn(&self, tenant: &Tenant) -> Answer<Place> {
+        self.inner.bodies.take(tenant.number()).ok_or_else(|| {
             let text = "too many calls that need an approval are being sent at this moment; try again in a few seconds";
             let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "proxy.busy", text);
             Refusal { retry_after_s: Some(BUSY_SECONDS), ..refusal }

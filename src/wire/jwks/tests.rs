@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use tokio::sync::Semaphore;
 
+/// A tenant.
+const ONE: u32 = 1;
+
 /// A server of sets, and who asks it.
 struct World {
     runtime: tokio::runtime::Runtime,
@@ -86,16 +89,17 @@ impl World {
     }
 
     /// Asks on a thread of its own for the name of the first key.
-    fn asking(&self, uri: &str, fresh: bool) -> JoinHandle<Result<String, &'static str>> {
+    fn asking(&self, tenant: u32, uri: &str, fresh: bool) -> JoinHandle<Result<String, &'static str>> {
         let (sets, uri) = (Arc::clone(&self.sets), uri.to_owned());
         std::thread::spawn(move || {
-            let set = sets.jwks(&uri, fresh).map_err(|refusal| refusal.rule)?;
+            let set = sets.jwks(tenant, &uri, fresh).map_err(|refusal| refusal.rule)?;
             Ok(set["keys"][0]["kid"].as_str().unwrap().to_owned())
         })
     }
 
-    fn until(&self, holds: impl Fn(&Kept) -> bool) {
-        while !holds(&self.sets.kept.lock()) {
+    /// Waits until so many are asked for, and so many wait.
+    fn until(&self, under_way: usize, waiting: usize) {
+        while (self.sets.at_once.taken(), self.sets.waiting.taken()) != (under_way, waiting) {
             std::thread::yield_now();
         }
     }
@@ -110,7 +114,7 @@ impl World {
 
     /// The name of the first key, or the rule of the refusal.
     fn kid(&self, fresh: bool) -> Result<String, &'static str> {
-        let set = self.sets.jwks(&self.uri, fresh).map_err(|refusal| refusal.rule)?;
+        let set = self.sets.jwks(ONE, &self.uri, fresh).map_err(|refusal| refusal.rule)?;
         Ok(set["keys"][0]["kid"].as_str().unwrap().to_owned())
     }
 }
@@ -167,21 +171,16 @@ fn a_key_that_is_not_there_is_looked_for_now_and_then() {
 fn many_callers_are_one_question() {
     let world = World::new(true);
     world.stub.open.forget_permits(1_000);
-    let ask = || {
-        let (sets, uri) = (Arc::clone(&world.sets), world.uri.clone());
-        std::thread::spawn(move || sets.jwks(&uri, true).map(|set| set["keys"][0]["kid"].clone()))
-    };
-    let asking: Vec<_> = (0..=WAITING_MAX).map(|_| ask()).collect();
-    while world.sets.kept.lock().waiting < WAITING_MAX {
-        std::thread::yield_now();
-    }
+    let ask = || world.asking(ONE, &world.uri, true);
+    let asking: Vec<_> = (0..=WAITING_PER_TENANT_MAX).map(|_| ask()).collect();
+    world.until(1, WAITING_PER_TENANT_MAX);
     // One more would take a thread that others need.
-    assert_eq!(ask().join().unwrap().unwrap_err().rule, "jwks.busy");
+    assert_eq!(ask().join().unwrap(), Err("jwks.busy"));
     world.stub.open.add_permits(1);
     for one in asking {
-        assert_eq!(one.join().unwrap().unwrap(), "one");
+        assert_eq!(one.join().unwrap().as_deref(), Ok("one"));
     }
-    assert_eq!((world.asked(), world.sets.kept.lock().waiting), (1, 0));
+    assert_eq!((world.asked(), world.sets.waiting.taken()), (1, 0));
 }
 
 #[test]
@@ -192,18 +191,18 @@ fn who_has_their_key_never_waits_for_who_has_not() {
     world.answers(200, None, set("two"));
     world.stub.open.forget_permits(1_000);
     // Strangers make the set be asked for again, and as many as may wait do.
-    let strangers: Vec<_> = (0..=WAITING_MAX).map(|_| world.asking(&world.uri, true)).collect();
-    world.until(|kept| kept.waiting == WAITING_MAX);
+    let strangers: Vec<_> = (0..=WAITING_PER_TENANT_MAX).map(|_| world.asking(ONE, &world.uri, true)).collect();
+    world.until(1, WAITING_PER_TENANT_MAX);
     assert_eq!(world.kid(true), Err("jwks.busy"));
     for _ in 0..10 {
         assert_eq!(world.kid(false).as_deref(), Ok("one"));
     }
     // What comes from elsewhere wakes them, and is not what they wait for.
     let at = world.uri_at("x.example", 0);
-    world.sets.kept.lock().sets.insert(at.clone(), Entry { under_way: true, ..Entry::default() });
-    drop(Landing { sets: &world.sets, uri: &at });
+    world.sets.kept.lock().sets.insert(at.clone(), Entry { under_way: Some(ONE), ..Entry::default() });
+    drop(Landing { sets: &world.sets, uri: &at, _place: world.sets.at_once.take(ONE).unwrap() });
     assert_eq!(world.kid(false).as_deref(), Ok("one"));
-    world.until(|kept| kept.waiting == WAITING_MAX);
+    world.until(1, WAITING_PER_TENANT_MAX);
     world.stub.open.add_permits(1_000);
     for stranger in strangers {
         assert_eq!(stranger.join().unwrap().as_deref(), Ok("two"));
@@ -213,8 +212,8 @@ fn who_has_their_key_never_waits_for_who_has_not() {
     world.pass(JWKS_KEPT_S);
     world.answers(200, None, set("three"));
     world.stub.open.forget_permits(1_000);
-    let asking = [world.asking(&world.uri, false), world.asking(&world.uri, false)];
-    world.until(|kept| kept.waiting == 1);
+    let asking = [world.asking(ONE, &world.uri, false), world.asking(ONE, &world.uri, false)];
+    world.until(1, 1);
     world.stub.open.add_permits(1_000);
     for one in asking {
         assert_eq!(one.join().unwrap().as_deref(), Ok("three"));
@@ -225,20 +224,48 @@ fn who_has_their_key_never_waits_for_who_has_not() {
 fn a_host_that_says_nothing_leaves_places_for_others() {
     let world = World::new(true);
     world.stub.open.forget_permits(1_000);
-    let slow: Vec<_> =
-        (0..AT_ONCE_PER_HOST_MAX).map(|n| world.asking(&world.uri_at("slow.example", n), false)).collect();
-    world.until(|kept| kept.under_way() == AT_ONCE_PER_HOST_MAX);
+    let slow = |tenant, n| world.asking(tenant, &world.uri_at("slow.example", n), false);
+    let mut asking: Vec<_> = (0..AT_ONCE_PER_HOST_AND_TENANT_MAX).map(|n| slow(ONE, n)).collect();
+    world.until(AT_ONCE_PER_HOST_AND_TENANT_MAX, 0);
     for host in ["slow.example", "SLOW.example", "slow.example."] {
-        let refusal = world.sets.jwks(&world.uri_at(host, 99), false).unwrap_err();
+        let refusal = world.sets.jwks(ONE, &world.uri_at(host, 99), false).unwrap_err();
         assert_eq!(refusal.rule, "jwks.busy", "{host}");
     }
-    let other = world.asking(&world.uri_at("other.example", 0), false);
-    world.until(|kept| kept.under_way() > AT_ONCE_PER_HOST_MAX);
+    asking.push(world.asking(ONE, &world.uri_at("other.example", 0), false));
+    world.until(AT_ONCE_PER_HOST_AND_TENANT_MAX + 1, 0);
+    // Other tenants have keys there too, until the host has all that one host may have.
+    for n in AT_ONCE_PER_HOST_AND_TENANT_MAX..AT_ONCE_PER_HOST_MAX {
+        asking.push(slow(1 + u32::try_from(n).unwrap(), n));
+        world.until(n + 2, 0);
+    }
+    assert_eq!(slow(99, 99).join().unwrap(), Err("jwks.busy"));
     world.stub.open.add_permits(1_000);
-    for one in slow.into_iter().chain([other]) {
+    for one in asking {
         assert_eq!(one.join().unwrap().as_deref(), Ok("one"));
     }
-    assert!(world.sets.jwks(&world.uri_at("slow.example", 99), false).is_ok());
+    assert!(world.sets.jwks(ONE, &world.uri_at("slow.example", 99), false).is_ok());
+}
+
+#[test]
+fn a_tenant_whose_servers_say_nothing_takes_no_others_places() {
+    let world = World::new(true);
+    world.stub.open.forget_permits(1_000);
+    let at = |n: usize| world.uri_at(&format!("{n}.example"), 0);
+    let mut asking: Vec<_> = (0..AT_ONCE_PER_TENANT_MAX).map(|n| world.asking(ONE, &at(n), false)).collect();
+    world.until(AT_ONCE_PER_TENANT_MAX, 0);
+    asking.extend((0..WAITING_PER_TENANT_MAX).map(|_| world.asking(ONE, &at(0), false)));
+    world.until(AT_ONCE_PER_TENANT_MAX, WAITING_PER_TENANT_MAX);
+    for n in [0, 99] {
+        assert_eq!(world.asking(ONE, &at(n), false).join().unwrap(), Err("jwks.busy"));
+    }
+    // Another asks for the same set, and for one of its own.
+    asking.extend([world.asking(2, &at(0), false), world.asking(2, &at(50), false)]);
+    world.until(AT_ONCE_PER_TENANT_MAX + 1, WAITING_PER_TENANT_MAX + 1);
+    world.stub.open.add_permits(1_000);
+    for one in asking {
+        assert_eq!(one.join().unwrap().as_deref(), Ok("one"));
+    }
+    world.until(0, 0);
 }
 
 #[test]
@@ -246,18 +273,13 @@ fn no_more_are_asked_for_at_once_than_may_be() {
     let world = World::new(true);
     world.stub.open.forget_permits(1_000);
     let asking: Vec<_> = (0..AT_ONCE_MAX)
-        .map(|n| {
-            let (sets, uri) = (Arc::clone(&world.sets), world.uri_at(&format!("{n}.example"), 0));
-            std::thread::spawn(move || sets.jwks(&uri, false).map(|_| ()))
-        })
+        .map(|n| world.asking(u32::try_from(n).unwrap(), &world.uri_at(&format!("{n}.example"), 0), false))
         .collect();
-    while world.sets.kept.lock().under_way() < AT_ONCE_MAX {
-        std::thread::yield_now();
-    }
-    assert_eq!(world.kid(false), Err("jwks.busy"));
+    world.until(AT_ONCE_MAX, 0);
+    assert_eq!(world.asking(99, &world.uri, false).join().unwrap(), Err("jwks.busy"));
     world.stub.open.add_permits(AT_ONCE_MAX + 1);
     for one in asking {
-        one.join().unwrap().unwrap();
+        assert_eq!(one.join().unwrap().as_deref(), Ok("one"));
     }
     assert_eq!(world.kid(false).as_deref(), Ok("one"));
 }
@@ -291,7 +313,7 @@ fn what_is_no_set_is_none_and_the_one_before_is_not_used_beyond_its_time() {
 fn addresses_are_judged_and_why_is_not_told_to_who_asks() {
     let world = World::new(false);
     for uri in [world.uri.as_str(), "https://127.0.0.1/jwks", "https://169.254.169.254/jwks", "ftp://x.example/", "x"] {
-        let refusal = world.sets.jwks(uri, false).unwrap_err();
+        let refusal = world.sets.jwks(ONE, uri, false).unwrap_err();
         assert_eq!((refusal.error, refusal.rule), (ErrorCode::TemporarilyUnavailable, "jwks.unreachable"), "{uri}");
         assert!(!refusal.description.contains("address") && refusal.cause.is_some());
     }
@@ -304,7 +326,7 @@ fn what_is_kept_is_bounded() {
     let world = World::new(false);
     for n in 0..SETS_MAX + 10 {
         world.pass(1);
-        assert!(world.sets.jwks(&format!("x{n}"), false).is_err());
+        assert!(world.sets.jwks(ONE, &format!("x{n}"), false).is_err());
     }
     let kept = world.sets.kept.lock();
     assert_eq!(kept.sets.len(), SETS_MAX);

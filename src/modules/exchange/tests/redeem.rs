@@ -430,7 +430,7 @@ struct Kept {
 }
 
 impl KeySource for Kept {
-    fn jwks(&self, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
+    fn jwks(&self, _: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
         self.asked.lock().unwrap().push((uri.to_owned(), fresh));
         Ok(Arc::new(if fresh { self.fresh.clone() } else { self.kept.clone() }))
     }

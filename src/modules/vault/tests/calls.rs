@@ -332,14 +332,24 @@ async fn a_grant_that_is_revoked_while_a_body_is_awaited_lends_nothing() {
 async fn bodies_that_are_held_are_bounded() {
     let (_stub, world, token) = approved().await;
     let call = || note(&token).header("content-type", "application/json").body(Body::from(NOTE)).unwrap();
-    let all: Vec<_> = (0..BODIES_MAX).map(|_| world.vault.inner.bodies.take().unwrap()).collect();
+    let (bodies, own) = (&world.vault.inner.bodies, world.tenant.number());
+    let share: Vec<_> = (0..BODIES_PER_TENANT_MAX).map(|_| bodies.take(own).unwrap()).collect();
     let answer = world.ask(call()).await;
     assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (503, "2"));
     // What needs no approval is not held.
     assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
-    drop(all);
+    drop(share);
+    // Another tenant that has all that it may have leaves places for this one; all together leave none.
+    let mut others: Vec<_> = (0..BODIES_PER_TENANT_MAX).map(|_| bodies.take(own + 1).unwrap()).collect();
+    assert!(bodies.take(own + 1).is_none());
+    others.extend((2..4).flat_map(|n| (0..BODIES_PER_TENANT_MAX).map(move |_| bodies.take(own + n).unwrap())));
+    others.extend((1..BODIES_PER_TENANT_MAX).map(|_| bodies.take(own + 4).unwrap()));
+    assert_eq!(bodies.taken(), BODIES_MAX - 1);
     assert!(world.ask(call()).await.status.is_success());
-    assert_eq!(world.vault.inner.bodies.free(), BODIES_MAX);
+    others.extend(bodies.take(own + 4));
+    assert_eq!(world.ask(call()).await.status, 503);
+    drop(others);
+    assert_eq!(bodies.taken(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
