@@ -12,6 +12,9 @@ use bailiwick::identity::{
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 /// What nobody but the vault and the other side may see.
 const KEY: &str = "model-key-9f8e7d6c5b4a39281706";
@@ -439,4 +442,45 @@ fn connections_by_commands() {
     db.good(&["managed-connection", "allow", "own", "agent:sales"]);
     db.good(&["managed-connection", "delete", "own"]);
     db.refused(&own, "ids are not used again");
+}
+
+/// Reads the head of a request.
+fn head(stream: &mut TcpStream) -> String {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        head.extend_from_slice(&byte);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn who_hangs_up_is_in_the_log_and_the_other_side_is_let_go() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let db = Furnished::new();
+    furnish(&db, &format!("http://{}", silent.local_addr().unwrap()));
+    credentials(&db);
+    let serving = db.serve();
+    let token = for_sarah(&serving, "model.use");
+    let mut caller = TcpStream::connect(serving.address).unwrap();
+    let request = format!(
+        "GET /t/main/proxy/model/v1/x HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\n\r\n",
+        serving.address
+    );
+    caller.write_all(request.as_bytes()).unwrap();
+    let (mut upstream, _) = silent.accept().unwrap();
+    assert!(head(&mut upstream).contains(KEY), "the call is under way");
+    drop(caller);
+    // The other side, which has said nothing, sees the end of the connection.
+    assert!(matches!(upstream.read(&mut [0]), Ok(0) | Err(_)));
+    let begun = Instant::now();
+    let ended = loop {
+        if let Some(ended) = serving.events().into_iter().find(|event| event.kind() == EventKind::ProxyCalled) {
+            break ended;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the call is not in the log");
+        std::thread::yield_now();
+    };
+    assert_eq!((ended.get_user(), ended.get_agent()), (Some("user:sarah"), Some("agent:sales")));
+    assert_eq!((ended.get_action(), ended.get_reason()), (Some("GET /v1/x"), Some("caller.gone")));
 }

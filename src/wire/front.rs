@@ -50,18 +50,35 @@ impl Asked {
         &self,
         rules: impl FnOnce(&Tenant, &Env<'_>) -> Answer<T> + Send + 'static,
     ) -> Answer<T> {
-        let asked = self.clone();
-        let work = move || {
-            let address = asked.address.to_string();
-            let env = Env { now: now(), random: &random, trace: Some(&asked.trace), address: Some(&address) };
-            rules(&asked.tenant, &env)
-        };
         let busy = |_| {
             let text = "the server has too much to do; try again in a moment";
             Refusal { retry_after_s: Some(1), ..Refusal::new(ErrorCode::TemporarilyUnavailable, "pool.full", text) }
         };
-        let answer = self.pool.run(work).map_err(busy)?;
-        answer.await.unwrap_or_else(|_| Err(Refusal::failed("pool.panic", "a rule panicked")))
+        let answer = self.pool.run(self.ruled(rules)).map_err(busy)?;
+        answer.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// The same for rules that must run however many wait, and whether or not somebody waits for them: they are under way
+    /// when this returns.
+    pub fn run_surely<T: Send + 'static, R>(&self, rules: R) -> impl Future<Output = Answer<T>> + Send + use<T, R>
+    where
+        R: FnOnce(&Tenant, &Env<'_>) -> Answer<T> + Send + 'static,
+    {
+        let answer = self.pool.run_surely(self.ruled(rules));
+        async { answer.await.unwrap_or_else(|_| Err(panicked())) }
+    }
+
+    /// Rules with what they take from outside.
+    fn ruled<T>(
+        &self,
+        rules: impl FnOnce(&Tenant, &Env<'_>) -> Answer<T> + Send + 'static,
+    ) -> impl FnOnce() -> Answer<T> + Send + 'static {
+        let asked = self.clone();
+        move || {
+            let address = asked.address.to_string();
+            let env = Env { now: now(), random: &random, trace: Some(&asked.trace), address: Some(&address) };
+            rules(&asked.tenant, &env)
+        }
     }
 
     /// What ties the events and log lines of the request together.
@@ -69,6 +86,10 @@ impl Asked {
     pub fn trace(&self) -> &str {
         &self.trace
     }
+}
+
+fn panicked() -> Refusal {
+    Refusal::failed("pool.panic", "a rule panicked")
 }
 
 impl<S: Sync> FromRequestParts<S> for Asked {

@@ -28,9 +28,7 @@ impl Pool {
             let waiting = waiting.clone();
             std::thread::Builder::new().name(name.to_owned()).spawn(move || {
                 while let Ok(job) = waiting.recv() {
-                    if catch_unwind(AssertUnwindSafe(job)).is_err() {
-                        tracing::error!("a request panicked; its caller gets an internal error");
-                    }
+                    done(job);
                 }
             })?;
         }
@@ -45,14 +43,35 @@ impl Pool {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<oneshot::Receiver<T>, PoolFull> {
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(move || {
-            let _ = reply.send(work()); // a caller that went away needs no answer
-        });
+        let (job, answer) = job(work);
         match self.jobs.try_send(job) {
             Ok(()) => Ok(answer),
             Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => Err(PoolFull),
         }
+    }
+
+    /// Gives work to the pool that must be done however many wait: where the queue is full, it is done here and now. It goes
+    /// on when nobody waits for the answer.
+    pub fn run_surely<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+        let (job, answer) = job(work);
+        if let Err(TrySendError::Full(job) | TrySendError::Disconnected(job)) = self.jobs.try_send(job) {
+            done(job);
+        }
+        answer
+    }
+}
+
+fn job<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Job, oneshot::Receiver<T>) {
+    let (reply, answer) = oneshot::channel();
+    let job = Box::new(move || {
+        let _ = reply.send(work()); // a caller that went away needs no answer
+    });
+    (job, answer)
+}
+
+fn done(job: Job) {
+    if catch_unwind(AssertUnwindSafe(job)).is_err() {
+        tracing::error!("a request panicked; its caller gets an internal error");
     }
 }
 
@@ -70,6 +89,10 @@ mod tests {
         start.recv().unwrap();
         let second = pool.run(|| 2).unwrap();
         assert_eq!(pool.run(|| 3).err(), Some(PoolFull));
+        // What must be done is done here.
+        let here = std::thread::current().id();
+        assert_eq!(pool.run_surely(|| std::thread::current().id()).blocking_recv(), Ok(here));
+        assert!(pool.run_surely(|| std::panic::resume_unwind(Box::new(()))).blocking_recv().is_err());
         release.send(()).unwrap();
         assert!(first.blocking_recv().is_ok());
         assert_eq!(second.blocking_recv(), Ok(2));

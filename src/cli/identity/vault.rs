@@ -184,6 +184,9 @@ pub(crate) struct What {
     /// How long a call may take, in seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<u64>,
+    /// How long an agent may take nothing of an answer that waits for it, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    stalled: Option<u64>,
     #[command(flatten)]
     provider: ProviderSays,
 }
@@ -388,6 +391,7 @@ impl What {
                 ("request_bytes_max", self.request_bytes_max.map(Value::from)),
                 ("response_bytes_max", self.response_bytes_max.map(Value::from)),
                 ("timeout_s", self.timeout.map(Value::from)),
+                ("stalled_s", self.stalled.map(Value::from)),
             ],
         );
         spec.insert("limits".to_owned(), Value::Object(limits));

@@ -201,7 +201,8 @@ impl ConnectionSpec {
         }
         let limits = self.limits;
         let bytes = limits.request_bytes_max.max(limits.response_bytes_max);
-        if bytes > BODY_BYTES_MAX || !(1..=TIMEOUT_MAX_S).contains(&limits.timeout_s) {
+        let times = [limits.timeout_s, limits.stalled_s];
+        if bytes > BODY_BYTES_MAX || times.iter().any(|time| !(1..=TIMEOUT_MAX_S).contains(time)) {
             return Err(invalid(format!("limits: at most {BODY_BYTES_MAX} bytes, and 1 to {TIMEOUT_MAX_S} seconds")));
         }
         Ok(())

@@ -4,14 +4,14 @@ mod people;
 mod stream;
 
 use super::approved::{self, Wanted};
-use super::lease::Looked;
+use super::lease::{Lease, Looked};
 use super::policy::{ANSWERED_BY, approved_headers};
-use super::proxy::{self, Admitted, Call, Ended, Taken};
+use super::proxy::{self, Admitted, Call, Ended, Taken, Told};
 use super::records::Hidden;
 use super::{Caller, Vault};
 use crate::identity::{Answer, Env, ErrorCode, EventKind, Proved, Refusal, Tenant, TokenKind};
 use crate::secrets::Report;
-use crate::wire::{Asked, OutgoingRequest, Redirects, json_response};
+use crate::wire::{Asked, OutgoingAnswer, OutgoingRequest, Redirects, json_response};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -21,7 +21,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use http_body_util::BodyExt as _;
 use std::time::Duration;
-use stream::{Pass, Source, Told, encoded, streamed, unanswered};
+use stream::{FILTERED_TIMEOUT, Pass, Source, encoded, streamed, unanswered};
 
 /// The largest output that an agent has filtered.
 const FILTERED_BYTES_MAX: usize = 64 << 20;
@@ -171,7 +171,7 @@ async fn passed(
     judge: impl FnOnce(&Tenant, &Env<'_>) -> Answer<(Caller, Call)> + Send + 'static,
     sent: (HeaderMap, Body),
 ) -> Answer<Response> {
-    let vault_of = vault.clone();
+    let (vault_of, asked_of) = (vault.clone(), asked.clone());
     let (caller, call, mut admitted, mut taken) = asked
         .run(move |tenant, env| {
             let (caller, call) = judge(tenant, env)?;
@@ -179,7 +179,7 @@ async fn passed(
                 // Nothing is lent before it is known that somebody approved exactly this.
                 let taken = match admitted.asks {
                     true => None,
-                    false => vault_of.take(tenant, &caller, &admitted, &call, false, env)?,
+                    false => vault_of.take(&asked_of, &caller, &admitted, &call, false, env)?,
                 };
                 Ok((admitted, taken))
             });
@@ -205,8 +205,9 @@ async fn passed(
         let refreshed = vault.refresh(&asked.tenant, &call.connection, &admitted.holder).await;
         taken = Some(retaken(vault, asked, &caller, &admitted, &call, refreshed).await?);
     }
-    let Some(taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
-    let response = send(vault, asked, caller, admitted, call, taken, (headers, body, approval)).await;
+    let Some(mut taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
+    taken.told.approval = approval;
+    let response = send(vault, asked, &admitted, &call, taken, (headers, body)).await;
     drop(turn); // the body is not held any more
     response
 }
@@ -251,9 +252,9 @@ async fn approve(
     let scope = admitted.scope.clone().unwrap_or_default();
     let judged = |refreshed: Option<Answer<()>>| {
         let (vault, caller, call, wanted) = (vault.clone(), caller.clone(), call.clone(), wanted.clone());
-        let scope = scope.clone();
+        let (asked_of, scope) = (asked.clone(), scope.clone());
         let rules = move |tenant: &Tenant, env: &Env<'_>| {
-            let spent = spend(&vault, tenant, &caller, (&call, &wanted), refreshed, env);
+            let spent = spend(&vault, &asked_of, &caller, (&call, &wanted), refreshed, env);
             let spent = noted(tenant, &caller, &call, spent, env)?;
             if matches!(spent, Spent::Nobody) {
                 proxy::refused(tenant, &caller, &call, &wanted.refuse(&scope), env)?;
@@ -279,13 +280,14 @@ async fn approve(
 /// one.
 fn spend(
     vault: &Vault,
-    tenant: &Tenant,
+    asked: &Asked,
     caller: &Caller,
     (call, wanted): (&Call, &Wanted),
     refreshed: Option<Answer<()>>,
     env: &Env<'_>,
 ) -> Answer<Spent> {
     let Some(token) = &caller.held else { return Ok(Spent::Nobody) };
+    let tenant = &asked.tenant;
     let grant = tenant.examine(token, TokenKind::Access, None, env)?.grant;
     let admitted = proxy::admit(tenant, caller, call)?;
     let detail = wanted.among(&grant.details);
@@ -308,7 +310,10 @@ fn spend(
             return Ok(Spent::Nobody);
         }
     }
-    let taken = vault.take(tenant, caller, &admitted, call, good, env)?;
+    let mut taken = vault.take(asked, caller, &admitted, call, good, env)?;
+    if let Some(taken) = &mut taken {
+        taken.told.approval.clone_from(&id);
+    }
     Ok(Spent::Lent(Box::new((admitted, taken, id))))
 }
 
@@ -356,11 +361,12 @@ async fn retaken(
     refreshed: Answer<()>,
 ) -> Answer<Taken> {
     let (vault, caller, admitted, call) = (vault.clone(), caller.clone(), admitted.clone(), call.clone());
+    let asked_of = asked.clone();
     asked
         .run(move |tenant, env| {
             let taken = match &refreshed {
                 Err(refusal) if !later(refusal) => Err(refusal.clone()),
-                _ => vault.take(tenant, &caller, &admitted, &call, true, env),
+                _ => vault.take(&asked_of, &caller, &admitted, &call, true, env),
             };
             let taken = taken.and_then(|taken| match (taken, refreshed) {
                 (Some(taken), _) => Ok(taken),
@@ -375,24 +381,44 @@ async fn retaken(
 async fn send(
     vault: &Vault,
     asked: &Asked,
-    caller: Caller,
-    admitted: Admitted,
-    call: Call,
+    admitted: &Admitted,
+    call: &Call,
     taken: Taken,
-    (headers, body, approval): (HeaderMap, Body, Option<String>),
+    sent: (HeaderMap, Body),
 ) -> Answer<Response> {
-    let Taken { lease, filter } = taken;
+    let Taken { lease, filter, told } = taken;
     let connection = &admitted.connection;
-    let limits = connection.spec.limits;
-    let (url, headers) = proxy::injected(connection, &lease.secret, admitted.url.clone(), &headers)?;
-    let told = Told {
-        asked: asked.clone(),
-        caller,
-        kind: EventKind::ProxyCalled,
-        resource: connection.object(),
-        action: format!("{} {}", call.method, call.path),
-        approval,
+    let answer = match answer(vault, asked, (admitted, &lease), call, sent).await {
+        Ok(answer) => answer,
+        Err((status, refusal)) => {
+            let (status, failure) = (status.as_ref().map(StatusCode::as_u16), Some(refusal.rule.to_owned()));
+            told.end(Ended { status, failure, ..Ended::default() }).await;
+            return Err(refusal);
+        }
     };
+    let status = answer.status;
+    let prefix = asked.tenant.url(&format!("/proxy/{}", connection.spec.id));
+    let (headers, removed) = proxy::answered(connection, &filter, &answer.headers, &prefix);
+    let pass = Pass::of(&filter, &answer.headers);
+    let stalled_max = Duration::from_secs(connection.spec.limits.stalled_s);
+    let body = streamed(Source::Upstream(Box::new(answer)), pass, told, (status, removed), stalled_max);
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    Ok(response)
+}
+
+/// Asks the other side. With a refusal, the status of an answer that is not passed on.
+async fn answer(
+    vault: &Vault,
+    asked: &Asked,
+    (admitted, lease): (&Admitted, &Lease),
+    call: &Call,
+    (headers, body): (HeaderMap, Body),
+) -> Result<OutgoingAnswer, (Option<StatusCode>, Refusal)> {
+    let limits = admitted.connection.spec.limits;
+    let injected = proxy::injected(&admitted.connection, &lease.secret, admitted.url.clone(), &headers);
+    let (url, headers) = injected.map_err(|refusal| (None, refusal))?;
     let request = OutgoingRequest {
         method: call.method.clone(),
         url,
@@ -403,34 +429,19 @@ async fn send(
         answer_bytes_max: limits.response_bytes_max,
         redirects: Redirects::Pass,
     };
-    let answer = match vault.inner.outgoing.send(request).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            let refusal = unanswered(&error);
-            let failure = Some(refusal.rule.to_owned());
-            told.end(Ended { failure, ..Ended::default() }).await;
-            return Err(refusal);
-        }
-    };
+    let answer = vault.inner.outgoing.send(request).await.map_err(|error| (None, unanswered(&error)))?;
     let status = answer.status;
     if status == StatusCode::UNAUTHORIZED {
         let held = lease.held.clone();
-        asked.run(move |tenant, env| super::lease::not_taken(tenant, &held, env)).await?;
+        let noted = asked.run(move |tenant, env| super::lease::not_taken(tenant, &held, env)).await;
+        noted.map_err(|refusal| (Some(status), refusal))?;
     }
     if encoded(&answer.headers) || status.is_informational() {
-        told.end(Ended { status: Some(status.as_u16()), failure: Some("upstream.encoded".into()), ..Ended::default() })
-            .await;
         let text = "the other side answered in an encoding that was not asked for, which cannot be filtered";
-        return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "upstream.encoded", text));
+        let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "upstream.encoded", text);
+        return Err((Some(status), refusal));
     }
-    let prefix = asked.tenant.url(&format!("/proxy/{}", connection.spec.id));
-    let (headers, removed) = proxy::answered(connection, &filter, &answer.headers, &prefix);
-    let pass = Pass::of(&filter, &answer.headers);
-    let body = streamed(Source::Upstream(Box::new(answer)), pass, told, removed, status.as_u16());
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    *response.headers_mut() = headers;
-    Ok(response)
+    Ok(answer)
 }
 
 /// An agent's own output, on its way to people.
@@ -453,16 +464,9 @@ async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> R
     }
     let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
     let pass = Pass::of(&filter, &parts.headers);
-    let told = Told {
-        asked,
-        caller,
-        kind: EventKind::OutputFiltered,
-        resource: "output".into(),
-        action: "filter".into(),
-        approval: None,
-    };
+    let told = Told::new(&asked, &caller, EventKind::OutputFiltered, ("output".into(), "filter".into()));
     let source = Source::Caller(http_body_util::Limited::new(body, FILTERED_BYTES_MAX));
-    let body = streamed(source, pass, told, Report::default(), 200);
+    let body = streamed(source, pass, told, (StatusCode::OK, Report::default()), FILTERED_TIMEOUT);
     let mut response = Response::new(body);
     let kind = kind.unwrap_or(HeaderValue::from_static("text/plain; charset=utf-8"));
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

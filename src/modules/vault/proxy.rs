@@ -9,6 +9,7 @@ use super::{Caller, Vault, connection_scope, connections};
 use crate::engine::{Decision, View};
 use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Tenant, check};
 use crate::secrets::{Filter, Report};
+use crate::wire::Asked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
@@ -19,6 +20,10 @@ use zeroize::Zeroizing;
 const QUERY_BYTES_MAX: usize = 6 << 10;
 /// Longest purpose that is kept.
 const PURPOSE_BYTES_MAX: usize = 128;
+/// How a call ended whose caller did not wait for the whole answer.
+pub(super) const CALLER_GONE: &str = "caller.gone";
+/// How a call ended whose caller did not take the answer.
+pub(super) const CALLER_SLOW: &str = "caller.slow";
 
 /// A call as it came.
 #[derive(Clone, Debug)]
@@ -41,11 +46,11 @@ pub(super) struct Admitted {
     pub(super) asks: bool,
 }
 
-/// What is needed to make it.
-#[derive(Debug)]
+/// What is needed to make it, and what is told when it has ended: from here on it is a call that was made.
 pub(super) struct Taken {
     pub(super) lease: Lease,
     pub(super) filter: Filter,
+    pub(super) told: Told,
 }
 
 fn refuse(rule: &'static str, text: impl Into<String>) -> Refusal {
@@ -177,7 +182,7 @@ impl Vault {
     /// There is no credential, or it cannot be filtered out of answers.
     pub(super) fn take(
         &self,
-        tenant: &Tenant,
+        asked: &Asked,
         caller: &Caller,
         admitted: &Admitted,
         call: &Call,
@@ -185,6 +190,7 @@ impl Vault {
         env: &Env<'_>,
     ) -> Answer<Option<Taken>> {
         let Admitted { connection, holder, scope, .. } = admitted;
+        let tenant = &asked.tenant;
         let lease = match self.look(tenant, connection, holder, env)? {
             Looked::Ready(lease) => *lease,
             Looked::Refresh(Some(lease)) if good => *lease,
@@ -192,7 +198,8 @@ impl Vault {
         };
         let filter = self.inner.filters.of(tenant, caller, Some((connection, &lease)))?;
         let event = caller.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env));
-        let mut event = event.resource(connection.object()).action(format!("{} {}", call.method, call.path));
+        let (resource, action) = (connection.object(), format!("{} {}", call.method, call.path));
+        let mut event = event.resource(&resource).action(&action);
         event = event.detail("mode", "proxy").detail("holder", holder.subject());
         event = event.detail("generation", lease.held.generation.to_string());
         if let Some(scope) = scope {
@@ -204,7 +211,8 @@ impl Vault {
         let mut change = tenant.change(env);
         change.event(&event);
         change.commit()?;
-        Ok(Some(Taken { lease, filter }))
+        let told = Told::new(asked, caller, EventKind::ProxyCalled, (resource, action));
+        Ok(Some(Taken { lease, filter, told }))
     }
 
     /// The filter of a caller's own output.
@@ -294,17 +302,64 @@ pub(super) struct Ended {
     pub(super) status: Option<u16>,
     pub(super) bytes: u64,
     pub(super) failure: Option<String>,
-    /// The approval that it used up.
-    pub(super) approval: Option<String>,
     pub(super) removed: Report,
 }
 
+/// What is told of a call that was made, or of output that was filtered, when it has ended. One that is dropped before was
+/// left by its caller, and then that is told.
+pub(super) struct Told {
+    asked: Asked,
+    caller: Caller,
+    kind: EventKind,
+    resource: String,
+    action: String,
+    /// The approval that it used up.
+    pub(super) approval: Option<String>,
+    is_told: bool,
+}
+
+impl Told {
+    pub(super) fn new(asked: &Asked, caller: &Caller, kind: EventKind, (resource, action): (String, String)) -> Told {
+        let (asked, caller) = (asked.clone(), caller.clone());
+        Told { asked, caller, kind, resource, action, approval: None, is_told: false }
+    }
+
+    /// Writes down how it ended, and waits until that is written.
+    pub(super) async fn end(mut self, ended: Ended) {
+        self.tell(ended).await;
+    }
+
+    /// The event is under way when this returns: a caller that goes away takes nothing of it along.
+    fn tell(&mut self, end: Ended) -> impl Future<Output = ()> + Send + use<> {
+        self.is_told = true;
+        let (caller, kind, approval) = (self.caller.clone(), self.kind, self.approval.take());
+        let (resource, action) = (std::mem::take(&mut self.resource), std::mem::take(&mut self.action));
+        let written = self.asked.run_surely(move |tenant, env| {
+            let written = ended(tenant, &caller, (kind, &resource, &action), (&end, approval.as_deref()), env);
+            if let Err(refusal) = &written {
+                tracing::error!(%refusal, "the end of a call could not be written down");
+            }
+            written
+        });
+        async { drop(written.await) }
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        if !self.is_told {
+            let why = if std::thread::panicking() { "proxy.panic" } else { CALLER_GONE };
+            drop(self.tell(Ended { failure: Some(why.to_owned()), ..Ended::default() }));
+        }
+    }
+}
+
 /// The event of a call that was made, or of output that was filtered.
-pub(super) fn ended(
+fn ended(
     tenant: &Tenant,
     caller: &Caller,
     (kind, resource, action): (EventKind, &str, &str),
-    end: &Ended,
+    (end, approval): (&Ended, Option<&str>),
     env: &Env<'_>,
 ) -> Answer<()> {
     let outcome = if end.failure.is_some() { Outcome::Failed } else { Outcome::Done };
@@ -315,7 +370,7 @@ pub(super) fn ended(
     if let Some(failure) = &end.failure {
         event = event.reason(failure);
     }
-    if let Some(approval) = &end.approval {
+    if let Some(approval) = approval {
         event = event.detail("approval", approval);
     }
     event = with_removed(event.detail("bytes", end.bytes.to_string()), &end.removed);

@@ -188,11 +188,13 @@ pub struct CallLimits {
     pub response_bytes_max: u64,
     /// How long a call may take, the last byte of its answer included.
     pub timeout_s: u64,
+    /// How long a caller may take nothing of an answer that waits for it; then it is cut off.
+    pub stalled_s: u64,
 }
 
 impl Default for CallLimits {
     fn default() -> CallLimits {
-        CallLimits { request_bytes_max: 8 << 20, response_bytes_max: 32 << 20, timeout_s: 120 }
+        CallLimits { request_bytes_max: 8 << 20, response_bytes_max: 32 << 20, timeout_s: 120, stalled_s: 30 }
     }
 }
 

@@ -4,6 +4,7 @@
 mod calls;
 mod connecting;
 mod leases;
+mod leaving;
 mod stub;
 
 use super::records::NewCredential;
@@ -270,6 +271,26 @@ impl World {
     /// The last event of a kind.
     pub(super) fn last(&self, kind: EventKind) -> Event {
         self.events().into_iter().rev().find(|event| event.kind() == kind).unwrap_or_else(|| panic!("no {kind:?}"))
+    }
+
+    /// Waits for the first event of a kind.
+    pub(super) async fn until(&self, kind: EventKind) -> Event {
+        let found = async {
+            loop {
+                if let Some(event) = self.events().into_iter().find(|event| event.kind() == kind) {
+                    return event;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), found).await.unwrap_or_else(|_| panic!("no {kind:?}"))
+    }
+
+    /// The head of an answer, and its body, which nobody has read yet.
+    pub(super) async fn begin(&self, token: &str, path: &str) -> (StatusCode, Body) {
+        let request = request("GET", path, token).body(Body::empty()).unwrap();
+        let response = self.front.clone().call(request).await.unwrap();
+        (response.status(), response.into_body())
     }
 
     /// How many events of a kind with a detail or action there are.

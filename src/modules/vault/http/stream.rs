@@ -1,43 +1,20 @@
-//! The way of a body through the filter, and what is written down when it has ended.
+//! The way of a body through the filter to whoever reads it.
 
-use super::super::Caller;
-use super::super::proxy::{self, Ended};
-use crate::identity::{ErrorCode, EventKind, Refusal};
+use super::super::proxy::{CALLER_GONE, CALLER_SLOW, Ended, Told};
+use crate::identity::{ErrorCode, Refusal};
 use crate::secrets::{EventRedactor, Filter, Redactor, Report};
-use crate::wire::{Asked, OutgoingAnswer, OutgoingError};
+use crate::wire::{OutgoingAnswer, OutgoingError};
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendTimeoutError};
 use tokio_stream::wrappers::ReceiverStream;
 
-/// How long the next bytes of an agent's own output may take to come.
-const FILTERED_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the next bytes of an agent's own output may take to come, and to be taken.
+pub(super) const FILTERED_TIMEOUT: Duration = Duration::from_secs(60);
 /// Chunks on their way to a caller.
 const CHUNKS_MAX: usize = 8;
-
-/// What is told of a call when it has ended.
-pub(super) struct Told {
-    pub(super) asked: Asked,
-    pub(super) caller: Caller,
-    pub(super) kind: EventKind,
-    pub(super) resource: String,
-    pub(super) action: String,
-    pub(super) approval: Option<String>,
-}
-
-impl Told {
-    pub(super) async fn end(self, ended: Ended) {
-        let Told { asked, caller, kind, resource, action, approval } = self;
-        let ended = Ended { approval, ..ended };
-        let written =
-            asked.run(move |tenant, env| proxy::ended(tenant, &caller, (kind, &resource, &action), &ended, env));
-        if let Err(refusal) = written.await {
-            tracing::error!(%refusal, "the end of a call could not be written down");
-        }
-    }
-}
 
 /// Whether a body is in an encoding in which the filter would find nothing: compressed, or of letters that are not bytes of
 /// ASCII.
@@ -156,40 +133,64 @@ impl Source {
     }
 }
 
-/// A body that passes the filter as it comes. When it is over, or its reader gone, its end is written down.
-pub(super) fn streamed(mut source: Source, mut pass: Pass, told: Told, mut removed: Report, status: u16) -> Body {
-    let (to, from) = mpsc::channel::<Result<Bytes, std::io::Error>>(CHUNKS_MAX);
+/// A body that passes the filter as it comes. When it is over, its reader gone, or nothing of it taken for a time, its source
+/// is let go and its end is written down.
+pub(super) fn streamed(
+    source: Source,
+    mut pass: Pass,
+    told: Told,
+    (status, mut removed): (StatusCode, Report),
+    stalled_max: Duration,
+) -> Body {
+    let (to, from) = mpsc::channel::<Result<Bytes, std::io::Error>>(CHUNKS_MAX + 1);
+    // The last place is kept for the end, which goes out whatever waits before it.
+    let last = to.clone().try_reserve_owned().ok();
     tokio::spawn(async move {
-        let mut ended = Ended { status: Some(status), ..Ended::default() };
-        loop {
-            match source.next().await {
-                Ok(Some(chunk)) => {
-                    ended.bytes += chunk.len() as u64;
-                    let out = pass.push(&chunk);
-                    if !out.is_empty() && to.send(Ok(out.into())).await.is_err() {
-                        ended.failure = Some("caller.gone".to_owned());
-                        break;
-                    }
-                }
-                Ok(None) => break,
-                Err(why) => {
-                    ended.failure = Some(why.to_owned());
-                    break;
-                }
-            }
-        }
+        let (bytes, failure) = passed(source, &mut pass, &to, stalled_max).await;
         let (out, found) = pass.finish();
         removed.add(&found);
-        ended.removed = removed;
-        let failed = ended.failure.clone();
         // First the event, then the last byte: who has read the whole answer finds it.
-        told.end(ended).await;
-        match failed {
+        let failed = failure.map(str::to_owned);
+        told.end(Ended { status: Some(status.as_u16()), bytes, failure: failed, removed }).await;
+        let end = match failure {
             // Nobody may take a part for the whole.
-            Some(why) => drop(to.send(Err(std::io::Error::other(why))).await),
-            None if !out.is_empty() => drop(to.send(Ok(out.into())).await),
-            None => {}
+            Some(why) => Err(std::io::Error::other(why)),
+            None => Ok(out.into()),
+        };
+        if let Some(last) = last {
+            last.send(end);
         }
     });
     Body::from_stream(ReceiverStream::new(from))
+}
+
+/// Passes on what comes. Answers how many bytes came, and why not all did.
+async fn passed(
+    mut source: Source,
+    pass: &mut Pass,
+    to: &mpsc::Sender<Result<Bytes, std::io::Error>>,
+    stalled_max: Duration,
+) -> (u64, Option<&'static str>) {
+    let mut bytes = 0;
+    loop {
+        let chunk = tokio::select! {
+            chunk = source.next() => chunk,
+            () = to.closed() => return (bytes, Some(CALLER_GONE)),
+        };
+        let chunk = match chunk {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => return (bytes, None),
+            Err(why) => return (bytes, Some(why)),
+        };
+        bytes += chunk.len() as u64;
+        let out = pass.push(&chunk);
+        if out.is_empty() {
+            continue;
+        }
+        match to.send_timeout(Ok(out.into()), stalled_max).await {
+            Ok(()) => {}
+            Err(SendTimeoutError::Timeout(_)) => return (bytes, Some(CALLER_SLOW)),
+            Err(SendTimeoutError::Closed(_)) => return (bytes, Some(CALLER_GONE)),
+        }
+    }
 }

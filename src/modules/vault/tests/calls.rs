@@ -5,7 +5,7 @@ use super::*;
 use crate::identity::{ErrorCode, Outcome, TokenKind};
 use tokio_stream::StreamExt as _;
 
-async fn ready() -> (Stub, World, String) {
+pub(super) async fn ready() -> (Stub, World, String) {
     let (stub, world) = (Stub::start().await, World::new(true));
     world.connect(crm(&stub.origin));
     world.store("crm", ACCESS, Some(REFRESH), 3_600);
@@ -214,7 +214,7 @@ async fn a_call_that_needs_an_approval_is_made_once_as_it_was_approved() {
 }
 
 /// A world where writing takes an approval, and Sarah's token of one for a note.
-async fn approved() -> (Stub, World, String) {
+pub(super) async fn approved() -> (Stub, World, String) {
     let (stub, world, _) = ready().await;
     let world = world.with_approvals(Arc::new(Once::default()));
     let class = Some(ScopeClass::NeedsApproval);
@@ -226,11 +226,11 @@ async fn approved() -> (Stub, World, String) {
 }
 
 /// The call that was approved.
-fn note(token: &str) -> ::http::request::Builder {
+pub(super) fn note(token: &str) -> ::http::request::Builder {
     request("POST", "/proxy/crm/v1/notes", token)
 }
 
-const NOTE: &str = r#"{"text":"hello"}"#;
+pub(super) const NOTE: &str = r#"{"text":"hello"}"#;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_header_makes_another_call_of_the_one_that_was_approved() {
@@ -423,7 +423,7 @@ async fn no_connection_leads_into_the_network_behind_us() {
 async fn bodies_are_bounded_in_both_directions() {
     let (stub, world, token) = ready().await;
     let mut spec = crm(&stub.origin);
-    spec.limits = CallLimits { request_bytes_max: 1_000, response_bytes_max: 50_000, timeout_s: 10 };
+    spec.limits = CallLimits { request_bytes_max: 1_000, response_bytes_max: 50_000, ..spec.limits };
     now_is(|env| change(&world.tenant, &spec, None, "user:admin", env).unwrap());
     let post = |bytes: usize| {
         let body = Body::from_stream(tokio_stream::iter((0..bytes).map(|_| Ok::<_, std::io::Error>(vec![b'x']))));

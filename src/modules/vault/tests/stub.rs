@@ -8,7 +8,9 @@ use axum::routing::{any, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::{Notify, Semaphore};
+use tokio_stream::StreamExt as _;
 
 /// What the stub saw and does.
 pub(super) struct Stub {
@@ -26,6 +28,27 @@ struct Seen {
     answer: Mutex<Option<(u16, Value)>>,
     /// Requests to the token endpoint that may be answered.
     open: Semaphore,
+    /// Whether calls of the API wait for ever.
+    holds: AtomicBool,
+    /// A call that waits, or a body without end, has begun, and was let go by who asked.
+    came: Notify,
+    left: Notify,
+}
+
+/// What has no end, until who asked lets it go.
+struct Endless(Arc<Seen>);
+
+impl Endless {
+    fn new(seen: &Arc<Seen>) -> Endless {
+        seen.came.notify_one();
+        Endless(Arc::clone(seen))
+    }
+}
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.left.notify_one();
+    }
 }
 
 impl Stub {
@@ -36,6 +59,9 @@ impl Stub {
             calls: Mutex::default(),
             answer: Mutex::default(),
             open: Semaphore::new(1_000),
+            holds: AtomicBool::new(false),
+            came: Notify::new(),
+            left: Notify::new(),
         });
         let routes = Router::new()
             .route("/token", post(token))
@@ -63,6 +89,21 @@ impl Stub {
 
     pub(super) fn let_through(&self) {
         self.inner.open.add_permits(1_000);
+    }
+
+    /// No call of the API is answered from now on.
+    pub(super) fn holds(&self) {
+        self.inner.holds.store(true, Ordering::SeqCst);
+    }
+
+    /// Waits for something without end to begin.
+    pub(super) async fn came(&self) {
+        self.inner.came.notified().await;
+    }
+
+    /// Waits until it is let go.
+    pub(super) async fn left(&self) {
+        self.inner.left.notified().await;
     }
 
     pub(super) fn tokens(&self) -> Vec<(String, Option<String>)> {
@@ -119,6 +160,10 @@ async fn api(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let shown = headers.get("authorization").or_else(|| headers.get("x-api-key"));
     let shown = shown.map(|value| value.to_str().unwrap().to_owned()).unwrap_or(query);
     seen.calls.lock().push((method, target, headers, body));
+    if seen.holds.load(Ordering::SeqCst) {
+        let _endless = Endless::new(&seen);
+        return std::future::pending().await;
+    }
     let token = shown.rsplit([' ', '=']).next().unwrap_or_default().to_owned();
     // A token that ends with `=` is cut by the line before: take all behind the first blank.
     let token = shown.split_once(' ').map_or(token, |(_, token)| token.to_owned());
@@ -145,6 +190,25 @@ async fn api(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             // One byte a chunk.
             let bytes: Vec<Result<Vec<u8>, std::io::Error>> = token.bytes().map(|byte| Ok(vec![byte])).collect();
             Body::from_stream(tokio_stream::iter(bytes)).into_response()
+        }
+        "endless" => {
+            let endless = Endless::new(&seen);
+            let first = tokio_stream::once(Ok::<_, std::io::Error>("one line\n"));
+            // Nothing comes after it.
+            Body::from_stream(first.chain(tokio_stream::pending().map(move |()| {
+                let _endless = &endless;
+                Ok("")
+            })))
+            .into_response()
+        }
+        "flood" => {
+            let endless = Endless::new(&seen);
+            let chunk = vec![b'.'; 64 << 10];
+            let all = tokio_stream::iter(std::iter::from_fn(move || {
+                let _endless = &endless;
+                Some(Ok::<_, std::io::Error>(chunk.clone()))
+            }));
+            Body::from_stream(all).into_response()
         }
         "events" => {
             let (one, two) = token.split_at(token.len() / 2);
