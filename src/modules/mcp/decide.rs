@@ -114,6 +114,15 @@ pub(super) fn named(request: &Request) -> (&str, Option<&str>) {
     (&request.method, text("name").or(text("uri")))
 }
 
+fn detailed(event: Event, request: &Request) -> Event {
+    let (method, name) = named(request);
+    let event = event.detail("method", method);
+    match name {
+        Some(name) => event.detail("name", name),
+        None => event,
+    }
+}
+
 impl Decider {
     fn view(&self) -> Result<View, QuestionError> {
         self.engine.view(self.store, None, Consistency::Latest)
@@ -165,15 +174,15 @@ impl Decider {
         self.view()
     }
 
-    /// Decides on a request, and records it.
+    /// Decides on a request, and records it. Answers whether there was something to decide.
     ///
     /// # Errors
     /// Why it does not go on.
-    pub(super) fn decide(&self, case: Case<'_>) -> Result<(), Stop> {
+    pub(super) fn decide(&self, case: Case<'_>) -> Result<bool, Stop> {
         let Case { request, asker, resource, .. } = case;
         let mut events = Vec::new();
         let result = match case.policy.needs(request) {
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(false),
             Ok(Some(needs)) => self.weigh(case, &needs, &mut events),
             Err(Unmapped::Method) => {
                 events.push(self.refused(asker, resource, "mcp.method"));
@@ -192,13 +201,9 @@ impl Decider {
                 Err(Stop::Fault(Fault::new(StatusCode::OK, Some(request.id.clone()), INVALID_PARAMS, message)))
             }
         };
-        let (method, name) = named(request);
-        let detailed = events.into_iter().map(|event: Event| {
-            let event = event.detail("method", method);
-            if let Some(name) = name { event.detail("name", name) } else { event }
-        });
+        let detailed = events.into_iter().map(|event| detailed(event, request));
         self.record(detailed.collect()).map_err(|()| Stop::Fault(internal(request)))?;
-        result
+        result.map(|()| true)
     }
 
     /// Scopes, then Checks, then an approval: what can be had again is asked for last.
@@ -257,6 +262,26 @@ impl Decider {
     /// The record of a call that is not let through.
     fn refused(&self, asker: &Asker, resource: &str, reason: &str) -> Event {
         asker.event(self.tenant, EventKind::ProxyRefused, Outcome::Refused).resource(resource).reason(reason)
+    }
+
+    /// Records that a call was let through and did not end well; `failure` says more, and repeats nothing that the server
+    /// behind the gateway said.
+    ///
+    /// # Errors
+    /// It could not be recorded; why is in the log.
+    pub(super) fn record_failed(
+        &self,
+        asker: &Asker,
+        resource: &str,
+        request: &Request,
+        (reason, failure): (&str, Option<&str>),
+    ) -> Result<(), ()> {
+        let event = asker.event(self.tenant, EventKind::ProxyCalled, Outcome::Failed).resource(resource).reason(reason);
+        let event = detailed(event, request);
+        self.record(vec![match failure {
+            Some(failure) => event.detail("failure", failure),
+            None => event,
+        }])
     }
 
     /// Records what a list or a search showed.

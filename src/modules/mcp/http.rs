@@ -1,7 +1,7 @@
 //! The routes: metadata, and the MCP endpoint of each server. Reads a request, has it judged, and hands it on.
 
 use super::decide::{Asker, Case, Decider, Stop};
-use super::gateway::{Gateway, GatewaySpec, Upstream, Way};
+use super::gateway::{Gateway, GatewaySpec, Open, Upstream, Way};
 use super::message::{Fault, INTERNAL_ERROR, INVALID_REQUEST, Message};
 use super::own::{Own, OwnSpec};
 use super::policy::Policy;
@@ -187,9 +187,10 @@ impl Inner {
             let what = "a message without `id` is no request";
             return Fault::new(StatusCode::BAD_REQUEST, None, INVALID_REQUEST, what).response().map(Body::from);
         }
-        if let Err(response) = self.decided(&message, &asker).await {
-            return response;
-        }
+        let open = match self.decided(&message, &asker).await {
+            Ok(open) => open,
+            Err(response) => return response,
+        };
         match &self.behind {
             Behind::Own(service) => {
                 let mut parts = parts;
@@ -198,7 +199,7 @@ impl Inner {
                 parts.extensions.insert(asker);
                 service.handle(Request::from_parts(parts, Body::from(body))).await.map(Body::new)
             }
-            Behind::Gateway(gateway) => self.way(gateway, asker).forward(&parts, body, message).await,
+            Behind::Gateway(gateway) => self.way(gateway, asker).forward(&parts, body, (message, open)).await,
         }
     }
 
@@ -220,26 +221,31 @@ impl Inner {
         }
     }
 
-    /// Has a message decided; the response is why it does not go on.
-    async fn decided(self: &Arc<Inner>, message: &Message, asker: &Asker) -> Result<(), Response<Body>> {
-        let Message::Request(request) = message else { return Ok(()) };
+    /// Has a message decided; the response is why it does not go on. What goes on to a server behind the gateway is open
+    /// from the moment that it was recorded.
+    async fn decided(self: &Arc<Inner>, message: &Message, asker: &Asker) -> Result<Option<Open>, Response<Body>> {
+        let Message::Request(request) = message else { return Ok(None) };
         let (request, asker) = (request.clone(), asker.clone());
         let deciding = self.work(move |inner| {
             // What our own server has no kind for does not exist; it says so itself, as the protocol has it.
             if matches!(inner.behind, Behind::Own(_)) && inner.policy.is_nothing(&request) {
-                return Ok(());
+                return Ok(None);
             }
-            inner.decider.decide(Case {
+            let recorded = inner.decider.decide(Case {
                 policy: &inner.policy,
                 approvals: &*inner.approvals,
                 resource: inner.guard.resource().url(),
                 base: inner.guard.scopes(),
                 asker: &asker,
                 request: &request,
+            })?;
+            Ok(match &inner.behind {
+                Behind::Gateway(gateway) if recorded => Some(inner.way(gateway, asker).open(request)),
+                Behind::Gateway(_) | Behind::Own(_) => None,
             })
         });
         match deciding.await {
-            Ok(Ok(())) => Ok(()),
+            Ok(Ok(open)) => Ok(open),
             Ok(Err(Stop::Scopes(scopes))) => Err(self.guard.refuse(&Denial::Scope(scopes), &[]).map(Body::from)),
             Ok(Err(Stop::Fault(fault))) | Err(fault) => Err(fault.response().map(Body::from)),
         }

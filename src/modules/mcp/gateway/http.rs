@@ -8,14 +8,14 @@ use super::super::session::Sessions;
 use super::super::sse::{Splitter, SseEvent};
 use super::super::{Credentials, Future, Judged};
 use super::{GatewaySpec, SESSION, forwarded, modest};
-use crate::wire::Pool;
+use crate::wire::{Pool, now};
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::SendTimeoutError};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -23,6 +23,10 @@ use tokio_stream::wrappers::ReceiverStream;
 const ALIVE: Duration = Duration::from_secs(15);
 /// Events that wait for a slow client.
 const EVENTS_WAITING_MAX: usize = 16;
+/// The request whose answer is a stream of notifications, for as long as the client listens.
+const LISTEN: &str = "subscriptions/listen";
+/// How a call ended whose client did not wait for the answer.
+const CLIENT_GONE: &str = "caller.gone";
 
 /// A server was not asked, or did not answer. What it said is not repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -74,14 +78,76 @@ pub(in super::super) struct Way {
     pub(in super::super) asker: Asker,
 }
 
+/// A call that was let through, and recorded as such. That it does not end well is recorded too; it is dropped without an end
+/// when its client has left.
+pub(in super::super) struct Open {
+    way: Way,
+    call: Call,
+    has_ended: bool,
+}
+
+/// Why a stream is cut off.
+enum Cut {
+    /// The client has left.
+    Gone,
+    /// The client takes nothing.
+    Slow,
+    Fault(Fault),
+}
+
+impl Open {
+    fn ended(mut self) {
+        self.has_ended = true;
+    }
+
+    fn failed(mut self, cut: &Cut) {
+        let (reason, failure) = match cut {
+            Cut::Gone => (CLIENT_GONE, None),
+            Cut::Slow => ("caller.slow", None),
+            Cut::Fault(fault) => ("mcp.server", Some(fault.message.clone())),
+        };
+        self.record(reason, failure);
+    }
+
+    fn record(&mut self, reason: &'static str, failure: Option<String>) {
+        self.has_ended = true;
+        let (mut way, call) = (self.way.clone(), self.call.clone());
+        way.asker.now = now();
+        let recorded = self.way.pool.run_surely(move || {
+            let why = (reason, failure.as_deref());
+            // Why it could not be recorded is in the log, and the call has ended.
+            let _ = way.decider.record_failed(&way.asker, &way.resource, &call, why);
+        });
+        drop(recorded);
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.record(if std::thread::panicking() { "mcp.panic" } else { CLIENT_GONE }, None);
+        }
+    }
+}
+
 /// Why there is no answer, for the log and the client.
 fn gone(call: Option<&Call>, what: &str) -> Fault {
     Fault::new(StatusCode::BAD_GATEWAY, call.map(|call| call.id.clone()), INTERNAL_ERROR, what)
 }
 
 impl Way {
-    /// Sends a message on that was let through.
-    pub(in super::super) async fn forward(self, parts: &Parts, body: Bytes, message: Message) -> Response<Body> {
+    /// A call that goes this way.
+    pub(in super::super) fn open(self, call: Call) -> Open {
+        Open { way: self, call, has_ended: false }
+    }
+
+    /// Sends a message on that was let through; with it, the call that it opened.
+    pub(in super::super) async fn forward(
+        self,
+        parts: &Parts,
+        body: Bytes,
+        (message, mut open): (Message, Option<Open>),
+    ) -> Response<Body> {
         let call = match message {
             Message::Request(call) => Some(call),
             Message::Notification { .. } => None,
@@ -93,9 +159,22 @@ impl Way {
             }
             Message::Answer => None,
         };
-        match self.sent(parts, body, call.as_ref()).await {
-            Ok(answer) => self.brought(answer, call).await.unwrap_or_else(|fault| fault.response().map(Body::from)),
-            Err(fault) => fault.response().map(Body::from),
+        let answer = match self.sent(parts, body, call.as_ref()).await {
+            Ok(answer) => self.brought(answer, call, &mut open).await,
+            Err(fault) => Err(fault),
+        };
+        match (answer, open) {
+            (Ok(response), open) => {
+                open.map(Open::ended);
+                response
+            }
+            (Err(fault), open) => {
+                let response = fault.response().map(Body::from);
+                if let Some(open) = open {
+                    open.failed(&Cut::Fault(fault));
+                }
+                response
+            }
         }
     }
 
@@ -171,8 +250,13 @@ impl Way {
         }
     }
 
-    /// The head of an answer, and the way that its body comes.
-    async fn brought(self, answer: Response<Body>, call: Option<Call>) -> Result<Response<Body>, Fault> {
+    /// The head of an answer, and the way that its body comes; a stream takes what is open along.
+    async fn brought(
+        self,
+        answer: Response<Body>,
+        call: Option<Call>,
+        open: &mut Option<Open>,
+    ) -> Result<Response<Body>, Fault> {
         let (head, body) = answer.into_parts();
         let status = head.status;
         let Some(call) = call else {
@@ -203,7 +287,7 @@ impl Way {
         let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let essence = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let mut response = match essence.as_str() {
-            "text/event-stream" if status == StatusCode::OK => self.streamed(body, call),
+            "text/event-stream" if status == StatusCode::OK => self.streamed(body, call, open.take()),
             "application/json" => self.whole(body, &call, status).await?,
             // A server of an older kind has no message for what it does not know.
             _ if matches!(status.as_u16(), 400 | 404 | 405) => empty(status),
@@ -257,14 +341,25 @@ impl Way {
         Ok(response)
     }
 
-    fn streamed(self, body: Body, call: Call) -> Response<Body> {
+    fn streamed(self, body: Body, call: Call, open: Option<Open>) -> Response<Body> {
         let (sender, receiver) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(EVENTS_WAITING_MAX);
         tokio::spawn(async move {
             let call = Arc::new(call);
             // A client that goes away drops the receiver, and with this task the server's stream ends too.
-            if let Err(Some(fault)) = self.pumped(body, &call, &sender).await {
+            let cut = match self.pumped(body, &call, &sender).await {
+                // Who listens leaves when they like.
+                Ok(()) | Err(Cut::Gone) if call.method == LISTEN => None,
+                Ok(()) => None,
+                Err(cut) => Some(cut),
+            };
+            match (open, &cut) {
+                (Some(open), Some(cut)) => open.failed(cut),
+                (Some(open), None) => open.ended(),
+                (None, _) => {}
+            }
+            if let Some(Cut::Fault(fault)) = cut {
                 let event = SseEvent { data: fault.body().to_string(), ..SseEvent::default() };
-                drop(sender.send(Ok(Bytes::from(event.written()))).await);
+                let _ = self.passed_on(&sender, event.written()).await; // nothing comes after it
             }
         });
         let mut response = Response::new(Body::from_stream(ReceiverStream::new(receiver)));
@@ -273,24 +368,37 @@ impl Way {
         response
     }
 
-    /// Passes events on until the answer was among them. An error without a fault: the client is gone.
+    /// Passes on to a client, who has to take it in time.
+    async fn passed_on(
+        &self,
+        out: &mpsc::Sender<Result<Bytes, std::convert::Infallible>>,
+        bytes: impl Into<Bytes>,
+    ) -> Result<(), Cut> {
+        let stalled_max = Duration::from_secs(self.gateway.spec.stalled_seconds_max);
+        out.send_timeout(Ok(bytes.into()), stalled_max).await.map_err(|error| match error {
+            SendTimeoutError::Timeout(_) => Cut::Slow,
+            SendTimeoutError::Closed(_) => Cut::Gone,
+        })
+    }
+
+    /// Passes events on until the answer was among them.
     async fn pumped(
         &self,
         mut body: Body,
         call: &Arc<Call>,
         out: &mpsc::Sender<Result<Bytes, std::convert::Infallible>>,
-    ) -> Result<(), Option<Fault>> {
+    ) -> Result<(), Cut> {
         let spec = &self.gateway.spec;
         let end = Instant::now() + spec.time(&call.method);
-        let streams = call.method == "subscriptions/listen";
-        let fault = |what: &str| Some(gone(Some(call), what));
+        let streams = call.method == LISTEN;
+        let fault = |what: &str| Cut::Fault(gone(Some(call), what));
         let mut splitter = Splitter::default();
         let mut taken = 0_usize;
         loop {
             let alive = end.min(Instant::now() + ALIVE);
             let frame = tokio::select! {
                 frame = timeout_at(alive, body.frame()) => frame,
-                () = out.closed() => return Err(None),
+                () = out.closed() => return Err(Cut::Gone),
             };
             let frame = match frame {
                 Ok(None) if streams => return Ok(()),
@@ -301,7 +409,7 @@ impl Way {
                     return Err(fault("the server behind the gateway did not answer in time"));
                 }
                 Err(_) => {
-                    out.send(Ok(Bytes::from_static(b":\n\n"))).await.map_err(|_| None)?;
+                    self.passed_on(out, Bytes::from_static(b":\n\n")).await?;
                     continue;
                 }
             };
@@ -315,14 +423,15 @@ impl Way {
                 if event.data.is_empty() {
                     continue; // where to take up a stream again, which the gateway does not offer
                 }
-                let Verdict { said, last } = self.judged(call, Bytes::from(event.data.clone())).await.map_err(Some)?;
+                let Verdict { said, last } =
+                    self.judged(call, Bytes::from(event.data.clone())).await.map_err(Cut::Fault)?;
                 let data = match said {
                     Said::Asis => event.data,
                     Said::Changed(value) => value.to_string(),
                     Said::Dropped => continue,
                 };
                 let event = SseEvent { data, ..SseEvent::default() };
-                out.send(Ok(Bytes::from(event.written()))).await.map_err(|_| None)?;
+                self.passed_on(out, event.written()).await?;
                 if last {
                     return Ok(());
                 }

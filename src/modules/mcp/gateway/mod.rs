@@ -4,7 +4,7 @@
 
 mod http;
 
-pub(super) use self::http::{Gateway, Way};
+pub(super) use self::http::{Gateway, Open, Way};
 pub use self::http::{NoUpstream, Upstream, UpstreamError};
 
 use super::SettingsError;
@@ -45,6 +45,9 @@ pub struct GatewaySpec {
     /// How long a stream of notifications may last, in seconds. Then the client asks again, and is judged again.
     #[serde(default = "stream_seconds_max")]
     pub stream_seconds_max: u64,
+    /// How long a client may take nothing of a stream that waits for it, in seconds; then it is cut off.
+    #[serde(default = "stalled_seconds_max")]
+    pub stalled_seconds_max: u64,
 }
 
 fn answer_bytes_max() -> usize {
@@ -59,6 +62,10 @@ fn stream_seconds_max() -> u64 {
     600
 }
 
+fn stalled_seconds_max() -> u64 {
+    30
+}
+
 impl GatewaySpec {
     pub(super) fn verify(&self) -> Result<(), SettingsError> {
         server_url("the server behind the gateway", &self.url)?;
@@ -66,7 +73,8 @@ impl GatewaySpec {
             let known = SERVER_REQUESTS.join(", ");
             return Err(SettingsError(format!("a server may not ask for `{other}`; it may ask for {known}")));
         }
-        if self.answer_bytes_max == 0 || self.answer_seconds_max == 0 || self.stream_seconds_max == 0 {
+        let times = [self.answer_seconds_max, self.stream_seconds_max, self.stalled_seconds_max];
+        if self.answer_bytes_max == 0 || times.contains(&0) {
             return Err(SettingsError(format!("the bounds of `{}` are 0; then nothing can be answered", self.url)));
         }
         Ok(())

@@ -56,7 +56,7 @@ fn guard(spec: GuardSpec) -> Guard {
     Guard::new(resource.unwrap(), Arc::new(StubTokens), spec).unwrap()
 }
 
-fn at(world: &World, approvals: Arc<dyn Approvals>) -> EndpointSpec {
+pub(super) fn at(world: &World, approvals: Arc<dyn Approvals>) -> EndpointSpec {
     EndpointSpec {
         engine: world.engine.clone(),
         store: world.store,
@@ -110,7 +110,7 @@ fn post_to(token: Option<&str>, headers: &[(&'static str, &str)], body: &Value) 
 }
 
 /// A call in the version without sessions.
-fn call(token: &str, method: &str, mut params: Value) -> Request<Body> {
+pub(super) fn call(token: &str, method: &str, mut params: Value) -> Request<Body> {
     params["_meta"] = json!({
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -471,7 +471,7 @@ impl Upstream for Stub {
     }
 }
 
-struct Lender(bool);
+pub(super) struct Lender(pub(super) bool);
 
 impl Credentials for Lender {
     fn authorization<'a>(
@@ -493,7 +493,7 @@ fn gateway_with(world: &World, stub: &Stub, lends: bool, approvals: Arc<dyn Appr
     routes([endpoint.unwrap()]).unwrap()
 }
 
-fn gateway_spec() -> GatewaySpec {
+pub(super) fn gateway_spec() -> GatewaySpec {
     let mut spec: GatewaySpec = serde_json::from_value(json!({
         "url": "https://crm.internal/mcp",
         "policy": {"server": {"object": "mcp_server:crm", "relation": "can_use"}},

@@ -1,6 +1,7 @@
 //! Rules without a server, on one small world; the stories through the routes are in `http.rs`.
 
 mod http;
+mod leaving;
 
 use super::decide::{Asker, Case, Decider, Stop};
 use super::filter::{Filter, Said};
@@ -221,7 +222,8 @@ fn decide(world: &World, judged: Judged, approvals: &dyn Approvals, request: &Re
     let asker = Asker { judged, trace: "trace-1".into(), now: NOW };
     let base = ["mcp".to_owned()];
     let resource = "https://mcp.example.com/crm";
-    world.decider().decide(Case { policy: &policy, approvals, resource, base: &base, asker: &asker, request })
+    let case = Case { policy: &policy, approvals, resource, base: &base, asker: &asker, request };
+    world.decider().decide(case).map(drop)
 }
 
 /// The code of the refusal, or 0.
