@@ -95,6 +95,37 @@ pub(super) static RULES: &[Rule] = &[
     token("postman-key", &["PMAK-"], r"\bPMAK-[a-f0-9]{24}-[a-f0-9]{34}"),
     token("linear-key", &["lin_api_"], r"\blin_api_[A-Za-z0-9]{40,}"),
     token("notion-token", &["ntn_"], r"\bntn_[A-Za-z0-9]{40,}"),
+    token("docker-token", &["dckr_pat_"], r"\bdckr_pat_[\w-]{24,}"),
+    token("rubygems-key", &["rubygems_"], r"\brubygems_[a-f0-9]{48}\b"),
+    Rule {
+        id: "crates-io-token",
+        anchors: &["cio"],
+        name: "",
+        secret: r"\bcio[A-Za-z0-9]{32}\b",
+        judge: Some(is_random),
+    },
+    token("square-token", &["sq0atp-", "sq0csp-"], r"\bsq0(?:atp|csp)-[\w-]{22,}"),
+    // What stands before it is the token's id.
+    Rule { id: "terraform-token", anchors: &[".atlasv1."], name: r"\.atlasv1\.", secret: r"[\w-]{60,}", judge: None },
+    token("pulumi-token", &["pul-"], r"\bpul-[a-f0-9]{40}\b"),
+    token("doppler-token", &["dp."], r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,}"),
+    token("airtable-token", &["pat"], r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b"),
+    token("figma-token", &["figd_"], r"\bfigd_[\w-]{38,}"),
+    token("grafana-token", &["glc_"], r"\bglc_eyJ[A-Za-z0-9+/]{40,}={0,2}"),
+    token("newrelic-key", &["NRAK-"], r"\bNRAK-[A-Z0-9]{27}\b"),
+    token("sentry-token", &["sntrys_", "sntryu_"], r"\bsntry[su]_[A-Za-z0-9_=+/-]{60,}"),
+    token("planetscale-token", &["pscale_"], r"\bpscale_(?:tkn|pw|oauth)_[\w.-]{32,}"),
+    token("supabase-token", &["sbp_"], r"\bsbp_[a-f0-9]{40}\b"),
+    token("netlify-token", &["nfp_"], r"\bnfp_[A-Za-z0-9]{36,}"),
+    token(
+        "tailscale-key",
+        &["tskey-"],
+        r"\btskey-(?:auth|api|client|scim|webhook)-[A-Za-z0-9]{10,}(?:-[A-Za-z0-9]{20,})?",
+    ),
+    // What stands before it is the number of the bot.
+    Rule { id: "telegram-token", anchors: &[":AA"], name: ":", secret: r"AA[\w-]{32,64}", judge: Some(is_random) },
+    token("dropbox-token", &["sl."], r"\bsl\.(?:u\.)?[\w-]{100,}"),
+    token("buildkite-token", &["bkua_"], r"\bbkua_[a-f0-9]{40}\b"),
     // RFC 9110, 11.6.2: a header of a request that somebody shows.
     Rule {
         id: "authorization",
@@ -129,6 +160,15 @@ pub(super) static RULES: &[Rule] = &[
             "auth_token",
             "auth-token",
             "authtoken",
+            "api_token",
+            "api-token",
+            "apitoken",
+            "bot_token",
+            "bot-token",
+            "bottoken",
+            "session_token",
+            "session-token",
+            "sessiontoken",
             "access_key",
             "access-key",
             "accesskey",
@@ -140,14 +180,25 @@ pub(super) static RULES: &[Rule] = &[
             "privatekey",
         ],
         name: concat!(
-            r"(?i)(?:api[_-]?key|secret|passw(?:or)?d|(?:access|refresh|auth)[_-]?token|(?:access|account|private)[_-]?key)",
+            r"(?i)(?:api[_-]?key|secret|passw(?:or)?d|(?:access|refresh|auth|api|bot|session)[_-]?token|(?:access|account|private)[_-]?key)",
             r"(?:[_.-]?(?:access|key|value|token|string|secret|production|prod|live|test|dev|staging|main|primary|\d{1,2})){0,3}",
             r#"['"`\]]{0,3}\s{0,4}(?::=|=>|[:=>])\s{0,4}['"`\[]{0,3}"#,
         ),
-        secret: r"[A-Za-z0-9_~+/.!@%^*-][A-Za-z0-9_~+/.!@%^*=-]{15,255}",
+        secret: ASSIGNED,
+        judge: Some(is_random),
+    },
+    // Variables of an environment. In small letters such names are those of cursors too (`page_token`).
+    Rule {
+        id: "assigned-secret",
+        anchors: &["_TOKEN"],
+        name: r#"_TOKEN(?:_(?:PRODUCTION|PROD|LIVE|TEST|DEV|STAGING|\d{1,2}))?['"`\]]{0,3}\s{0,4}(?::=|=>|[:=])\s{0,4}['"`\[]{0,3}"#,
+        secret: ASSIGNED,
         judge: Some(is_random),
     },
 ];
+
+/// What may be a secret behind a name.
+const ASSIGNED: &str = r"[A-Za-z0-9_~+/.!@%^*-][A-Za-z0-9_~+/.!@%^*=-]{15,255}";
 
 /// Parts of what stands in place of a secret in documentation.
 const PLACEHOLDERS: [&str; 15] = [
@@ -169,15 +220,24 @@ const PLACEHOLDERS: [&str; 15] = [
 ];
 /// The least length of a part without punctuation that makes a text look random.
 const RANDOM_RUN_MIN: usize = 12;
+/// What stands in passwords and in no name, path or number.
+const SPECIAL: &[u8] = b"!@%^*~";
 /// The least Shannon entropy of what looks random, in bits of a byte.
 const ENTROPY_MIN: f64 = 3.1;
 
-/// Whether it looks drawn, and not chosen to be read: a long part that mixes letters and digits, and few repetitions.
+/// Whether it looks drawn, and not chosen to be read: a long part that mixes letters and digits, or letters of all kinds as
+/// generators of passwords mix them and no name does; and few repetitions.
 fn is_random(text: &[u8], _next: Option<u8>) -> bool {
     let mixed = |part: &[u8]| {
         part.len() >= RANDOM_RUN_MIN && part.iter().any(u8::is_ascii_digit) && part.iter().any(u8::is_ascii_alphabetic)
     };
-    text.split(|byte| !byte.is_ascii_alphanumeric()).any(mixed) && entropy(text) >= ENTROPY_MIN && !is_placeholder(text)
+    let has = |kind: fn(&u8) -> bool| text.iter().any(kind);
+    let of_all_kinds = has(u8::is_ascii_lowercase)
+        && has(u8::is_ascii_uppercase)
+        && has(u8::is_ascii_digit)
+        && text.iter().any(|byte| SPECIAL.contains(byte));
+    let drawn = of_all_kinds || text.split(|byte| !byte.is_ascii_alphanumeric()).any(mixed);
+    drawn && entropy(text) >= ENTROPY_MIN && !is_placeholder(text)
 }
 
 fn is_url_password(text: &[u8], next: Option<u8>) -> bool {

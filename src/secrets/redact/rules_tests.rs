@@ -46,9 +46,32 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("postman-key", "7f2a9c4e1b8d6053f7a2c9e4-7f2a9c4e1b8d6053f7a2c9e4b1d860357f"),
     ("linear-key", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw6Ea3Go7NiMb"),
     ("notion-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw6Ea3Go7NiMb"),
+    ("docker-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0H"),
+    ("rubygems-key", "7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4b1d86035"),
+    ("crates-io-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y"),
+    ("square-token", "q7Rt2LpX9vBn4KsW8mZcTz"),
+    ("terraform-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y"),
+    ("pulumi-token", "7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4"),
+    ("doppler-token", "pt.q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX"),
+    ("airtable-token", "q7Rt2LpX9vBn4K.7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4b1d860357f2a9c4e1b8d6053"),
+    ("figma-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX"),
+    ("grafana-token", "eyJvIjoiNzMxOTQyIiwibiI6ImEiLCJrIjoicTdSdDJMcFg5dkJuNEtzVyJ9"),
+    ("newrelic-key", "Q7RT2LPX9VBN4KSW8MZCTZ5JD0H"),
+    ("sentry-token", "7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4b1d860357f2a9c4e1b8d6053"),
+    ("planetscale-token", "tkn_q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vB"),
+    ("supabase-token", "7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4"),
+    ("netlify-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw6Ea"),
+    ("tailscale-key", "auth-kq7Rt2LpX9vCNTRL-q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y"),
+    ("telegram-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw"),
+    (
+        "dropbox-token",
+        "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y",
+    ),
+    ("buildkite-token", "7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4"),
     ("authorization", ": Bearer q7Rt2LpX9vBn4KsW8mZcTz5J"),
     ("url-password", "bob:hunter2x@db.internal:5432/app"),
     ("assigned-secret", " = \"q7Rt2LpX9vBn4KsW8mZc\""),
+    ("assigned-secret", "_PROD='q7Rt2LpX9vBn4KsW8mZc'"),
 ];
 
 /// What looks like a secret to who is hasty.
@@ -60,6 +83,8 @@ const CLEAN: &str = concat!(
     "mailto:bob@example.com:8080 see ://a:b@c and time 12:30@noon; scp bob@host:/srv/x.tar\n",
     "password: changeme-changeme-1234567 api_key=YOUR_API_KEY_GOES_HERE_1234 secret = \"example-secret-0123456789\"\n",
     "the secret of good soup; token endpoint; passwords are hashed; max_tokens: 4096, next_page_token: \"CAUQAA\"\n",
+    "page_token=q7Rt2LpX9vBn4KsW8mZc nextPageToken: 'q7Rt2LpX9vBn4KsW8mZc' SHA256:q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw6Ea3Go7NiM\n",
+    "password: see-Chapter-12-of-the-Handbook secret=Settings_Db2_Main_Reader path cioppino dp.height ssl.conf patience pul-ver\n",
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 and sha512-q7Rt2LpX9vBn4KsW8mZcTz==\n",
     "Authorization: Bearer <token> authorization: basic, SKU 12, key-value, AKIA of old, sk-learn, hf_hub_download\n",
     "Authorization: Bearer YOUR_ACCESS_TOKEN_EXAMPLE_0123 -----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
@@ -89,6 +114,13 @@ fn every_rule_finds_its_example_behind_each_anchor() {
             assert_eq!(report.counts().collect::<Vec<_>>(), [(*id, 1)], "at the end: {text:?}");
         }
     }
+}
+
+#[test]
+fn a_password_that_was_drawn_goes_though_no_part_of_it_is_long() {
+    let filter = Filter::new([]).unwrap();
+    let out = filter.redact(b"password = \"kQzXwTbNmP!sVdRfG4hY\"").0;
+    assert_eq!(String::from_utf8(out).unwrap(), "password = \"[removed:assigned-secret]\"");
 }
 
 #[test]
