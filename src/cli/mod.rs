@@ -31,6 +31,7 @@ use bailiwick::engine::Engine;
 use bailiwick::tuple::StoreId;
 use clap::{Parser, Subcommand};
 use place::open;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 const EXAMPLES: &str = "\
@@ -207,10 +208,15 @@ enum Command {
 }
 
 /// Which demonstration; the engine's when none is named.
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Clone, Subcommand)]
 enum Demo {
     /// An agent writes and sends a proposal for somebody: sign-in, tokens, vault, approvals, MCP, audit
-    Agents,
+    Agents {
+        /// A directory that is not there yet, for all that it leaves: the database, the exported log, what the server logged,
+        /// and what each person, program and stub sent and received
+        #[arg(long, value_name = "DIRECTORY")]
+        keep: Option<PathBuf>,
+    },
 }
 
 /// The store asked for; the only one when none is named.
@@ -231,7 +237,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Run(serve) => serve.run(true),
         Command::Config(show) => show.run(),
         Command::Demo { what: None } => demo::run(),
-        Command::Demo { what: Some(Demo::Agents) } => demo_agents::run(),
+        Command::Demo { what: Some(Demo::Agents { keep }) } => demo_agents::run(keep),
         Command::Store(store) => store.run(),
         Command::Tuple(tuple) => tuple.run(),
         Command::Collection(collection) => collection.run(),

@@ -83,14 +83,20 @@ struct Story {
     secrets: Vec<Secret>,
 }
 
-/// Plays the story in a temporary directory.
-pub(super) fn run() -> Result<ExitCode, Failure> {
+/// Plays the story in a temporary directory, or in one that is kept, with what everybody sent and received.
+pub(super) fn run(keep: Option<PathBuf>) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
-    let directory = std::env::temp_dir().join(format!("bailiwick-story-{}", fresh_id()));
+    let temporary = || std::env::temp_dir().join(format!("bailiwick-story-{}", fresh_id()));
+    let (kept, directory) = (keep.is_some(), keep.unwrap_or_else(temporary));
+    std::fs::create_dir(&directory).map_err(|reason| Failure::File { path: directory.clone(), reason })?;
     let tape = Tape::default();
     log(&tape);
-    let told = served(&directory, &tape);
-    let _ = std::fs::remove_dir_all(&directory); // a leftover in the temporary directory harms nobody
+    let mut told = served(&directory, &tape);
+    if kept {
+        told = told.and_then(|sums| recordings(&directory, &tape).map(|()| sums));
+    } else {
+        let _ = std::fs::remove_dir_all(&directory); // a leftover in the temporary directory harms nobody
+    }
     let (allowed, refused) = told?;
     let took = begun.elapsed().as_secs_f64();
     let sum =
@@ -99,6 +105,18 @@ pub(super) fn run() -> Result<ExitCode, Failure> {
     say("Not played: custom claims (2.2), a push to a phone (5.3), who sees the file on Drive (6.1).");
     say("docs/story.md says what each step proves, and where its code is.");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes down what everybody sent and received, and what the server logged: a file each.
+fn recordings(directory: &Path, tape: &Tape) -> Result<(), Failure> {
+    let directory = directory.join("recordings");
+    let failed = |path: &Path, reason| Failure::File { path: path.to_owned(), reason };
+    std::fs::create_dir(&directory).map_err(|reason| failed(&directory, reason))?;
+    for (who, bytes) in tape.all() {
+        let path = directory.join(format!("{who}.txt"));
+        std::fs::write(&path, bytes).map_err(|reason| failed(&path, reason))?;
+    }
+    Ok(())
 }
 
 /// Keeps all that the server logs, at its most talkative: it is searched for secrets too.
@@ -135,7 +153,6 @@ fn served(directory: &Path, tape: &Tape) -> Result<(usize, usize), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(bind)?;
     let base = format!("http://{}", listener.local_addr().map_err(bind)?);
     let data = directory.join("data");
-    std::fs::create_dir_all(directory).map_err(|reason| Failure::File { path: directory.to_owned(), reason })?;
     let engine = Engine::open(&data)?;
     let (ring, ring_key) = prepare::key_ring()?;
     let identity = Identity::open(engine.clone(), ring, &super::identity::env())?;
