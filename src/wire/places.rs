@@ -56,7 +56,9 @@ impl Drop for Place {
         let mut taken = self.places.0.taken.lock();
         match taken.get_mut(&self.tenant) {
             Some(own) if *own > 1 => *own -= 1,
-            Some(_) | None => drop(taken.remove(&self.tenant)),
+            Some(_) | None => {
+                taken.remove(&self.tenant);
+            }
         }
     }
 }

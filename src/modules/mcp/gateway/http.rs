@@ -164,15 +164,15 @@ impl Way {
             Err(fault) => Err(fault),
         };
         match (answer, open) {
-            (Ok(response), open) => {
-                open.map(Open::ended);
+            (Ok(response), None) => response,
+            (Ok(response), Some(open)) => {
+                open.ended();
                 response
             }
-            (Err(fault), open) => {
+            (Err(fault), None) => fault.response().map(Body::from),
+            (Err(fault), Some(open)) => {
                 let response = fault.response().map(Body::from);
-                if let Some(open) = open {
-                    open.failed(&Cut::Fault(fault));
-                }
+                open.failed(&Cut::Fault(fault));
                 response
             }
         }

@@ -154,10 +154,11 @@ pub(super) fn streamed(
         told.end(Ended { status: Some(status.as_u16()), bytes, failure: failed, removed }).await;
         let end = match failure {
             // Nobody may take a part for the whole.
-            Some(why) => Err(std::io::Error::other(why)),
-            None => Ok(out.into()),
+            Some(why) => Some(Err(std::io::Error::other(why))),
+            None if out.is_empty() => None,
+            None => Some(Ok(out.into())),
         };
-        if let Some(last) = last {
+        if let Some((last, end)) = last.zip(end) {
             last.send(end);
         }
     });
