@@ -3,6 +3,10 @@
 //! This file alone knows how they are stored and sealed. A credential is sealed in the hierarchy of its kind of holder, at
 //! the place of its record: a row that was moved, or is read as the other kind, does not open.
 
+mod reseal;
+
+pub use reseal::{ResealCursor, reseal};
+
 use super::policy::ProxyRule;
 use crate::engine::Module;
 use crate::identity::{
@@ -665,123 +669,5 @@ impl Pending {
         let plain = open(tenant, Hierarchy::System, &pending_place(tenant, part), &self.verifier)?;
         let text = String::from_utf8(plain.to_vec()).map_err(|_| unsealed(&secrets::OpenError::Damaged))?;
         Ok(Zeroizing::new(text))
-    }
-}
-
-/// Where a walk over all sealed records stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ResealCursor {
-    sort: Sort,
-    after: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Sort {
-    #[default]
-    Connections,
-    Users,
-    Agents,
-}
-
-/// Seals what an older key of the ring sealed with the newest, for at most `max` records behind the cursor. Answers how many
-/// it sealed anew, and the cursor to go on from; none when all have been looked at. Records that change meanwhile were sealed
-/// with the newest key by who changed them. One that does not open is passed over, and the log says which: it keeps nobody
-/// else's from being sealed anew.
-///
-/// # Errors
-/// The disk failed.
-pub fn reseal(
-    tenant: &Tenant,
-    cursor: ResealCursor,
-    max: usize,
-    env: &Env<'_>,
-) -> Answer<(usize, Option<ResealCursor>)> {
-    let ResealCursor { sort, after } = cursor;
-    let (last, full, sealed) = match sort {
-        Sort::Connections => {
-            let page = tenant.list::<Connection>(&[], after.as_deref(), max)?;
-            let mut count = 0;
-            for held in &page {
-                count += reseal_connection(tenant, held, env)?;
-            }
-            (page.last().map(|held| held.spec.id.clone()), page.len() == max, count)
-        }
-        Sort::Users => {
-            let page = tenant.list::<OfUser>(&[], after.as_deref(), max)?;
-            let full = page.len() == max;
-            let all = page.into_iter().map(HeldCredential::of_user);
-            reseal_credentials(tenant, all, env).map(|(last, count)| (last, full, count))?
-        }
-        Sort::Agents => {
-            let page = tenant.list::<OfAgent>(&[], after.as_deref(), max)?;
-            let full = page.len() == max;
-            let all = page.into_iter().map(HeldCredential::of_agent);
-            reseal_credentials(tenant, all, env).map(|(last, count)| (last, full, count))?
-        }
-    };
-    let next = match (full, sort) {
-        (true, sort) => Some(ResealCursor { sort, after: last }),
-        (false, Sort::Connections) => Some(ResealCursor { sort: Sort::Users, after: None }),
-        (false, Sort::Users) => Some(ResealCursor { sort: Sort::Agents, after: None }),
-        (false, Sort::Agents) => None,
-    };
-    Ok((sealed, next))
-}
-
-fn reseal_connection(tenant: &Tenant, held: &Held<Connection>, env: &Env<'_>) -> Answer<usize> {
-    if held.secret.as_deref().is_none_or(|sealed| is_newest(tenant, sealed)) {
-        return Ok(0);
-    }
-    let plain = match client_secret(tenant, held) {
-        Ok(Some(plain)) => plain,
-        Ok(None) => return Ok(0),
-        Err(refusal) => {
-            passed_over(tenant, &held.object(), &refusal);
-            return Ok(0);
-        }
-    };
-    let secret = Some(seal_client_secret(tenant, &held.spec.id, &plain, env)?);
-    let mut change = tenant.change(env);
-    change.replace(held, &Connection { secret, ..held.value.clone() });
-    done(change)
-}
-
-fn reseal_credentials(
-    tenant: &Tenant,
-    page: impl Iterator<Item = HeldCredential>,
-    env: &Env<'_>,
-) -> Answer<(Option<String>, usize)> {
-    let (mut last, mut count) = (None, 0);
-    for held in page {
-        last = Some(format!("{}\0{}", held.connection, held.holder.part()));
-        if is_newest(tenant, &held.sealed) {
-            continue;
-        }
-        let place = credential_place(tenant, &held.connection, &held.holder);
-        let plain = match open(tenant, held.holder.hierarchy(), &place, &held.sealed) {
-            Ok(plain) => plain,
-            Err(refusal) => {
-                passed_over(tenant, &format!("connection:{} of {}", held.connection, held.holder.subject()), &refusal);
-                continue;
-            }
-        };
-        let sealed = seal(tenant, held.holder.hierarchy(), &place, &plain, env)?;
-        let mut change = tenant.change(env);
-        let credential = Credential { sealed, ..(*held).clone() };
-        put(&mut change, (&held.connection, &held.holder), Some(&held), &credential);
-        count += done(change)?;
-    }
-    Ok((last, count))
-}
-
-fn passed_over(tenant: &Tenant, what: &str, refusal: &Refusal) {
-    tracing::error!(tenant = tenant.name(), what, %refusal, "a secret of the vault does not open and was not sealed anew");
-}
-
-fn done(change: Change<'_>) -> Answer<usize> {
-    match change.commit() {
-        Ok(_) => Ok(1),
-        Err(refusal) if refusal.is_stale() => Ok(0),
-        Err(refusal) => Err(refusal),
     }
 }
