@@ -433,7 +433,7 @@ fn a_question_that_cannot_be_answered_refuses_the_call() {
             request: &request,
         };
         let code = match world.decider().decide(case) {
-            Ok(()) => 0,
+            Ok(_) => 0,
             Err(Stop::Fault(fault)) => fault.code,
             Err(stop) => panic!("{stop:?}"),
         };
