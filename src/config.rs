@@ -440,6 +440,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// What the settings file in the working directory says, for commands that need one thing of it.
+pub(crate) fn of_file() -> Result<Config, ConfigError> {
+    Ok(Settings::read(&Said::default())?.config)
+}
+
 /// Flags of OpenFGA that are taken so that they can be answered; whether each stands alone (`--playground-enabled`).
 pub(crate) fn foreign_flags() -> impl Iterator<Item = (&'static str, bool)> {
     FOREIGN.iter().flat_map(|f| f.flags).map(|flag| {

@@ -40,6 +40,25 @@ fn refused(directory: &Path, arguments: &[&str], says: &str) {
     assert!(err(&output).contains(says), "{arguments:?}: {}", err(&output));
 }
 
+#[test]
+fn what_init_wrote_tells_the_other_commands_where() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    good(directory, &["init", "--issuer", "https://id.example", "--admin", "admin@example.com"]);
+    // `run` says the place to these when it can; `program` says nothing.
+    let said = |arguments: &[&str]| program(directory).args(arguments).output().unwrap();
+    for arguments in [&["user", "list"][..], &["audit", "key", "--tenant", "1", "--create", "id.example/audit"]] {
+        let output = said(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", err(&output));
+    }
+    let elsewhere = said(&["user", "list", "--server", "http://127.0.0.1:1"]);
+    assert!(err(&elsewhere).contains("say --data DIR"), "{}", err(&elsewhere));
+    std::fs::write(directory.join("bailiwick.yaml"), "dta: x\n").unwrap();
+    assert!(err(&said(&["user", "list"])).contains("no setting `dta`"));
+    std::fs::remove_file(directory.join("bailiwick.yaml")).unwrap();
+    assert!(err(&said(&["user", "list"])).contains("--identity-key-ring"));
+}
+
 /// A port that was free a moment ago.
 fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()

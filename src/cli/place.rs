@@ -2,7 +2,7 @@
 //! directory without a socket, so that every command is written once and says the same in both places.
 
 use super::Failure;
-use crate::config::variable;
+use crate::config::{self, variable};
 use bailiwick::api::own_proto::bailiwick_service_client::BailiwickServiceClient;
 use bailiwick::api::own_proto::collections_client::CollectionsClient;
 use bailiwick::api::proto as pb;
@@ -185,10 +185,14 @@ impl At {
         })
     }
 
-    /// The directory, for what cannot be done through a server.
+    /// The directory, for what cannot be done through a server; that of the settings file when nothing else is said.
     pub(super) fn directory(&self, what: &str) -> Result<PathBuf, Failure> {
         let fault = || Failure::Said(format!("{what} reads the database's files; stop the server and say --data DIR"));
-        self.named_directory()?.ok_or_else(fault)
+        let mut named = self.named_directory()?;
+        if named.is_none() && self.server.is_none() && variable("BAILIWICK_SERVER").is_none() {
+            named = config::of_file()?.data.0;
+        }
+        named.ok_or_else(fault)
     }
 
     /// Opens the place.

@@ -5,6 +5,7 @@ use super::super::show::{Look, count, note, rows, say};
 use super::super::store::sure;
 use super::check::read_keys;
 use super::{Asks, Of, Which, moment};
+use crate::config;
 use bailiwick::modules::audit::care::{Care, Witness};
 use bailiwick::modules::audit::keys::Fresh;
 use bailiwick::modules::audit::note::KeyKind;
@@ -168,7 +169,10 @@ fn secret(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
 
 impl Ring {
     fn open(&self) -> Result<KeyRing, Failure> {
-        let named = self.key_ring.clone().or_else(|| crate::config::variable("BAILIWICK_KEY_RING").map(PathBuf::from));
+        let mut named = self.key_ring.clone().or_else(|| config::variable("BAILIWICK_KEY_RING").map(PathBuf::from));
+        if named.is_none() {
+            named = config::of_file()?.identity_key_ring.0;
+        }
         let wanted = || Failure::Said("say where the key ring is with --key-ring FILE".to_owned());
         let path = named.ok_or_else(wanted)?;
         let text = String::from_utf8(secret(&path, KEY_RING_BYTES_MAX)?);

@@ -32,7 +32,7 @@ pub(super) use vault::{CONNECTION_EXAMPLES, Connection};
 use super::Failure;
 use super::place::{At, open as open_directory};
 use super::show::{Look, rows, say};
-use crate::config::{PASSPHRASE_VARIABLE, variable};
+use crate::config::{self, PASSPHRASE_VARIABLE, variable};
 use bailiwick::engine::Engine;
 use bailiwick::identity::{Env, Identity, Seconds};
 use bailiwick::secrets::{KEY_RING_BYTES_MAX, KeyRing};
@@ -95,8 +95,11 @@ pub(super) fn ring_of_file(path: &Path) -> Result<KeyRing, Failure> {
 
 impl In {
     fn ring(&self) -> Result<KeyRing, Failure> {
-        let named =
+        let mut named =
             self.identity_key_ring.clone().or_else(|| variable("BAILIWICK_IDENTITY_KEY_RING").map(PathBuf::from));
+        if named.is_none() {
+            named = config::of_file()?.identity_key_ring.0;
+        }
         let none = || {
             let text = "where is the key ring? Say --identity-key-ring FILE; `bailiwick init` makes one";
             Failure::Said(text.into())
