@@ -22,6 +22,7 @@ use crate::modules::exchange::{EXCHANGE, IdentityAssertion, TokenExchange};
 use crate::modules::login::{self, LoginSettings};
 use crate::modules::mcp::servers;
 use crate::modules::oauth::{self, OAuth};
+use crate::modules::scim;
 use crate::modules::vault::{self, FederatedConnection, VAULT, Vault};
 use crate::wire::{
     Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, JwkSets, Outgoing, OutgoingSettings,
@@ -267,6 +268,7 @@ fn issuer_routes(
         }))
         .merge(vault::http::routes(vault))
         .merge(servers::http::routes(servers))
+        .merge(scim::http::routes(Arc::new(Administration)))
         .nest("/admin/audit", log))
 }
 

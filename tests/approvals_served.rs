@@ -21,7 +21,7 @@ const ACCESS: &str = "urn:ietf:params:oauth:token-type:access_token";
 /// How long something that has to come may take. It is never waited for in full.
 const COMES: Duration = Duration::from_secs(60);
 
-fn resource(tenant: &Tenant, id: &str, identifier: &str, scopes: &[&str]) {
+pub(crate) fn resource(tenant: &Tenant, id: &str, identifier: &str, scopes: &[&str]) {
     let scope = |name: &&str| Scope { name: (*name).into(), description: (*name).into(), checked: false };
     let scopes = scopes.iter().map(scope).collect();
     let resource = Resource { id: id.into(), identifier: identifier.into(), name: id.into(), scopes, created_at: 0 };
@@ -29,7 +29,7 @@ fn resource(tenant: &Tenant, id: &str, identifier: &str, scopes: &[&str]) {
 }
 
 /// A type of details whose members are these, on which these people decide.
-fn kind(tenant: &Tenant, name: &str, title: &str, members: &[&str], who: &str) {
+pub(crate) fn kind(tenant: &Tenant, name: &str, title: &str, members: &[&str], who: &str) {
     let mut properties: serde_json::Map<String, Value> =
         members.iter().map(|member| ((*member).to_owned(), json!({}))).collect();
     properties.insert("type".into(), json!({}));

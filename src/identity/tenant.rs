@@ -3,7 +3,7 @@
 //! [`Identity`] is the handle of all; [`Tenant`] is one, and the only way to anything that is in it.
 
 use super::keys::KeyChain;
-use super::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Stored, hash_of};
+use super::{Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Stored, hash_of};
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
 use crate::secrets::KeyRing;
@@ -468,6 +468,20 @@ impl Tenant {
     /// # Errors
     /// The disk failed.
     pub fn suspend(&self, subject: &str, suspended: bool, by: Option<&str>, env: &Env<'_>) -> Answer<Revision> {
+        let mut change = self.change(env);
+        self.put_suspended(&mut change, subject, suspended, by, env);
+        change.commit()
+    }
+
+    /// As [`Tenant::suspend`], in a change that has more.
+    pub fn put_suspended(
+        &self,
+        change: &mut Change<'_>,
+        subject: &str,
+        suspended: bool,
+        by: Option<&str>,
+        env: &Env<'_>,
+    ) {
         let kind = match (subject.split_once(':').map(|(kind, _)| kind), suspended) {
             (Some("agent"), true) => EventKind::AgentSuspended,
             (Some("agent"), false) => EventKind::AgentResumed,
@@ -475,7 +489,6 @@ impl Tenant {
             (Some("user"), false) => EventKind::UserResumed,
             _ => EventKind::ClientChanged,
         };
-        let mut change = self.change(env);
         if suspended {
             change.relate(&self.object(), "suspended", subject);
         } else {
@@ -487,7 +500,6 @@ impl Tenant {
             event = event.user(by);
         }
         change.event(&event);
-        change.commit()
     }
 
     /// Lets nobody of the tenant do anything for now, or again.

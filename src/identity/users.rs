@@ -1,7 +1,7 @@
 //! Users: people, by what they log in, and what they can show to prove who they are.
 
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
+    Answer, Change, Env, ErrorCode, Event, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
     decode, encode, hash_of, record_key,
 };
 use crate::secrets::{self, Hierarchy};
@@ -218,21 +218,37 @@ impl Tenant {
         claims: Map<String, Value>,
         env: &Env<'_>,
     ) -> Answer<User> {
-        let logins: Vec<String> = logins.iter().map(|login| login.trim().to_owned()).collect();
-        check_user(&logins, &claims)?;
         let id = id.map_or_else(|| env.id(), str::to_owned);
-        let user = User { id, logins, claims, created_at: env.seconds(), epoch: 0, deleted_at: None };
         again(|| {
             let mut change = self.change(env);
-            self.take_id(&mut change, &user.id, "user")?;
-            for login in &user.logins {
-                self.take_login(&mut change, login, &user.id)?;
-            }
-            change.create(&[&user.id], &user);
-            change.relate(&self.object(), "member", &user.subject());
-            change.event(&self.event(EventKind::UserCreated, Outcome::Done, env).user(user.subject()));
-            change.commit()
-        })?;
+            let user = self.add_user(&mut change, &id, logins, claims.clone(), env)?;
+            change.commit()?;
+            Ok(user)
+        })
+    }
+
+    /// As [`Tenant::create_user`], in a change that has more.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_user(
+        &self,
+        change: &mut Change<'_>,
+        id: &str,
+        logins: &[&str],
+        claims: Map<String, Value>,
+        env: &Env<'_>,
+    ) -> Answer<User> {
+        let logins: Vec<String> = logins.iter().map(|login| login.trim().to_owned()).collect();
+        check_user(&logins, &claims)?;
+        let user = User { id: id.to_owned(), logins, claims, created_at: env.seconds(), epoch: 0, deleted_at: None };
+        self.take_id(change, id, "user")?;
+        for login in &user.logins {
+            self.take_login(change, login, id)?;
+        }
+        change.create(&[id], &user);
+        change.relate(&self.object(), "member", &user.subject());
+        change.event(&self.event(EventKind::UserCreated, Outcome::Done, env).user(user.subject()));
         Ok(user)
     }
 
@@ -285,20 +301,41 @@ impl Tenant {
         claims: Map<String, Value>,
         env: &Env<'_>,
     ) -> Answer<User> {
+        let mut change = self.change(env);
+        let user = self.put_user(&mut change, held, (logins, claims), None, env)?;
+        change.commit()?;
+        Ok(user)
+    }
+
+    /// As [`Tenant::change_user`], in a change that has more. With a reason in `signed_out`, all that was ever handed out for
+    /// them is void besides, as by [`Tenant::sign_out_everywhere`].
+    ///
+    /// # Errors
+    /// A login name is taken, or something is not right.
+    pub fn put_user(
+        &self,
+        change: &mut Change<'_>,
+        held: &Held<User>,
+        (logins, claims): (&[&str], Map<String, Value>),
+        signed_out: Option<&str>,
+        env: &Env<'_>,
+    ) -> Answer<User> {
         let logins: Vec<String> = logins.iter().map(|login| login.trim().to_owned()).collect();
         check_user(&logins, &claims)?;
-        let mut change = self.change(env);
         let has = |list: &[String], login: &str| list.iter().any(|other| normal(other) == normal(login));
         for gone in held.logins.iter().filter(|login| !has(&logins, login)) {
             change.unmark(IDENTITY, LOGIN, &[&login_part(gone)]);
         }
         for fresh in logins.iter().filter(|login| !has(&held.logins, login)) {
-            self.take_login(&mut change, fresh, &held.id)?;
+            self.take_login(change, fresh, &held.id)?;
         }
-        let user = User { logins, claims, ..held.value.clone() };
+        let epoch = held.epoch.saturating_add(u32::from(signed_out.is_some()));
+        let user = User { logins, claims, epoch, ..held.value.clone() };
         change.replace(held, &user);
         change.event(&self.event(EventKind::UserChanged, Outcome::Done, env).user(user.subject()));
-        change.commit()?;
+        if let Some(reason) = signed_out {
+            change.event(&self.all_ended(&user, reason, env));
+        }
         Ok(user)
     }
 
@@ -312,11 +349,15 @@ impl Tenant {
             let epoch = held.epoch.saturating_add(1);
             let mut change = self.change(env);
             change.replace(&held, &User { epoch, ..held.value.clone() });
-            let event = self.event(EventKind::SessionEnded, Outcome::Done, env).user(held.subject()).reason(reason);
-            change.event(&event.detail("all", "yes"));
+            change.event(&self.all_ended(&held, reason, env));
             change.commit()
         })?;
         Ok(())
+    }
+
+    fn all_ended(&self, user: &User, reason: &str, env: &Env<'_>) -> Event {
+        let event = self.event(EventKind::SessionEnded, Outcome::Done, env);
+        event.user(user.subject()).reason(reason).detail("all", "yes")
     }
 
     /// Deletes a user: what is left is that the id was theirs. Everything that was handed out for them is void.
@@ -325,27 +366,35 @@ impl Tenant {
     /// There is no such user.
     pub fn delete_user(&self, id: &str, env: &Env<'_>) -> Answer<()> {
         again(|| {
-            let held = self.user(id)?;
             let mut change = self.change(env);
-            for login in &held.logins {
-                change.unmark(IDENTITY, LOGIN, &[&login_part(login)]);
-            }
-            for credential in self.credentials(id)? {
-                self.drop_credential(&mut change, &credential)?;
-            }
-            let gone = User {
-                id: id.to_owned(),
-                logins: Vec::new(),
-                claims: Map::new(),
-                created_at: held.created_at,
-                epoch: held.epoch.saturating_add(1),
-                deleted_at: Some(env.seconds()),
-            };
-            change.replace(&held, &gone);
-            change.unrelate(&self.object(), "member", &held.subject());
-            change.event(&self.event(EventKind::UserDeleted, Outcome::Done, env).user(held.subject()));
+            self.drop_user(&mut change, &self.user(id)?, env)?;
             change.commit()
         })?;
+        Ok(())
+    }
+
+    /// As [`Tenant::delete_user`], in a change that has more.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn drop_user(&self, change: &mut Change<'_>, held: &Held<User>, env: &Env<'_>) -> Answer<()> {
+        for login in &held.logins {
+            change.unmark(IDENTITY, LOGIN, &[&login_part(login)]);
+        }
+        for credential in self.credentials(&held.id)? {
+            self.drop_credential(change, &credential)?;
+        }
+        let gone = User {
+            id: held.id.clone(),
+            logins: Vec::new(),
+            claims: Map::new(),
+            created_at: held.created_at,
+            epoch: held.epoch.saturating_add(1),
+            deleted_at: Some(env.seconds()),
+        };
+        change.replace(held, &gone);
+        change.unrelate(&self.object(), "member", &held.subject());
+        change.event(&self.event(EventKind::UserDeleted, Outcome::Done, env).user(held.subject()));
         Ok(())
     }
 

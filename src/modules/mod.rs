@@ -14,5 +14,7 @@ pub mod login;
 pub mod mcp;
 /// The endpoints of the authorization server.
 pub mod oauth;
+/// Provisioning by SCIM: a directory pushes people, managers and groups.
+pub mod scim;
 /// Credentials for other people's APIs, the proxy that lends them, and the filter of what comes back.
 pub mod vault;

@@ -6,7 +6,7 @@ use crate::modules::audit::keys::Fresh;
 use crate::modules::audit::note::Signer;
 use crate::modules::audit::{Audit, AuditError, By, Tenants};
 use crate::modules::login::{CookieKind, Cookies, sign_in_url};
-use crate::modules::{agent, approval, oauth, vault};
+use crate::modules::{agent, approval, oauth, scim, vault};
 use crate::tuple::StoreId;
 use crate::wire::{Asked, now, random};
 use axum::http::HeaderMap;
@@ -35,6 +35,12 @@ impl agent::http::Tokens for Administration {
 }
 
 impl approval::http::Tokens for Administration {
+    fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
+        administration(tenant, head, env)
+    }
+}
+
+impl scim::http::Tokens for Administration {
     fn judge(&self, tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
         administration(tenant, head, env)
     }

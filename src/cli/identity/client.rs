@@ -3,7 +3,9 @@
 use super::super::Failure;
 use super::super::show::say;
 use super::{InTenant, env, json_file, json_of, time};
-use bailiwick::identity::{AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, Held, PAGE_MAX};
+use bailiwick::identity::{
+    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, EventKind, Held, Outcome, PAGE_MAX,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -20,6 +22,9 @@ pub(crate) enum Client {
         /// What it is: an agent acts by itself, and its tokens for people say so
         #[arg(long, value_enum, default_value = "app")]
         kind: Kind,
+        /// Let it administer the tenant by itself, as a directory does that pushes people by SCIM
+        #[arg(long)]
+        admin: bool,
         #[command(flatten)]
         what: What,
         #[command(flatten)]
@@ -228,7 +233,7 @@ fn all(tenant: &Tenant) -> Result<Vec<Held<Record>>, Failure> {
     }
 }
 
-fn create(id: Option<String>, kind: Kind, what: What, tenant: &InTenant) -> Result<(), Failure> {
+fn create(id: Option<String>, (kind, admin): (Kind, bool), what: What, tenant: &InTenant) -> Result<(), Failure> {
     let opened = tenant.open()?;
     let env = env();
     let kind = match kind {
@@ -239,6 +244,13 @@ fn create(id: Option<String>, kind: Kind, what: What, tenant: &InTenant) -> Resu
     let mut client = Record::new(id.clone(), kind, id);
     what.apply(&mut client)?;
     let made = opened.create_client(&client, &env)?;
+    if admin {
+        let mut change = opened.change(&env);
+        change.relate(&opened.object(), "admin", &made.subject());
+        let event = opened.event(EventKind::AdminChanged, Outcome::Done, &env).resource(opened.object());
+        change.event(&event.action("admin").client(made.subject()).detail("there", "yes"));
+        change.commit()?;
+    }
     let mut value = shown(&opened, &made)?;
     let by_secret = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
     if made.auth_methods.iter().any(|method| by_secret.contains(method)) {
@@ -254,7 +266,7 @@ fn create(id: Option<String>, kind: Kind, what: What, tenant: &InTenant) -> Resu
 impl Client {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
-            Client::Create { id, kind, what, tenant } => create(id, kind, what, &tenant)?,
+            Client::Create { id, kind, admin, what, tenant } => create(id, (kind, admin), what, &tenant)?,
             Client::List { tenant } => {
                 let opened = tenant.open()?;
                 let clients = all(&opened)?;

@@ -4,6 +4,7 @@ use super::super::Failure;
 use super::{InTenant, env};
 use bailiwick::engine::{Given, Limits, ListUsersQuery};
 use bailiwick::identity::{EventKind, Outcome, check_id};
+use bailiwick::modules::scim::note_team;
 use bailiwick::tuple::ObjectRef;
 use clap::Subcommand;
 use serde_json::json;
@@ -61,6 +62,9 @@ fn relate(tenant: &InTenant, (object, relation, subject): (&str, &str, &str), th
     let mut change = opened.change(&env);
     if there {
         change.relate(object, relation, subject);
+        if let Some(team) = object.strip_prefix("team:") {
+            note_team(&opened, &mut change, team, &env)?;
+        }
     } else {
         change.unrelate(object, relation, subject);
     }
