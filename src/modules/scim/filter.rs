@@ -306,14 +306,9 @@ impl Filter {
     /// The text that an attribute of the resource must be for the filter to hold, when it is one comparison alone.
     #[must_use]
     pub fn asks_for(&self, attribute: &str) -> Option<&str> {
-        match &self.0 {
-            Node::Compare(
-                Path { extension: None, attribute: Some(named), inner: None },
-                Op::Eq,
-                Value::String(text),
-            ) => (named.name == attribute).then_some(text),
-            _ => None,
-        }
+        let Node::Compare(path, Op::Eq, Value::String(text)) = &self.0 else { return None };
+        let own = path.extension.is_none() && path.inner.is_none();
+        path.attribute.filter(|named| own && named.name == attribute).map(|_| text.as_str())
     }
 }
 

@@ -128,11 +128,11 @@ pub(super) fn groups_of(tenant: &Tenant, view: &View, user: &str) -> Answer<Vec<
 fn wanted_members(
     tenant: &Tenant,
     id: &str,
-    said: Option<Value>,
+    said: Option<&Value>,
     before: &BTreeSet<String>,
 ) -> Answer<BTreeSet<String>> {
     let mut wanted = BTreeSet::new();
-    for member in said.as_ref().and_then(Value::as_array).into_iter().flatten() {
+    for member in said.and_then(Value::as_array).into_iter().flatten() {
         let reference = member.get("$ref").and_then(Value::as_str).unwrap_or_default();
         let value = member.get("value").and_then(Value::as_str).or_else(|| reference.rsplit('/').next());
         let value = value.filter(|value| is_id(value));
@@ -180,7 +180,7 @@ pub(super) fn write(
     let external_id = wanted.shift_remove("externalId").and_then(|id| id.as_str().map(str::to_owned));
     let none = BTreeSet::new();
     let before = loaded.map_or(&none, |loaded| &loaded.members);
-    let after = wanted_members(tenant, &id, wanted.shift_remove("members"), before)?;
+    let after = wanted_members(tenant, &id, wanted.get("members"), before)?;
     let changes = before.symmetric_difference(&after).count();
     if changes > MEMBER_CHANGES_MAX {
         let text = format!("{changes} members would come or go; {MEMBER_CHANGES_MAX} are the most of one request");

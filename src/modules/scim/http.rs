@@ -117,10 +117,10 @@ fn refused(fault: Fault, scope: &str) -> Response {
     } else {
         tracing::info!(rule, cause, error = refusal.error.text(), "refused");
     }
-    let challenge = match refusal.error {
-        ErrorCode::InsufficientScope => Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\"")),
-        _ if status == StatusCode::UNAUTHORIZED => Some("Bearer error=\"invalid_token\"".to_owned()),
-        _ => None,
+    let challenge = if refusal.error == ErrorCode::InsufficientScope {
+        Some(format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
+    } else {
+        (status == StatusCode::UNAUTHORIZED).then(|| "Bearer error=\"invalid_token\"".to_owned())
     };
     if let Some(value) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
@@ -261,59 +261,64 @@ impl Call {
                 .await
             }
             (Method::GET, Some(id)) => {
-                self.work(scope, move |tenant, head, _, _, _| {
-                    let found = look(tenant, kind, &id, &selection(kind, head)?)?;
-                    match names(&head.headers, &header::IF_NONE_MATCH, &found.version) {
-                        Some(true) => Ok(Done::Same(found)),
-                        _ => Ok(Done::Shown(found)),
-                    }
-                })
-                .await
+                self.work(scope, move |tenant, head, _, _, _| show(tenant, kind, &id, head)).await
             }
-            (Method::PUT, Some(id)) => {
-                self.work(scope, move |tenant, head, body, by, env| {
-                    let selection = selection(kind, head)?;
-                    let wanted = shape::read(kind, &json_body(head, body)?)?;
-                    let loaded = Loaded::load(tenant, kind, &id)?;
-                    unchanged(head, &loaded.resource(tenant, &users::view(tenant)?)?)?;
-                    write(tenant, kind, Some(&loaded), wanted, (by, "scim.replace"), env)?;
-                    Ok(Done::Shown(look(tenant, kind, &id, &selection)?))
-                })
-                .await
-            }
-            (Method::PATCH, Some(id)) => {
-                self.work(scope, move |tenant, head, body, by, env| {
-                    let selection = selection(kind, head)?;
-                    let operations = json_body(head, body)?;
-                    let loaded = Loaded::load(tenant, kind, &id)?;
-                    let view = users::view(tenant)?;
-                    unchanged(head, &loaded.resource(tenant, &view)?)?;
-                    let before = loaded.current(tenant, &view)?;
-                    let mut wanted = before.clone();
-                    patch::apply(kind, &operations, &mut wanted)?;
-                    if wanted != before {
-                        write(tenant, kind, Some(&loaded), wanted, (by, "scim.patch"), env)?;
-                    }
-                    Ok(Done::Shown(look(tenant, kind, &id, &selection)?))
-                })
-                .await
+            (Method::PUT | Method::PATCH, Some(id)) => {
+                self.work(scope, move |tenant, head, body, by, env| change(tenant, (kind, &id), (head, body), by, env))
+                    .await
             }
             (Method::DELETE, Some(id)) => {
-                self.work(scope, move |tenant, head, _, by, env| {
-                    let loaded = Loaded::load(tenant, kind, &id)?;
-                    unchanged(head, &loaded.resource(tenant, &users::view(tenant)?)?)?;
-                    match &loaded {
-                        Loaded::User(user) => users::delete(tenant, user, by, env)?,
-                        Loaded::Group(group) => groups::delete(tenant, group, by, env)?,
-                    }
-                    Ok(Done::Gone)
-                })
-                .await
+                self.work(scope, move |tenant, head, _, by, env| remove(tenant, (kind, &id), head, by, env)).await
             }
             _ => return wrong_method().await,
         };
         done.map_or_else(|refused| refused, encode)
     }
+}
+
+fn show(tenant: &Tenant, kind: Kind, id: &str, head: &Parts) -> Answer<Done> {
+    let found = look(tenant, kind, id, &selection(kind, head)?)?;
+    match names(&head.headers, &header::IF_NONE_MATCH, &found.version) {
+        Some(true) => Ok(Done::Same(found)),
+        _ => Ok(Done::Shown(found)),
+    }
+}
+
+/// PUT and PATCH: the one says what the resource is, the other what becomes of it.
+fn change(
+    tenant: &Tenant,
+    (kind, id): (Kind, &str),
+    (head, body): (&Parts, &Bytes),
+    by: &str,
+    env: &Env<'_>,
+) -> Answer<Done> {
+    let (selection, body) = (selection(kind, head)?, json_body(head, body)?);
+    let loaded = Loaded::load(tenant, kind, id)?;
+    let view = users::view(tenant)?;
+    unchanged(head, &loaded.resource(tenant, &view)?)?;
+    if head.method == Method::PUT {
+        let wanted = shape::read(kind, &body)?;
+        write(tenant, kind, Some(&loaded), wanted, (by, "scim.replace"), env)?;
+    } else {
+        let before = loaded.current(tenant, &view)?;
+        let mut wanted = before.clone();
+        patch::apply(kind, &body, &mut wanted)?;
+        // What changes nothing is no other version.
+        if wanted != before {
+            write(tenant, kind, Some(&loaded), wanted, (by, "scim.patch"), env)?;
+        }
+    }
+    Ok(Done::Shown(look(tenant, kind, id, &selection)?))
+}
+
+fn remove(tenant: &Tenant, (kind, id): (Kind, &str), head: &Parts, by: &str, env: &Env<'_>) -> Answer<Done> {
+    let loaded = Loaded::load(tenant, kind, id)?;
+    unchanged(head, &loaded.resource(tenant, &users::view(tenant)?)?)?;
+    match &loaded {
+        Loaded::User(user) => users::delete(tenant, user, by, env)?,
+        Loaded::Group(group) => groups::delete(tenant, group, by, env)?,
+    }
+    Ok(Done::Gone)
 }
 
 /// A search that is posted (RFC 7644 3.4.3).
@@ -322,11 +327,9 @@ async fn search(call: Call, kind: Option<Kind>) -> Response {
         let body = json_body(head, body)?;
         let text = |name: &str| {
             let value = body.get(name).filter(|value| !value.is_null())?;
-            Some(match value {
-                Value::String(text) => text.clone(),
-                Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
-                other => other.to_string(),
-            })
+            let names = |names: &Vec<Value>| names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",");
+            let text = value.as_str().map(str::to_owned).or_else(|| value.as_array().map(names));
+            Some(text.unwrap_or_else(|| value.to_string()))
         };
         let names = ["filter", "attributes", "excludedAttributes", "startIndex", "count", "sortBy"];
         let said: HashMap<&str, String> = names.iter().filter_map(|name| Some((*name, text(name)?))).collect();

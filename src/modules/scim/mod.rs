@@ -78,11 +78,10 @@ impl Fault {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
-        let scim_type = match refusal.error {
-            ErrorCode::InvalidRequest => Some("invalidValue"),
-            ErrorCode::Conflict if !refusal.is_stale() => Some("uniqueness"),
-            _ => None,
-        };
+        let taken = refusal.error == ErrorCode::Conflict && !refusal.is_stale();
+        let scim_type = if taken { Some("uniqueness") } else { None };
+        let invalid = refusal.error == ErrorCode::InvalidRequest;
+        let scim_type = if invalid { Some("invalidValue") } else { scim_type };
         Fault { status: refusal.error.status(), scim_type, detail: refusal.description.clone(), refusal: Some(refusal) }
     }
 }

@@ -220,9 +220,9 @@ fn set_inner(
         None => place.entry(attribute.name).or_insert_with(|| Value::Object(Map::new())),
         Some(there) => there,
     };
-    let each = match &mut *there {
-        Value::Array(values) => values.as_mut_slice(),
-        one => std::slice::from_mut(one),
+    let each = match there.is_array() {
+        true => there.as_array_mut().map(Vec::as_mut_slice).unwrap_or_default(),
+        false => std::slice::from_mut(&mut *there),
     };
     if each.len() > 1 && inner.name == "primary" && read == Some(true.into()) {
         return Err(Fault::invalid("more than one value would be primary"));

@@ -91,10 +91,7 @@ pub(super) fn read_value(attribute: &'static Attribute, value: &Value) -> Answer
     if !attribute.many {
         return read_one(attribute, value);
     }
-    let values = match value {
-        Value::Array(values) => values.as_slice(),
-        one => std::slice::from_ref(one),
-    };
+    let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
     if values.len() > VALUES_MAX && attribute.name != "members" {
         return Err(Fault::invalid(format!("`{}` has more than {VALUES_MAX} values", attribute.name)));
     }

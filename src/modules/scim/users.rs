@@ -363,7 +363,12 @@ fn named(tenant: &Tenant, id: &str) -> Answer<Vec<Tuple>> {
     ];
     let mut found = Vec::new();
     for query in &queries {
-        found.extend(tuples(tenant, query)?);
+        for tuple in tuples(tenant, query)? {
+            // Who manages themselves is found twice.
+            if !found.contains(&tuple) {
+                found.push(tuple);
+            }
+        }
     }
     found.truncate(TUPLES_PER_WRITE_MAX);
     Ok(found)
