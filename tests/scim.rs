@@ -31,8 +31,8 @@ impl World {
             ..Client::new("hr", ClientKind::App, "The directory")
         };
         let basic = client(tenant, hr);
-        let token = token(&issuing, &basic, "scim:write");
-        let world = World { issuing, token };
+        let writes = token(&issuing, &basic, "scim:write");
+        let world = World { issuing, token: writes };
         assert_eq!(world.send("GET", "/Users", &[], &Value::Null).status, 403, "it is no administrator yet");
         let mut change = world.issuing.acme.change(&env());
         change.relate("tenant:acme", "admin", "app:hr");

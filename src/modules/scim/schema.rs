@@ -352,11 +352,6 @@ impl Kind {
         self.schema().attribute(name).or_else(common)
     }
 
-    /// All attributes of the resource itself.
-    pub(super) fn attributes(self) -> impl Iterator<Item = &'static Attribute> {
-        COMMON.iter().chain(self.schema().attributes)
-    }
-
     fn json(self, base: &str) -> Value {
         let mut json = json!({
             "schemas": ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"],
