@@ -3,6 +3,7 @@
 mod approvals;
 mod channels;
 mod house;
+mod logouts;
 mod logs;
 mod mcp;
 mod outgoing;
@@ -14,12 +15,12 @@ use crate::identity::{
     ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant, Refusal, Tenant,
 };
 use crate::modules::agent;
-use crate::modules::approval::channel::Channels;
 use crate::modules::approval::mail::MailSettingsError;
 use crate::modules::approval::{self, APPROVAL, ApprovalSettings, Approvals, CibaGrant};
 use crate::modules::audit::{self, Audit};
 use crate::modules::exchange::{EXCHANGE, IdentityAssertion, TokenExchange};
 use crate::modules::login::{self, LoginSettings};
+use crate::modules::logout;
 use crate::modules::mcp::servers;
 use crate::modules::oauth::{self, OAuth};
 use crate::modules::scim;
@@ -33,6 +34,7 @@ use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 use house::Resealing;
+use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 use outgoing::{Connections, Drafts};
@@ -52,7 +54,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// How often what is over is removed, and old keys are rotated.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
-/// How often is said what is due of approvals.
+/// How often is said what is due of approvals and of sessions that ended.
 const TELLING: Duration = Duration::from_secs(1);
 
 /// Threads that read audit logs for requests, and requests that wait for one.
@@ -259,6 +261,7 @@ fn issuer_routes(
     };
     let strangers = Drafts::new(outgoing.clone());
     Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers))
+        .merge(oauth::admin::http::routes())
         .merge(login::routes(LoginSettings::default(), outgoing, Arc::new(Connections))?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
@@ -290,13 +293,19 @@ fn serve_issuers(
     let channels = settings.channels.open(&outgoing)?;
     let told = ApprovalSettings { channels: settings.channels.names(), ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);
+    let forms = Forms(outgoing.clone());
     let routes = issuer_routes(&issuers.identity, (outgoing.clone(), approvals.clone()), embedder).map_err(failed)?;
     let bounds = &settings.bounds;
     let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
     let service = front.map_err(failed)?.into_make_service_with_connect_info::<SocketAddr>();
     let logs = tokio::spawn(keep_logs(issuers.identity.clone()));
-    let witnesses = tokio::spawn(keep_witnesses(issuers.identity.clone(), outgoing.clone()));
-    let notices = tokio::spawn(keep_telling(issuers.identity.clone(), approvals, channels));
+    let witnesses = tokio::spawn(keep_witnesses(issuers.identity.clone(), outgoing));
+    let notices = tokio::spawn(keep_telling(issuers.identity.clone(), "notices of approvals", move |tenant, env| {
+        approvals.expire(tenant, env).and_then(|_| approvals.send(tenant, &channels, env)).map(drop)
+    }));
+    let logouts = tokio::spawn(keep_telling(issuers.identity.clone(), "logouts", move |tenant, env| {
+        logout::tell(tenant, &forms, env).map(drop)
+    }));
     let house = tokio::spawn(keep_house(issuers.identity));
     Ok(async move {
         let served = axum::serve(listener, service).with_graceful_shutdown(stop).await;
@@ -304,6 +313,7 @@ fn serve_issuers(
         logs.abort();
         witnesses.abort();
         notices.abort();
+        logouts.abort();
         served.map_err(|e| e.to_string())
     })
 }
@@ -330,11 +340,15 @@ async fn keep_house(identity: Identity) {
     }
 }
 
-/// Says what is due of approvals, and notes which of them nobody decided on in time. Each tenant has one task at a time, so that
-/// nothing is said twice, and none waits for whom another's clients are slow.
-async fn keep_telling(identity: Identity, approvals: Approvals, channels: Channels) {
+/// Says what is due of each tenant, now and then: approvals and those that nobody decided on in time, sessions that ended. Each
+/// tenant has one task at a time, so that nothing is said twice, and none waits for whom another's clients are slow.
+async fn keep_telling(
+    identity: Identity,
+    what: &'static str,
+    say: impl Fn(&Tenant, &Env<'_>) -> Result<(), Refusal> + Send + Sync + 'static,
+) {
     let mut ticks = tokio::time::interval(TELLING);
-    let channels = Arc::new(channels);
+    let say = Arc::new(say);
     let (mut tasks, mut of) = (JoinSet::new(), HashMap::new());
     loop {
         ticks.tick().await;
@@ -344,12 +358,11 @@ async fn keep_telling(identity: Identity, approvals: Approvals, channels: Channe
         }
         let busy: HashSet<u32> = of.values().copied().collect();
         for tenant in identity.tenants().into_iter().filter(|tenant| !busy.contains(&tenant.number())) {
-            let (approvals, channels, number) = (approvals.clone(), Arc::clone(&channels), tenant.number());
+            let (say, number) = (Arc::clone(&say), tenant.number());
             let task = tasks.spawn_blocking(move || {
                 let env = Env { now: now(), random: &random, trace: None, address: None };
-                let told = approvals.expire(&tenant, &env).and_then(|_| approvals.send(&tenant, &channels, &env));
-                if let Err(refusal) = told {
-                    tracing::error!(tenant = tenant.name(), %refusal, "notices of approvals wait; it is tried again");
+                if let Err(refusal) = say(&tenant, &env) {
+                    tracing::error!(tenant = tenant.name(), %refusal, "{what} wait; it is tried again");
                 }
             });
             of.insert(task.id(), number);

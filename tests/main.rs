@@ -48,6 +48,7 @@ mod login_upstream;
 mod login_upstream_served;
 mod mcp_served;
 mod mcp_tenant;
+mod oauth_served;
 mod openid_ciba;
 mod openid_conformance;
 mod openid_fapi2;

@@ -2,6 +2,10 @@
 
 use bailiwick_fuzz::audit::note::{Checkpoint, KeyKind, Note, Signer, SignerKey, VerifierKey};
 use bailiwick_fuzz::audit::tree::{HASH_BYTES, extends, includes, whole_parts};
+use bailiwick_fuzz::identity::{
+    Form, Proved, TOKEN_BYTES_MAX, check_times, decode, encode, judge_proof, unverified_claim, unverified_header,
+    usable_keys, verify_with,
+};
 use bailiwick_fuzz::keys::{Fields, Key, Table};
 use bailiwick_fuzz::model::Model;
 use bailiwick_fuzz::secrets::{Filter, Hierarchy, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
@@ -278,6 +282,115 @@ fn redact() {
             }
             assert_eq!((stream.finish(&mut out), out), (report, whole.clone()));
             assert!(SECRETS.iter().all(|secret| !whole.windows(secret.len()).any(|window| window == *secret)));
+        }
+    });
+}
+
+/// A token of a key, and the set that has it. The seed tells keys apart.
+fn signed(seed: u8, header: &str, claims: &[u8]) -> (String, serde_json::Value) {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).expect("32 bytes");
+    let message = format!("{}.{}", encode(header.as_bytes()), encode(claims));
+    let token = format!("{message}.{}", encode(pair.sign(message.as_bytes()).as_ref()));
+    let key = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "x": encode(pair.public_key().as_ref())});
+    (token, key)
+}
+
+/// Assertions, ID tokens, request objects, logout tokens: no bytes verify but those that the key signed, and what is signed
+/// is read as it is.
+#[test]
+fn tokens() {
+    let (good, key) = signed(1, r#"{"alg":"Ed25519","typ":"JWT"}"#, br#"{"sub":"a","exp":1800000000}"#);
+    let set = serde_json::json!({ "keys": [key] });
+    assert!(verify_with(&good, &set).is_ok());
+    bolero::check!().for_each(|input: &[u8]| {
+        let text = String::from_utf8_lossy(input);
+        let damaged = input.split_first_chunk::<3>().map(|([high, low, flip], _)| {
+            let mut bytes = good.clone().into_bytes();
+            let at = usize::from(u16::from_be_bytes([*high, *low])) % bytes.len();
+            bytes[at] ^= flip;
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        for token in [text.as_ref(), damaged.as_deref().unwrap_or_default(), &format!("{text}.{text}.{text}")] {
+            let _ = unverified_header(token);
+            let _ = unverified_claim(token, "iss");
+            // The last letter of a signature has two bits that say nothing; whoever changes those forges nothing.
+            let same = token.rsplit_once('.').zip(good.rsplit_once('.')).is_some_and(|(a, b)| a.0 == b.0);
+            assert!(verify_with(token, &set).is_err() || same, "{token}");
+        }
+        let (token, key) = signed(2, r#"{"alg":"EdDSA"}"#, input);
+        match verify_with(&token, &serde_json::json!({ "keys": [key] })) {
+            Ok(verified) => {
+                assert!(serde_json::from_slice::<serde_json::Value>(input).is_ok_and(|value| value.is_object()));
+                let _ = (verified.time("exp"), verified.audience(), check_times(&verified, 1_800_000_000, 3_600));
+            }
+            Err(refusal) => assert!(["token.form"].contains(&refusal.rule), "{refusal}"),
+        }
+        assert!(token.len() <= TOKEN_BYTES_MAX || verify_with(&token, &set).is_err());
+    });
+}
+
+/// Key sets at a `jwks_uri`, and those that clients register: whatever they are, they verify nothing that their keys did not sign.
+#[test]
+fn key_sets() {
+    const WORDS: [&str; 24] = [
+        "{", "}", "[", "]", ",", ":", r#""keys""#, r#""kty""#, r#""OKP""#, r#""EC""#, r#""RSA""#, r#""crv""#, r#""Ed25519""#,
+        r#""P-256""#, r#""x""#, r#""y""#, r#""n""#, r#""e""#, r#""AQAB""#, r#""alg""#, r#""EdDSA""#, r#""kid""#, "null", "1",
+    ];
+    let (token, _) = signed(3, r#"{"alg":"Ed25519"}"#, b"{}");
+    bolero::check!().for_each(|input: &[u8]| {
+        let words: String = input.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+        let key = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","x":"{}"}},{words}]}}"#, encode(input));
+        for text in [String::from_utf8_lossy(input).as_ref(), &words, &key] {
+            if let Ok(set) = serde_json::from_str::<serde_json::Value>(text) {
+                let _ = usable_keys(&set);
+                assert!(verify_with(&token, &set).is_err());
+            }
+        }
+    });
+}
+
+/// Proofs of possession: none is good but of the key in it, for this request and now.
+#[test]
+fn proofs() {
+    let of = Proved { method: "POST", url: "https://id.example/token", token: None };
+    let (_, key) = signed(4, "{}", b"{}");
+    let header = serde_json::json!({"alg": "EdDSA", "typ": "dpop+jwt", "jwk": key}).to_string();
+    let claims = serde_json::json!({"htm": "POST", "htu": of.url, "iat": 1_800_000_000, "jti": "a"}).to_string();
+    let (good, _) = signed(4, &header, claims.as_bytes());
+    assert!(judge_proof(&good, &of, 1_800_000_000).is_ok());
+    bolero::check!().for_each(|input: &[u8]| {
+        let text = String::from_utf8_lossy(input);
+        assert!(judge_proof(&text, &of, 1_800_000_000).is_err());
+        // A header of anything, and claims of anything, of a key that signed them.
+        let (own_header, _) = signed(4, &text, claims.as_bytes());
+        let (own_claims, _) = signed(4, &header, input);
+        let (other, _) = signed(5, &header, claims.as_bytes());
+        let _ = judge_proof(&own_header, &of, 1_800_000_000);
+        if let Ok(proof) = judge_proof(&own_claims, &of, 1_800_000_000) {
+            assert!(!proof.jti.is_empty() && proof.until > 1_800_000_000);
+        }
+        assert!(judge_proof(&other, &of, 1_800_000_000).is_err(), "another key signed it");
+    });
+}
+
+/// Authorization requests and all other forms: a parameter is there once, and what is read is what was sent.
+#[test]
+fn forms() {
+    const WORDS: [&str; 16] = [
+        "a=", "&", "client_id=", "resource=", "audience=", "scope=", "authorization_details=", "%5B%7B%22type%22%3A%22t%22%7D%5D",
+        "[{\"type\":1}]", "%", "+", "=", "%00", "é", "x", "\"",
+    ];
+    bolero::check!().for_each(|input: &[u8]| {
+        let words: String = input.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+        for text in [String::from_utf8_lossy(input).as_ref(), &words] {
+            if let Ok(form) = Form::parse(text) {
+                let _ = (form.resources(), form.details(), form.need("scope").is_ok());
+                assert!(form.get("client_id").is_none_or(|id| !id.is_empty()));
+                assert!(form.get("a").is_none_or(|_| form.all("a").count() == 1));
+            }
+            let _ = Form::from_json(text.as_bytes());
+            assert!(decode(&encode(text.as_bytes())).is_some_and(|bytes| bytes == text.as_bytes()));
         }
     });
 }

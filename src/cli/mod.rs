@@ -154,6 +154,13 @@ enum Command {
         after_help = "Example: bailiwick resource create https://api.example.com/ --id api --scope read='See it'"
     )]
     Resource(identity::Resource),
+    /// Set, list and remove claims of the tenant's own in tokens and userinfo, by an expression each
+    #[command(
+        subcommand,
+        after_help = "Examples: bailiwick claim set https://acme.example/role user.claims.role --type string --in id_token\n          \
+                            bailiwick claim set strong \"acr != 'aal1'\" --in access_token --optional"
+    )]
+    Claim(identity::Claim),
     /// Put, list, show and remove MCP servers whose every call is decided by Check
     #[command(subcommand, after_help = "Example: bailiwick mcp put crm.json")]
     Mcp(identity::Mcp),
@@ -255,6 +262,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Approval(approval) => approval.run(),
         Command::Team(team) => team.run(),
         Command::Resource(resource) => resource.run(),
+        Command::Claim(claim) => claim.run(),
         Command::Mcp(mcp) => mcp.run(),
         Command::Audit(audit) => audit.run(),
         Command::Connection(connection) => connection.run(),

@@ -123,6 +123,9 @@ pub struct Client {
     /// Where a browser may go after it signed out.
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
+    /// Where it is told that a session ended (OpenID Connect Back-Channel Logout 1.0).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_logout_uri: Option<String>,
     /// The grant types it may use.
     #[serde(default)]
     pub grant_types: Vec<String>,
@@ -177,6 +180,7 @@ impl Client {
             name: name.into(),
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
             grant_types: Vec::new(),
             scopes: Vec::new(),
             resources: Vec::new(),
@@ -229,6 +233,7 @@ impl Client {
         for uri in uris.into_iter().flatten() {
             check_redirect_uri(uri)?;
         }
+        self.backchannel_logout_uri.as_deref().map(super::logout::check_uri).transpose()?;
         let lists = [&self.grant_types, &self.scopes, &self.resources, &self.serves, &self.details_types];
         if lists.iter().any(|list| list.len() > ALLOWED_MAX) || self.secrets.len() > SECRETS_MAX {
             return refuse(

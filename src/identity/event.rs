@@ -88,6 +88,8 @@ kinds! {
     SessionStarted = "session.started",
     /// A session ended, by its owner or otherwise.
     SessionEnded = "session.ended",
+    /// A client was told that a session ended, or could not be.
+    LogoutTold = "logout.told",
     /// A login failed.
     LoginFailed = "login.failed",
     /// A way to log in was added to a user.

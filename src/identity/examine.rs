@@ -12,7 +12,7 @@ use super::{
 use crate::engine::{Decision, View};
 use crate::tuple::Revision;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 /// A token that was revoked before its end.
@@ -86,6 +86,8 @@ pub struct Examined {
     pub issued_at: Seconds,
     /// The thumbprint of the key that must be proved with it (`cnf.jkt`). Who takes the token must see the proof.
     pub jkt: Option<String>,
+    /// The claims that the tenant added.
+    pub custom: Map<String, Value>,
     details: Vec<Value>,
     expires_at: Seconds,
     chain: Chain,
@@ -258,6 +260,7 @@ impl Tenant {
             jti: claims.jti,
             issued_at: claims.iat,
             jkt: claims.cnf.map(|cnf| cnf.jkt),
+            custom: claims.profile,
             details: claims.authorization_details,
             expires_at: claims.exp,
             grant,
@@ -282,6 +285,7 @@ impl Tenant {
             jti: String::new(),
             issued_at: grant.refresh.map_or(grant.created_at, |state| state.rotated_at),
             jkt: grant.jkt.clone(),
+            custom: Map::new(),
             details: grant.details.clone(),
             expires_at: grant.expires_at,
             grant,

@@ -1,9 +1,10 @@
 //! What is handed out: access tokens, ID tokens and refresh tokens of a grant, in the write that makes them known.
 
 use super::claims::{Claims, Confirmation, TokenKind};
+use super::custom::{About, Said};
 use super::{
-    Answer, Caller, Change, Client, Env, ErrorCode, EventKind, Form, Grant, Held, OPENID_SCOPES, Outcome, Refusal,
-    Resource, Seconds, Tenant, Wanted, act_claim, encode, narrow, profile_claims, refresh,
+    Answer, Caller, Change, ClaimPlace, Client, Env, ErrorCode, EventKind, Form, Grant, Held, OPENID_SCOPES, Outcome,
+    Refusal, Resource, Seconds, Tenant, Wanted, act_claim, encode, narrow, profile_claims, refresh,
 };
 use crate::tuple::Revision;
 use aws_lc_rs::digest;
@@ -63,12 +64,19 @@ struct Share {
     revision: Revision,
 }
 
+impl Share {
+    fn has(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|has| has == scope)
+    }
+}
+
 impl Tenant {
     /// Makes the tokens of a grant that lives, or that is made in the same change. They are a part of the grant, of what the
     /// client may ask for now, and of what the person (or who acts alone) may hold now. The event is added to the change.
     ///
     /// # Errors
-    /// More is wanted than there is, or nothing is left.
+    /// More is wanted than there is, or nothing is left; a claim of the tenant's cannot be said; or a resource gives the client no
+    /// more tokens for now.
     pub fn issue(
         &self,
         change: &mut Change<'_>,
@@ -84,12 +92,18 @@ impl Tenant {
         }
         let (keys, now) = (self.keys()?, env.seconds());
         let share = self.share(caller, grant, wanted, now)?;
-        let has = |scope: &str| share.scopes.iter().any(|has| has == scope);
-        let for_issuer = share.resources.is_empty() || (grant.user().is_some() && has("openid"));
+        // An ID token says who the person is, and its access token is good at userinfo, which is the issuer's own.
+        let of_person = grant.user().filter(|_| share.has("openid"));
         let mut audience = share.resources.clone();
-        if for_issuer {
+        if audience.is_empty() || of_person.is_some() {
             audience.push(self.issuer().to_owned());
         }
+        let about = About { grant, client, scopes: &share.scopes, audience: &audience };
+        let places = [ClaimPlace::AccessToken, ClaimPlace::IdToken];
+        let places = if of_person.is_some() { places.as_slice() } else { places.get(..1).unwrap_or_default() };
+        let mut said = self.say(places, about, env)?.into_iter();
+        let (in_access, in_id) = (said.next().unwrap_or_default(), said.next().unwrap_or_default());
+        self.within_limits(caller, grant, &share.resources, env)?;
         let claims = Claims {
             aud: super::claims::Audience(audience),
             exp: share.until,
@@ -100,19 +114,22 @@ impl Tenant {
             authorization_details: share.details.clone(),
             act: act_claim(&grant.actors),
             cnf: caller.jkt.clone().map(|jkt| Confirmation { jkt }),
+            profile: in_access.claims,
             ..Claims::of(grant, self.issuer())
         };
         let access_token = keys.sign(TokenKind::Access.typ(), &claims, now)?;
-        let id_token = match grant.user() {
-            Some(user) if has("openid") => {
-                Some(self.id_token(user, caller, grant, (&share.scopes, &access_token), env)?)
-            }
-            _ => None,
-        };
+        let left_out = [in_access.left_out, in_id.left_out.clone()].concat().join(" ");
+        let id_token =
+            of_person.map(|user| self.id_token(user, caller, grant, (&share.scopes, &access_token, in_id), env));
+        let id_token = id_token.transpose()?;
+        self.note_session_client(change, grant, client)?;
         let mut event = self.event_of(grant, EventKind::TokenIssued, Outcome::Done, env).token(&claims.jti);
         event = event.action(share.scopes.join(" ")).revision(share.revision);
         if let Some(resource) = share.resources.first() {
             event = event.resource(resource);
+        }
+        if !left_out.is_empty() {
+            event = event.detail("claims_left_out", left_out);
         }
         change.event(&event);
         Ok(TokenAnswer {
@@ -155,17 +172,37 @@ impl Tenant {
         Ok(Share { scopes, resources: narrowed.resources, details: narrowed.details, until, revision: view.revision() })
     }
 
-    /// An ID token (OpenID Connect Core 2). It has the claims of the profile that the scopes let out.
+    /// Counts the token at the resources that have a limit. That one refuses is noted once in a minute, so that who is held up
+    /// does not fill the log instead.
+    fn within_limits(&self, caller: &Caller, grant: &Grant, resources: &[String], env: &Env<'_>) -> Answer<()> {
+        let mut limits = Vec::new();
+        for resource in resources {
+            limits.extend(self.token_limit(resource)?.map(|most| (resource.as_str(), most)));
+        }
+        let counted = self.count_tokens(&caller.client.id, &limits, env);
+        if let Err(refusal) = &counted
+            && self.tells(refusal.rule, &caller.client.id, env)
+        {
+            let mut change = self.change(env);
+            let event = self.event_of(grant, EventKind::TokenRefused, Outcome::Refused, env).reason(refusal.rule);
+            change.event(&event.client(caller.client.subject()));
+            change.commit()?;
+        }
+        counted
+    }
+
+    /// An ID token (OpenID Connect Core 2). It has the claims of the profile that the scopes let out, and the tenant's own.
     fn id_token(
         &self,
         user: &str,
         caller: &Caller,
         grant: &Grant,
-        (scopes, access_token): (&[String], &str),
+        (scopes, access_token, said): (&[String], &str, Said),
         env: &Env<'_>,
     ) -> Answer<String> {
         let now = env.seconds();
-        let profile = profile_claims(&self.user(user)?.claims, scopes);
+        let mut profile = profile_claims(&self.user(user)?.claims, scopes);
+        profile.extend(said.claims);
         let claims = Claims {
             aud: super::claims::Audience(vec![caller.client.id.clone()]),
             exp: now.saturating_add(self.settings().id_token_s).min(grant.expires_at),

@@ -7,7 +7,7 @@ use super::{Answer, ErrorCode, Refusal, Seconds, decode, encode};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::EcdsaKeyPair;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -17,11 +17,12 @@ pub const TOKEN_BYTES_MAX: usize = 16 << 10;
 pub const JWKS_KEYS_MAX: usize = 32;
 /// How far another's clock may be off.
 pub const SKEW_S: Seconds = 30;
-/// The algorithms that others may sign with.
-pub const ALGORITHMS: [(&str, Algorithm); 9] = [
+/// The algorithms that others may sign with. `EdDSA` is the older name of what RFC 9864 calls `Ed25519`.
+pub const ALGORITHMS: [(&str, Algorithm); 10] = [
     ("ES256", Algorithm::ES256),
     ("ES384", Algorithm::ES384),
-    ("EdDSA", Algorithm::EdDSA),
+    (ED25519, Algorithm::EdDSA),
+    (EDDSA, Algorithm::EdDSA),
     ("PS256", Algorithm::PS256),
     ("PS384", Algorithm::PS384),
     ("PS512", Algorithm::PS512),
@@ -29,6 +30,9 @@ pub const ALGORITHMS: [(&str, Algorithm); 9] = [
     ("RS384", Algorithm::RS384),
     ("RS512", Algorithm::RS512),
 ];
+/// One algorithm, by its name (RFC 9864 2.2) and by the older one, which could mean another curve too (RFC 8037 3.1).
+const ED25519: &str = "Ed25519";
+const EDDSA: &str = "EdDSA";
 /// Shortest RSA modulus, in bytes (RFC 7518 3.3).
 const RSA_BYTES_MIN: usize = 256;
 
@@ -121,25 +125,32 @@ pub fn unverified_claim(token: &str, claim: &str) -> Option<String> {
 }
 
 /// Verifies a signature with a key, and answers header and claims. Times, issuer and audience are the caller's to judge.
-pub(super) fn verify(token: &str, algorithm: Algorithm, key: &DecodingKey) -> Answer<Verified> {
+///
+/// The library reads no header here: it does not know all names of its algorithms.
+pub(super) fn verify(token: &str, (name, algorithm): (&str, Algorithm), key: &DecodingKey) -> Answer<Verified> {
     let header = unverified_header(token)?;
-    let mut validation = Validation::new(algorithm);
-    validation.validate_exp = false; // by the clock of the machine; ours is an argument
-    validation.validate_aud = false;
-    validation.required_spec_claims.clear();
-    let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &validation)
-        .map_err(|error| malformed("token.signature", "its signature does not verify").because(error.to_string()))?;
-    Ok(Verified { header, claims: decoded.claims })
+    let wrong = || malformed("token.signature", "its signature does not verify");
+    if header.get("alg").and_then(Value::as_str) != Some(name) {
+        return Err(wrong().because("`alg` is another"));
+    }
+    let (message, signature) = token.rsplit_once('.').ok_or_else(wrong)?;
+    let good = jsonwebtoken::crypto::verify(signature, message.as_bytes(), key, algorithm);
+    if !good.map_err(|error| wrong().because(error.to_string()))? {
+        return Err(wrong());
+    }
+    let claims = part(token, 1).ok_or_else(|| malformed("token.form", "its claims are no JSON object"))?;
+    Ok(Verified { header, claims })
 }
 
 /// Whether a public key may verify an algorithm: of its type, not too short, and meant for it.
 fn fits(jwk: &Jwk, algorithm: &str) -> bool {
+    let algorithm = if algorithm == ED25519 { EDDSA } else { algorithm };
     let meant = jwk.common.key_algorithm.as_ref().is_none_or(|a| a.to_string() == algorithm)
         && jwk.common.public_key_use.as_ref().is_none_or(|u| *u == jsonwebtoken::jwk::PublicKeyUse::Signature);
     let of_type = match (&jwk.algorithm, algorithm) {
         (AlgorithmParameters::EllipticCurve(key), "ES256") => key.curve == EllipticCurve::P256,
         (AlgorithmParameters::EllipticCurve(key), "ES384") => key.curve == EllipticCurve::P384,
-        (AlgorithmParameters::OctetKeyPair(key), "EdDSA") => key.curve == EllipticCurve::Ed25519,
+        (AlgorithmParameters::OctetKeyPair(key), EDDSA) => key.curve == EllipticCurve::Ed25519,
         (AlgorithmParameters::RSA(key), "RS256" | "RS384" | "RS512" | "PS256" | "PS384" | "PS512") => {
             decode(&key.n).is_some_and(|n| n.iter().skip_while(|b| **b == 0).count() >= RSA_BYTES_MIN)
         }
@@ -152,7 +163,15 @@ fn fits(jwk: &Jwk, algorithm: &str) -> bool {
 #[must_use]
 pub fn usable_keys(set: &Value) -> Vec<Jwk> {
     let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    keys.iter().take(JWKS_KEYS_MAX).filter_map(|key| serde_json::from_value(key.clone()).ok()).collect()
+    let read = |key: &Value| {
+        let mut key = key.clone();
+        // The library knows the older name alone.
+        if key.get("alg").and_then(Value::as_str) == Some(ED25519) {
+            key.as_object_mut()?.insert("alg".to_owned(), EDDSA.into());
+        }
+        serde_json::from_value(key).ok()
+    };
+    keys.iter().take(JWKS_KEYS_MAX).filter_map(read).collect()
 }
 
 /// Verifies a token of another with one of the keys of a JWK set: the one of its `kid`, or any that fits when it names none.
@@ -162,7 +181,7 @@ pub fn usable_keys(set: &Value) -> Vec<Jwk> {
 pub fn verify_with(token: &str, set: &Value) -> Answer<Verified> {
     let header = unverified_header(token)?;
     let name = header.get("alg").and_then(Value::as_str).unwrap_or_default();
-    let Some((name, algorithm)) = ALGORITHMS.iter().find(|(known, _)| *known == name) else {
+    let Some(known) = ALGORITHMS.iter().find(|(known, _)| *known == name) else {
         return Err(malformed("token.algorithm", "its algorithm is not one of those in the metadata"));
     };
     let kid = header.get("kid").and_then(Value::as_str);
@@ -170,7 +189,7 @@ pub fn verify_with(token: &str, set: &Value) -> Answer<Verified> {
     let mut refusal = malformed("token.kid", "there is no key of its `kid` and algorithm");
     for jwk in usable_keys(set).iter().filter(|jwk| named(jwk) && fits(jwk, name)) {
         let Ok(key) = DecodingKey::from_jwk(jwk) else { continue };
-        match verify(token, *algorithm, &key) {
+        match verify(token, *known, &key) {
             Ok(verified) => return Ok(verified),
             Err(other) => refusal = other,
         }
@@ -195,4 +214,42 @@ pub fn check_times(verified: &Verified, now: Seconds, life_max: Seconds) -> Answ
         return Err(malformed("token.early", "it is of the future; are the clocks right?"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use serde_json::json;
+
+    fn token(pair: &Ed25519KeyPair, alg: &str, claims: &str) -> String {
+        let message = format!("{}.{}", encode(json!({"alg": alg}).to_string().as_bytes()), encode(claims.as_bytes()));
+        format!("{message}.{}", encode(pair.sign(message.as_bytes()).as_ref()))
+    }
+
+    #[test]
+    fn ed25519_has_two_names() {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let x = encode(pair.public_key().as_ref());
+        let set = |alg: Option<&str>| {
+            let mut key = json!({"kty": "OKP", "crv": "Ed25519", "x": x});
+            alg.map(|alg| key.as_object_mut().unwrap().insert("alg".to_owned(), alg.into()));
+            json!({ "keys": [key] })
+        };
+        for alg in [ED25519, EDDSA] {
+            let token = token(&pair, alg, r#"{"sub": "x"}"#);
+            for of_key in [None, Some(ED25519), Some(EDDSA)] {
+                let verified = verify_with(&token, &set(of_key)).unwrap();
+                assert_eq!((verified.text("sub"), verified.header["alg"].as_str()), (Some("x"), Some(alg)));
+            }
+            assert_eq!(verify_with(&token, &set(Some("ES256"))).unwrap_err().rule, "token.kid");
+            let (message, _) = token.rsplit_once('.').unwrap();
+            let forged = format!("{message}.{}", encode(&[7; 64]));
+            assert_eq!(verify_with(&forged, &set(None)).unwrap_err().rule, "token.signature");
+        }
+        for alg in ["Ed448", "ed25519", "none", "HS256", ""] {
+            assert_eq!(verify_with(&token(&pair, alg, "{}"), &set(None)).unwrap_err().rule, "token.algorithm", "{alg}");
+        }
+        assert_eq!(verify_with(&token(&pair, EDDSA, "[]"), &set(None)).unwrap_err().rule, "token.form");
+    }
 }

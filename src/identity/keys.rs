@@ -132,7 +132,7 @@ impl KeyChain {
         let kid = header.get("kid").and_then(Value::as_str).ok_or_else(unknown)?;
         self.set.published(now).find(|key| key.kid == kid).ok_or_else(unknown)?;
         let (_, key) = self.verifying.iter().find(|(known, _)| known == kid).ok_or_else(unknown)?;
-        jwt::verify(token, Algorithm::ES256, key)
+        jwt::verify(token, ("ES256", Algorithm::ES256), key)
     }
 
     /// What authenticates a text of this tenant.

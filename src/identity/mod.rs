@@ -8,6 +8,7 @@ mod claims;
 mod clients;
 mod codes;
 mod consents;
+mod custom;
 mod dpop;
 mod env;
 mod event;
@@ -18,6 +19,9 @@ mod invitations;
 mod issue;
 mod jwt;
 mod keys;
+mod limit;
+mod logout;
+mod proof;
 mod records;
 mod refresh;
 mod refusal;
@@ -37,7 +41,10 @@ pub use clients::{
 };
 pub use codes::{ClientCredentialsGrant, CodeGrant, Decided, RefreshGrant};
 pub use consents::{CONSENTS_PAGE_MAX, Consent};
-pub use dpop::{DPOP_WINDOW_S, Proved, is_thumbprint};
+pub use custom::{
+    CUSTOM_CLAIM_BYTES_MAX, CUSTOM_CLAIM_NAME_BYTES_MAX, CUSTOM_CLAIMS_BYTES_MAX, CUSTOM_CLAIMS_MAX, ClaimPlace,
+    ClaimType, CustomClaim, NewClaim,
+};
 pub use env::{Env, SECRET_BYTES, Seconds, decode, encode, hash_of, same};
 pub use event::{
     ACTORS_MAX, AUDIT, DETAILS_MAX, EVENT_BYTES_MAX, EVENT_TEXT_BYTES_MAX, Event, EventError, EventKind, Outcome,
@@ -56,6 +63,12 @@ pub use jwt::{
     usable_keys, verify_with,
 };
 pub use keys::{KeyState, SIGNING_KEYS_MAX, SigningKey};
+pub use limit::{
+    LIMITER_KEYS_MAX, Limited, Limiter, REQUESTS_OF_ADDRESS, REQUESTS_OF_CLIENT, Rate, TOKENS_PER_MINUTE_MAX,
+    address_key,
+};
+pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
+pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
 pub use refusal::{Answer, ErrorCode, Refusal};
 pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};

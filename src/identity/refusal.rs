@@ -93,6 +93,8 @@ codes! {
     NotFound = "not_found", 404;
     /// Administration: somebody was faster, or the name is taken.
     Conflict = "conflict", 409;
+    /// RFC 6749 4.1.2.1, RFC 6585 4: too often; come back later.
+    TooManyRequests = "temporarily_unavailable", 429;
     /// RFC 6749 4.1.2.1: come back later.
     TemporarilyUnavailable = "temporarily_unavailable", 503;
     /// Our fault.

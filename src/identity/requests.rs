@@ -331,9 +331,11 @@ impl Tenant {
     /// # Errors
     /// What [`Refused`] says.
     pub fn take_request(&self, form: &Form, env: &Env<'_>) -> Result<String, Refused> {
+        self.count_address(env).map_err(Refused::Page)?;
         let client = self.requesting(form).map_err(Refused::Page)?;
         if let Some(uri) = form.get("request_uri").filter(|uri| uri.starts_with(REQUEST_URI)) {
-            return self.take_pushed(&client, uri, env).map_err(Refused::Page);
+            let taken = self.count_client(&client.id, env).and_then(|()| self.take_pushed(&client, uri, env));
+            return taken.map_err(Refused::Page);
         }
         let to = Tenant::redirect_of(&client, form).map_err(Refused::Page)?;
         let uri = to.0.clone();
@@ -342,6 +344,8 @@ impl Tenant {
         } else {
             self.judged(&client, to, form, env)
         };
+        // What is refused leaves no record, and is not counted for the client.
+        let judged = judged.and_then(|request| self.count_client(&client.id, env).map(|()| request));
         let stored = judged.and_then(|request| self.store(&request, env).map(|()| request.id));
         stored.map_err(|refusal| {
             let state = form.get("state").filter(|state| state.len() <= TEXT_BYTES_MAX);
@@ -406,6 +410,10 @@ impl Tenant {
         }
         let to = Tenant::redirect_of(&caller.client, form)?;
         let life = self.settings().pushed_request_s;
+        // Whoever has shown who it is pushes for all its people from its own address.
+        if caller.client.is_public() {
+            self.count_address(env)?;
+        }
         let mut request = self.judged(&caller.client, to, form, env)?;
         if caller.jkt.is_some() {
             if request.dpop_jkt.is_some() && request.dpop_jkt != caller.jkt {
@@ -413,6 +421,7 @@ impl Tenant {
             }
             request.dpop_jkt.clone_from(&caller.jkt);
         }
+        self.count_client(&caller.client.id, env)?;
         request.stage = Stage::Pushed;
         request.expires_at = env.seconds().saturating_add(life);
         self.store(&request, env)?;

@@ -215,6 +215,7 @@ impl Tenant {
         let held = self.held::<Resource>(&[&hash_of(identifier)])?;
         let mut change = self.change(env);
         change.remove(&held);
+        self.drop_limit(&mut change, identifier)?;
         let event = self.event(EventKind::AdminChanged, Outcome::Done, env).resource(identifier);
         change.event(&event.action("resource.remove"));
         change.commit()?;

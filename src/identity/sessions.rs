@@ -64,7 +64,7 @@ pub struct Session {
     /// When it is over, whatever happens.
     pub ends_at: Seconds,
     /// Until when its record is kept, because what hangs on it may live longer than it.
-    kept_until: Seconds,
+    pub(super) kept_until: Seconds,
     /// How the person was authenticated.
     pub authentication: Authentication,
     /// The epoch of the user when it began.
@@ -221,7 +221,8 @@ impl Tenant {
         Ok(sessions)
     }
 
-    /// Ends a session of a user. All that hangs on it is void from then on. That it is over already is no error.
+    /// Ends a session of a user. All that hangs on it is void from then on, and clients that were given tokens in it are told.
+    /// That it is over already is no error.
     ///
     /// # Errors
     /// The user has no such session.
@@ -236,11 +237,32 @@ impl Tenant {
             }
             let mut change = self.change(env);
             change.replace(&held, &Session { ended_at: Some(env.seconds()), ..held.value.clone() });
+            self.note_ended(&mut change, user, Some(id), env);
             let event = self.event(EventKind::SessionEnded, Outcome::Done, env).user(format!("user:{user}"));
             change.event(&event.session(id).reason(reason));
             change.commit()?;
             Ok(())
         })
+    }
+
+    /// Ends all sessions of a user that are live but one, which may be none of them.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn end_other_sessions(&self, user: &str, but: &str, reason: &str, env: &Env<'_>) -> Answer<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let ids = self.marks(IDENTITY, BY_USER, &[user], after.as_deref(), SESSIONS_PAGE_MAX)?;
+            for id in ids.iter().filter(|id| *id != but) {
+                if self.get::<Session>(&[id])?.is_some_and(|session| session.is_live(env.seconds())) {
+                    self.end_session(user, id, reason, env)?;
+                }
+            }
+            if ids.len() < SESSIONS_PAGE_MAX {
+                return Ok(());
+            }
+            after = ids.last().cloned();
+        }
     }
 
     /// Keeps the record of a session at least until a time, because something hangs on it that lives so long.

@@ -2,7 +2,9 @@
 //!
 //! [`Identity`] is the handle of all; [`Tenant`] is one, and the only way to anything that is in it.
 
+use super::custom::CompiledClaims;
 use super::keys::KeyChain;
+use super::limit::Counts;
 use super::{Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Stored, hash_of};
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
@@ -130,6 +132,9 @@ struct Inner {
     tenants: RwLock<Known>,
     /// Opened keys, beside the record they were opened from.
     keys: Mutex<HashMap<u32, Arc<KeyChain>>>,
+    /// Compiled claims of tenants, beside the record that they were compiled from.
+    claims: Mutex<HashMap<u32, Arc<CompiledClaims>>>,
+    limits: Counts,
 }
 
 /// The identities of a database. Clones share it.
@@ -203,7 +208,14 @@ impl Identity {
     /// # Errors
     /// The disk failed, or a record is damaged.
     pub fn open(engine: Engine, ring: KeyRing, env: &Env<'_>) -> Answer<Identity> {
-        let inner = Inner { engine, ring, tenants: RwLock::default(), keys: Mutex::default() };
+        let inner = Inner {
+            engine,
+            ring,
+            tenants: RwLock::default(),
+            keys: Mutex::default(),
+            claims: Mutex::default(),
+            limits: Counts::default(),
+        };
         let identity = Identity { inner: Arc::new(inner) };
         let nobody = identity.nobody();
         let mut after: Option<String> = None;
@@ -339,6 +351,14 @@ impl Identity {
     #[must_use]
     pub fn ring(&self) -> &KeyRing {
         &self.inner.ring
+    }
+
+    pub(super) fn compiled(&self) -> &Mutex<HashMap<u32, Arc<CompiledClaims>>> {
+        &self.inner.claims
+    }
+
+    pub(super) fn limits(&self) -> &Counts {
+        &self.inner.limits
     }
 
     pub(super) fn opened(&self) -> &Mutex<HashMap<u32, Arc<KeyChain>>> {

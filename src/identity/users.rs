@@ -1,7 +1,7 @@
 //! Users: people, by what they log in, and what they can show to prove who they are.
 
 use super::{
-    Answer, Change, Env, ErrorCode, Event, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
+    Answer, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
     decode, encode, hash_of, record_key,
 };
 use crate::secrets::{self, Hierarchy};
@@ -334,12 +334,13 @@ impl Tenant {
         change.replace(held, &user);
         change.event(&self.event(EventKind::UserChanged, Outcome::Done, env).user(user.subject()));
         if let Some(reason) = signed_out {
-            change.event(&self.all_ended(&user, reason, env));
+            self.end_all(change, &user, reason, env);
         }
         Ok(user)
     }
 
-    /// Makes void all that was ever handed out for a user: sessions, grants, tokens. One write, however many there are.
+    /// Makes void all that was ever handed out for a user: sessions, grants, tokens. One write, however many there are. Clients
+    /// that were given tokens in a session are told.
     ///
     /// # Errors
     /// There is no such user.
@@ -349,15 +350,17 @@ impl Tenant {
             let epoch = held.epoch.saturating_add(1);
             let mut change = self.change(env);
             change.replace(&held, &User { epoch, ..held.value.clone() });
-            change.event(&self.all_ended(&held, reason, env));
+            self.end_all(&mut change, &held, reason, env);
             change.commit()
         })?;
         Ok(())
     }
 
-    fn all_ended(&self, user: &User, reason: &str, env: &Env<'_>) -> Event {
+    /// Adds to the change that ends all that a user has: the event, and that clients are to be told.
+    fn end_all(&self, change: &mut Change<'_>, user: &User, reason: &str, env: &Env<'_>) {
+        self.note_ended(change, &user.id, None, env);
         let event = self.event(EventKind::SessionEnded, Outcome::Done, env);
-        event.user(user.subject()).reason(reason).detail("all", "yes")
+        change.event(&event.user(user.subject()).reason(reason).detail("all", "yes"));
     }
 
     /// Deletes a user: what is left is that the id was theirs. Everything that was handed out for them is void.
@@ -393,6 +396,7 @@ impl Tenant {
             deleted_at: Some(env.seconds()),
         };
         change.replace(held, &gone);
+        self.note_ended(change, &held.id, None, env);
         change.unrelate(&self.object(), "member", &held.subject());
         change.event(&self.event(EventKind::UserDeleted, Outcome::Done, env).user(held.subject()));
         Ok(())
@@ -517,6 +521,23 @@ impl Tenant {
         Ok(())
     }
 
+    /// Notes that a user has just shown who they are at another provider.
+    ///
+    /// # Errors
+    /// The disk failed, or a credential cannot be opened. That it was changed meanwhile is none.
+    pub fn use_upstream(&self, user: &str, issuer: &str, subject: &str, env: &Env<'_>) -> Answer<()> {
+        for held in self.credentials(user)?.iter().filter(|held| held.kind == CredentialKind::Upstream) {
+            let identity = UpstreamIdentity::read(&self.open_credential(held)?)?;
+            if (identity.issuer.as_str(), identity.subject.as_str()) == (issuer, subject) {
+                return match self.use_credential(held, None, env) {
+                    Err(refusal) if !refusal.is_stale() => Err(refusal),
+                    _ => Ok(()),
+                };
+            }
+        }
+        Ok(())
+    }
+
     fn drop_credential(&self, change: &mut Change<'_>, credential: &Held<Credential>) -> Answer<()> {
         if credential.kind == CredentialKind::Upstream {
             let identity = UpstreamIdentity::read(&self.open_credential(credential)?)?;
@@ -576,10 +597,13 @@ pub struct UpstreamIdentity {
     pub issuer: String,
     /// The `sub` there.
     pub subject: String,
+    /// What the provider was named by here when the account was linked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
 }
 
 impl UpstreamIdentity {
-    fn read(data: &[u8]) -> Answer<UpstreamIdentity> {
+    pub(super) fn read(data: &[u8]) -> Answer<UpstreamIdentity> {
         serde_json::from_slice(data).map_err(|_| invalid("credential.form", "write issuer and subject as JSON"))
     }
 

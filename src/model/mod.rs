@@ -18,7 +18,7 @@ pub use ast::{
     ConditionDefinition, Model, Origin, ParameterType, RelationDefinition, Rewrite, SchemaVersion, SubjectKind,
     SubjectType, TypeDefinition,
 };
-pub use condition::{CompiledCondition, ConditionFault};
+pub use condition::{CompiledCondition, CompiledExpression, ConditionFault};
 pub use diagnostic::{Fault, FaultCode, Place, Source, line_and_column};
 pub use json::JsonFault;
 pub use module::{ModuleFile, parse_module_file};

@@ -10,6 +10,8 @@ pub mod audit;
 pub mod exchange;
 /// Signing in: passwords, passkeys, one-time codes, sessions, consent; and the pages.
 pub mod login;
+/// Tells clients that a session ended.
+pub mod logout;
 /// MCP servers whose every call is decided: a guard, a gateway, and our own server.
 pub mod mcp;
 /// The endpoints of the authorization server.

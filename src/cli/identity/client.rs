@@ -127,6 +127,9 @@ pub(crate) struct What {
     /// Where a browser may go after it signed out
     #[arg(long, value_name = "URI")]
     post_logout_redirect_uri: Option<Vec<String>>,
+    /// Where it is told that a session ended (OpenID Connect Back-Channel Logout); empty for nowhere
+    #[arg(long, value_name = "URL")]
+    backchannel_logout_uri: Option<String>,
     /// The grant types it may use, as `authorization_code`
     #[arg(long, value_name = "NAME")]
     grant_type: Option<Vec<String>>,
@@ -190,6 +193,9 @@ impl What {
             Consent::Managed => ConsentRule::Managed,
         });
         set(&mut client.consent, consent);
+        if let Some(uri) = self.backchannel_logout_uri {
+            client.backchannel_logout_uri = Some(uri).filter(|uri| !uri.is_empty());
+        }
         if let Some(file) = self.jwks {
             client.keys = Some(ClientKeys::Jwks(json_file(&file)?));
         }

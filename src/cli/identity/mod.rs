@@ -1,8 +1,9 @@
 //! The commands about identities: `init`, `tenant`, `user`, `team`, `client`, `agent`, `approval`, `resource`,
-//! `provider`, `connection`, and what they trust. They open the database's directory, so no server may have it open.
+//! `claim`, `provider`, `connection`, and what they trust. They open the database's directory, so no server may have it open.
 
 mod agent;
 mod approval;
+mod claim;
 mod client;
 mod connection;
 mod init;
@@ -17,6 +18,7 @@ mod vault;
 
 pub(super) use agent::Agent;
 pub(super) use approval::Approval;
+pub(super) use claim::Claim;
 pub(super) use client::Client;
 pub(super) use connection::{ConnectionScope, ManagedConnection};
 pub(super) use init::Init;

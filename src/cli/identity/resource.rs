@@ -2,10 +2,13 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_of};
-use bailiwick::identity::{Held, Resource as Record, Scope};
+use bailiwick::identity::{Held, Resource as Record, Scope, Tenant};
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
+
+/// By whom changes are made here, in events.
+const MACHINE: &str = "machine";
 
 /// Something that tokens are for.
 #[derive(Subcommand)]
@@ -41,6 +44,16 @@ pub(crate) enum Resource {
         #[command(flatten)]
         tenant: InTenant,
     },
+    /// Limit how many of its tokens one client gets: so many at once, and then so many a minute
+    Limit {
+        /// Its identifier
+        identifier: String,
+        /// How many; no limit when it is left out
+        #[arg(long, value_name = "COUNT")]
+        tokens_per_minute: Option<u32>,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
     /// Take a resource away; no token is issued for it from then on
     Delete {
         /// Its identifier
@@ -60,6 +73,20 @@ fn checked(text: &str) -> Result<Scope, String> {
     scope(text).map(|scope| Scope { checked: true, ..scope })
 }
 
+fn find(tenant: &Tenant, identifier: &str) -> Result<Held<Record>, Failure> {
+    let none = || Failure::Said(format!("there is no resource `{identifier}`"));
+    tenant.resource(identifier)?.ok_or_else(none)
+}
+
+/// A resource with its limit, when it has one.
+fn shown(tenant: &Tenant, resource: &Record) -> Result<Value, Failure> {
+    let mut value = json_of(resource)?;
+    if let (Some(most), Some(members)) = (tenant.token_limit(&resource.identifier)?, value.as_object_mut()) {
+        members.insert("tokens_per_minute".to_owned(), most.into());
+    }
+    Ok(value)
+}
+
 impl Resource {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
         match self {
@@ -76,17 +103,24 @@ impl Resource {
                 tenant.show(&json_of(&resource)?);
             }
             Resource::List { tenant } => {
-                let resources = tenant.open()?.resources()?;
+                let opened = tenant.open()?;
+                let resources = opened.resources()?;
                 let names = |r: &Held<Record>| r.scopes.iter().map(|s| s.name.clone()).collect::<Vec<_>>().join(" ");
                 let line = |r: &Held<Record>| vec![r.id.clone(), r.identifier.clone(), names(r)];
                 let lines: Vec<Vec<String>> = resources.iter().map(line).collect();
-                let json = resources.iter().map(|r| json_of(&r.value)).collect::<Result<Vec<_>, _>>()?;
+                let json = resources.iter().map(|r| shown(&opened, r)).collect::<Result<Vec<_>, _>>()?;
                 tenant.list(&["id", "identifier", "scopes"], &lines, || json!({ "resources": json }));
             }
             Resource::Show { identifier, tenant } => {
-                let held = tenant.open()?.resource(&identifier)?;
-                let none = || Failure::Said(format!("there is no resource `{identifier}`"));
-                tenant.show(&json_of(&held.ok_or_else(none)?.value)?);
+                let opened = tenant.open()?;
+                let held = find(&opened, &identifier)?;
+                tenant.show(&shown(&opened, &held)?);
+            }
+            Resource::Limit { identifier, tokens_per_minute, tenant } => {
+                let opened = tenant.open()?;
+                let held = find(&opened, &identifier)?;
+                opened.limit_tokens(&identifier, tokens_per_minute, MACHINE, &env())?;
+                tenant.show(&shown(&opened, &held)?);
             }
             Resource::Delete { identifier, tenant } => tenant.open()?.remove_resource(&identifier, &env())?,
         }

@@ -358,3 +358,70 @@ fn a_person_allows_a_part_or_nothing() {
     assert_eq!((parameter(&to, "error").as_deref(), parameter(&to, "code")), (Some("access_denied"), None));
     assert_eq!(rule(world.tenant.request(&request.id, &world.env())), "request.over");
 }
+
+/// Whatever comes at the authorization endpoint is a request that can be answered, or is refused: to the client only when it is
+/// known whose it is. In place of a fuzz target, because what is judged rests on records.
+#[test]
+fn any_request_is_answered() {
+    use proptest::prelude::*;
+    const NAMES: [&str; 17] = [
+        "client_id",
+        "redirect_uri",
+        "response_type",
+        "scope",
+        "resource",
+        "audience",
+        "state",
+        "nonce",
+        "code_challenge",
+        "acr_values",
+        "max_age",
+        "prompt",
+        "request_uri",
+        "id_token_hint",
+        "authorization_details",
+        "dpop_jkt",
+        "response_mode",
+    ];
+    const VALUES: [&str; 14] = [
+        "crm",
+        CALLBACK,
+        "http://127.0.0.1:1/cb",
+        "code",
+        "openid read",
+        API,
+        "login consent",
+        "-1",
+        "18446744073709551615",
+        "urn:ietf:params:oauth:request_uri:AAAA",
+        r#"[{"type":"payment"}]"#,
+        "eyJ.e30.x",
+        "query",
+        "",
+    ];
+    let world = World::new();
+    let value = prop_oneof![(0..VALUES.len()).prop_map(|n| VALUES[n].to_owned()), "\\PC{0,80}"];
+    let pairs = proptest::collection::vec((0..NAMES.len(), value), 0..6);
+    let config = ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() };
+    let answered = std::cell::Cell::new(0);
+    let each = |pairs: Vec<(usize, String)>| {
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(n, value)| (NAMES[*n], value.as_str())).collect();
+        let env = Env { address: None, ..world.env() };
+        match world.tenant.take_request(&request("crm", &pairs), &env) {
+            Ok(id) => {
+                let taken = world.tenant.request(&id, &env).unwrap();
+                assert_eq!(taken.client, "crm");
+                assert!(taken.redirect_uri == CALLBACK || taken.redirect_uri == "http://127.0.0.1:1/cb");
+                answered.set(answered.get() + 1);
+            }
+            Err(Refused::Redirect(to, _)) => {
+                assert!(to.starts_with(CALLBACK) || to.starts_with("http://127.0.0.1:1/cb"), "{to}");
+                assert!(parameter(&to, "error").is_some() && parameter(&to, "iss").is_some(), "{to}");
+            }
+            Err(Refused::Page(refusal)) => assert_ne!(refusal.error, ErrorCode::ServerError, "{refusal}"),
+        }
+        Ok(())
+    };
+    proptest::test_runner::TestRunner::new(config).run(&pairs, each).unwrap();
+    assert!(answered.get() > 0, "some are good");
+}

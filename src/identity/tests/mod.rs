@@ -4,6 +4,9 @@ mod clients;
 mod dpop;
 mod flows;
 mod kill;
+mod logout;
+mod custom;
+mod rates;
 mod system;
 mod tenants;
 

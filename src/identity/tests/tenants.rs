@@ -158,7 +158,7 @@ fn credentials_are_sealed_and_used_once() {
     let held = tenant.credentials("sarah").unwrap();
     assert_eq!(**tenant.open_credential(&held[0]).unwrap(), *b"the next");
     assert_eq!(held[0].used_at, Some(START));
-    let upstream = UpstreamIdentity { issuer: "https://up.example".into(), subject: "1".into() };
+    let upstream = UpstreamIdentity { issuer: "https://up.example".into(), subject: "1".into(), provider: None };
     let data = serde_json::to_vec(&upstream).unwrap();
     let linked = tenant.add_credential("sarah", CredentialKind::Upstream, "Up", &data, env).unwrap();
     assert_eq!(tenant.user_by_upstream("https://up.example", "1").unwrap().unwrap().id, "sarah");

@@ -9,6 +9,7 @@ mod cast;
 #[expect(clippy::wildcard_enum_match_arm, reason = "a type that an operator does not name is refused")]
 mod check;
 mod cost;
+mod value;
 
 use super::ast::{ConditionDefinition, ParameterType};
 use crate::tuple::Context;
@@ -20,6 +21,7 @@ use cel::context::VariableResolver;
 use cel::parser::Macro;
 use cel::{Env, ExecutionError, Program, Value};
 use std::sync::{Arc, LazyLock};
+pub use value::CompiledExpression;
 
 /// Longest expression, in bytes (OpenFGA's proto rule).
 const EXPRESSION_BYTES_MAX: usize = 512;
@@ -58,17 +60,21 @@ pub enum ConditionFault {
     Evaluation(String),
 }
 
-/// A condition, ready to be evaluated.
-pub struct CompiledCondition {
+/// An expression whose types are checked.
+struct Compiled {
     program: Program,
     parameters: Vec<(String, ParameterType)>,
 }
 
-impl std::fmt::Debug for CompiledCondition {
+impl std::fmt::Debug for Compiled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CompiledCondition").field("parameters", &self.parameters).finish_non_exhaustive()
+        f.debug_struct("Compiled").field("parameters", &self.parameters).finish_non_exhaustive()
     }
 }
+
+/// A condition, ready to be evaluated.
+#[derive(Debug)]
+pub struct CompiledCondition(Compiled);
 
 /// The functions of CEL and ours, declared once and shared by all evaluations. Nothing when the crate refuses a declaration,
 /// which a test rules out.
@@ -121,9 +127,9 @@ impl VariableResolver for Given<'_> {
     }
 }
 
-impl CompiledCondition {
-    /// Compiles a condition and checks its types. The text of a fault is cel-go's, with the place in the expression.
-    pub fn compile(definition: &ConditionDefinition) -> Result<Self, ConditionFault> {
+impl Compiled {
+    /// Parses an expression and finds its type. The text of a fault is cel-go's, with the place in the expression.
+    fn compile(definition: &ConditionDefinition) -> Result<(Compiled, check::Type), ConditionFault> {
         let expression = &definition.expression;
         if expression.len() > EXPRESSION_BYTES_MAX {
             let text = format!("the expression is longer than {EXPRESSION_BYTES_MAX} bytes");
@@ -134,30 +140,16 @@ impl CompiledCondition {
             let at = program.source_info().offset_for(mistake.id).map_or(0, |(start, _)| start);
             ConditionFault::Compile(pointed(&definition.name, expression, at as usize, &mistake.message))
         })?;
-        // A name, a field or an element that may be anything is no bool; for a call this checker may know too little.
-        let plain = |e: &IdedExpr| match &e.expr {
-            Expr::Ident(_) | Expr::Select(_) => true,
-            Expr::Call(call) => call.func_name == cel::common::ast::operators::INDEX || call.func_name == "dyn",
-            Expr::Comprehension(_)
-            | Expr::List(_)
-            | Expr::Literal(_)
-            | Expr::Map(_)
-            | Expr::Struct(_)
-            | Expr::Unspecified => false,
-        };
-        let open = matches!(output, check::Type::Dyn | check::Type::Free) && !plain(program.expression());
-        if output != check::Type::Bool && !open {
-            let text = format!("expected a bool condition expression output, but got '{output}'");
-            return Err(ConditionFault::Compile(text));
-        }
-        Ok(CompiledCondition { program, parameters: definition.parameters.clone() })
+        Ok((Compiled { program, parameters: definition.parameters.clone() }, output))
     }
 
-    /// Whether the condition is met. What the tuple stored wins over what the request sends.
-    ///
-    /// A value that is not of its parameter's type, a parameter that nobody gave, a cost above `cost_max` and an expression
-    /// that fails are errors: never "not met".
-    pub fn evaluate(&self, stored: &Context, request: Option<&Context>, cost_max: u64) -> Result<bool, ConditionFault> {
+    /// Evaluates the expression for at most `cost_max`, and reads its value.
+    fn evaluate<T>(
+        &self,
+        (stored, request): (&Context, Option<&Context>),
+        cost_max: u64,
+        read: impl FnOnce(&dyn Val) -> Result<T, ConditionFault>,
+    ) -> Result<T, ConditionFault> {
         let given = self.given(stored, request)?;
         let largest = given.0.iter().map(|(_, value)| largest(value.as_ref())).max().unwrap_or(0).max(1);
         let mut context = cel::Context::with_env(env()?);
@@ -169,20 +161,7 @@ impl CompiledCondition {
             ConditionFault::Evaluation(format!("failed to evaluate condition expression: {error}"))
         };
         let value = Value::resolve_val(self.program.expression(), &context).map_err(failed)?;
-        match value.downcast_ref::<CelBool>() {
-            Some(met) => Ok(*met.inner()),
-            None => Err(ConditionFault::Evaluation(format!("expected a bool, found {}", value.get_type().name()))),
-        }
-    }
-
-    /// What an evaluation costs, whatever that is; see [`CompiledCondition::evaluate`].
-    pub fn cost(&self, stored: &Context, request: Option<&Context>) -> Result<u64, ConditionFault> {
-        let given = self.given(stored, request)?;
-        let mut context = cel::Context::with_env(env()?);
-        context.set_variable_resolver(&given);
-        let mut meter = cost::Meter::new(COST_MEASURED_MAX);
-        meter.walk(self.program.expression(), &context, 0)?;
-        Ok(meter.spent())
+        read(value.as_ref())
     }
 
     fn given<'v>(&'v self, stored: &'v Context, request: Option<&'v Context>) -> Result<Given<'v>, ConditionFault> {
@@ -196,11 +175,56 @@ impl CompiledCondition {
         }
         if missing.is_empty() { Ok(Given(given)) } else { Err(ConditionFault::Missing(missing)) }
     }
+}
+
+impl CompiledCondition {
+    /// Compiles a condition and checks its types. The text of a fault is cel-go's, with the place in the expression.
+    pub fn compile(definition: &ConditionDefinition) -> Result<Self, ConditionFault> {
+        let (compiled, output) = Compiled::compile(definition)?;
+        // A name, a field or an element that may be anything is no bool; for a call this checker may know too little.
+        let plain = |e: &IdedExpr| match &e.expr {
+            Expr::Ident(_) | Expr::Select(_) => true,
+            Expr::Call(call) => call.func_name == cel::common::ast::operators::INDEX || call.func_name == "dyn",
+            Expr::Comprehension(_)
+            | Expr::List(_)
+            | Expr::Literal(_)
+            | Expr::Map(_)
+            | Expr::Struct(_)
+            | Expr::Unspecified => false,
+        };
+        let open = matches!(output, check::Type::Dyn | check::Type::Free) && !plain(compiled.program.expression());
+        if output != check::Type::Bool && !open {
+            let text = format!("expected a bool condition expression output, but got '{output}'");
+            return Err(ConditionFault::Compile(text));
+        }
+        Ok(CompiledCondition(compiled))
+    }
+
+    /// Whether the condition is met. What the tuple stored wins over what the request sends.
+    ///
+    /// A value that is not of its parameter's type, a parameter that nobody gave, a cost above `cost_max` and an expression
+    /// that fails are errors: never "not met".
+    pub fn evaluate(&self, stored: &Context, request: Option<&Context>, cost_max: u64) -> Result<bool, ConditionFault> {
+        self.0.evaluate((stored, request), cost_max, |value| match value.downcast_ref::<CelBool>() {
+            Some(met) => Ok(*met.inner()),
+            None => Err(ConditionFault::Evaluation(format!("expected a bool, found {}", value.get_type().name()))),
+        })
+    }
+
+    /// What an evaluation costs, whatever that is; see [`CompiledCondition::evaluate`].
+    pub fn cost(&self, stored: &Context, request: Option<&Context>) -> Result<u64, ConditionFault> {
+        let given = self.0.given(stored, request)?;
+        let mut context = cel::Context::with_env(env()?);
+        context.set_variable_resolver(&given);
+        let mut meter = cost::Meter::new(COST_MEASURED_MAX);
+        meter.walk(self.0.program.expression(), &context, 0)?;
+        Ok(meter.spent())
+    }
 
     /// Checks what a tuple stores for this condition: only declared parameters, each of its type.
     pub fn check_stored_context(&self, stored: &Context) -> Result<(), ConditionFault> {
         for (key, json) in stored {
-            let Some((_, ty)) = self.parameters.iter().find(|(n, _)| n == key) else {
+            let Some((_, ty)) = self.0.parameters.iter().find(|(n, _)| n == key) else {
                 return Err(ConditionFault::Undeclared(key.clone()));
             };
             cast::cast(json, ty, key, 0)?;

@@ -172,6 +172,68 @@ impl Registry<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const URL: &str = "https://agent.example/client.json";
+
+    /// Documents with members that they may have, and values that they should not.
+    fn document() -> impl Strategy<Value = Value> {
+        const NAMES: [&str; 9] = [
+            "client_id",
+            "client_name",
+            "redirect_uris",
+            "grant_types",
+            "jwks",
+            "jwks_uri",
+            "client_secret",
+            "token_endpoint_auth_method",
+            "scope",
+        ];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,40}".prop_map(Value::from),
+            Just(Value::from(URL)),
+            Just(Value::from("private_key_jwt")),
+        ];
+        let value = leaf.prop_recursive(3, 16, 4, |inner| {
+            let members = proptest::collection::vec(("[a-z]{1,4}", inner.clone()), 0..4);
+            prop_oneof![
+                proptest::collection::vec(inner, 0..4).prop_map(Value::from),
+                members.prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        });
+        proptest::collection::vec((0..NAMES.len(), value), 0..6).prop_map(|members| {
+            let members = members.into_iter().map(|(n, value)| (NAMES[n].to_owned(), value));
+            Value::Object([("client_id".to_owned(), Value::from(URL))].into_iter().chain(members).collect())
+        })
+    }
+
+    proptest! {
+        /// In place of a fuzz target, because what a document makes is a client, which is of a room with records.
+        #[test]
+        fn any_document_is_judged(document in document(), bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let url = check_url(URL).unwrap();
+            prop_assert!(client_of("a", &url, &bytes).is_err());
+            if let Ok(client) = client_of("a", &url, document.to_string().as_bytes()) {
+                prop_assert_eq!(document.get("client_id").and_then(Value::as_str), Some(URL));
+                prop_assert!(document.get("client_secret").is_none());
+                prop_assert_eq!((client.id.as_str(), client.kind), ("a", ClientKind::Agent));
+                prop_assert!(client.secrets.is_empty() && client.scopes.is_empty() && client.resources.is_empty());
+                prop_assert!(!client.auth_methods.contains(&AuthMethod::ClientSecretBasic));
+            }
+        }
+
+        #[test]
+        fn any_url_is_judged(text in "(https?|ftp)://[a-z0-9@:.]{0,20}[/a-z.%#?]{0,20}", other in "\\PC{0,60}") {
+            for text in [text, other] {
+                if let Ok(url) = check_url(&text) {
+                    prop_assert!(url.as_str() == text && url.path().len() > 1 && url.fragment().is_none());
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_document_has_a_url_of_its_own() {

@@ -53,7 +53,7 @@ fn linked(tenant: &Tenant, row: &TrustedIssuer, subject: &str, claims: &Verified
         create(tenant, &id, claims, env)?;
         found(tenant.user(&id))?.ok_or_else(|| unknown("mapping.gone"))?;
     }
-    let identity = UpstreamIdentity { issuer: row.issuer.clone(), subject: subject.to_owned() };
+    let identity = UpstreamIdentity { issuer: row.issuer.clone(), subject: subject.to_owned(), provider: None };
     let data = serde_json::to_vec(&identity).map_err(|error| Refusal::failed("mapping.link", error.to_string()))?;
     match tenant.add_credential(&id, CredentialKind::Upstream, &row.issuer, &data, env) {
         Err(refusal) if refusal.error != ErrorCode::Conflict || refusal.is_stale() => return Err(refusal),

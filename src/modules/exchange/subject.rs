@@ -88,6 +88,9 @@ pub(super) fn noted(
         Ok(answer) => return Ok(answer),
         Err(refusal) => refusal,
     };
+    if refusal.error == ErrorCode::TooManyRequests {
+        return Err(refusal); // noted where it is counted, once in a while
+    }
     let mut change = tenant.change(env);
     change.event(&seen.event(tenant, caller, &refusal, env));
     change.commit()?;

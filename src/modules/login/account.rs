@@ -98,6 +98,7 @@ pub(super) fn page(visit: &mut Visit<'_>) -> Answer<Reply> {
         connections,
         sign_out: form("/logout"),
         end: form("/account/session"),
+        everywhere: form("/account/everywhere"),
         withdraw: form("/account/consent"),
         remove: form("/account/credential"),
     };
@@ -248,17 +249,23 @@ pub(super) fn end_session(visit: &mut Visit<'_>) -> Answer<Reply> {
     visit.check_form()?;
     let own = visit.session.as_ref().map(|s| s.id.clone()).unwrap_or_default();
     match visit.fields.get("session") {
-        "others" => {
-            let now = visit.env.seconds();
-            for session in visit.tenant.sessions(&user.id, None)? {
-                if session.id != own && session.is_live(now) {
-                    visit.tenant.end_session(&user.id, &session.id, "session.ended_by_owner", &visit.env)?;
-                }
-            }
-        }
+        "others" => visit.tenant.end_other_sessions(&user.id, &own, "session.ended_by_owner", &visit.env)?,
         id => visit.tenant.end_session(&user.id, id, "session.ended_by_owner", &visit.env)?,
     }
     let next = visit.path("/account?done=ended");
+    Ok(visit.redirect(next))
+}
+
+/// Ends every session of the person, this one too, and all that was ever handed out for them, with a session or without.
+///
+/// # Errors
+/// The form is not ours, or the disk failed.
+pub(super) fn sign_out_everywhere(visit: &mut Visit<'_>) -> Answer<Reply> {
+    let user = signed_in!(visit, "");
+    visit.check_form()?;
+    visit.tenant.sign_out_everywhere(&user.id, "session.ended_by_owner", &visit.env)?;
+    visit.sign_out()?;
+    let next = visit.path("/logout");
     Ok(visit.redirect(next))
 }
 
@@ -400,12 +407,8 @@ pub(super) fn password(visit: &mut Visit<'_>) -> Answer<Reply> {
     };
     factors::set_password(visit.tenant, &user.id, &stored, &visit.env)?;
     if factors.has(CredentialKind::Password) {
-        let own = visit.session.as_ref().map(|s| s.id.clone());
-        for session in visit.tenant.sessions(&user.id, None)? {
-            if Some(&session.id) != own.as_ref() && session.is_live(visit.env.seconds()) {
-                visit.tenant.end_session(&user.id, &session.id, "password.changed", &visit.env)?;
-            }
-        }
+        let own = visit.session.as_ref().map(|s| s.id.clone()).unwrap_or_default();
+        visit.tenant.end_other_sessions(&user.id, &own, "password.changed", &visit.env)?;
     }
     let next = visit.path("/account?done=password");
     Ok(visit.redirect(next))

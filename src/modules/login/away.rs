@@ -93,6 +93,7 @@ pub(super) fn back(visit: &mut Visit<'_>) -> Answer<Reply> {
         );
         return sign_in::page_with(visit, &what, Some(Notice::Bad(text)));
     };
+    visit.tenant.use_upstream(&user.id, &known.issuer, &known.subject, &visit.env)?;
     let factors = Factors::of(visit.tenant, &user.id)?;
     if factors.has(CredentialKind::Totp) {
         return sign_in::ask_code(visit, &user, &what, Method::UpstreamAndCode, known.at);
@@ -109,7 +110,7 @@ fn link(visit: &mut Visit<'_>, user: &str, known: upstream::Known) -> Answer<Rep
         let next = visit.path_for("/login", &For::Account(CHANGE));
         return Ok(visit.redirect(next));
     }
-    let identity = UpstreamIdentity { issuer: known.issuer, subject: known.subject };
+    let identity = UpstreamIdentity { issuer: known.issuer, subject: known.subject, provider: Some(known.provider) };
     let data = serde_json::to_vec(&identity).map_err(|error| Refusal::failed("upstream.form", error.to_string()))?;
     visit.tenant.add_credential(user, CredentialKind::Upstream, &known.name, &data, &visit.env)?;
     let next = visit.path("/account?done=added");

@@ -29,7 +29,7 @@ pub use enrol::ENROLMENT_SECONDS;
 pub use factors::{Factors, add_passkey, add_totp, make_recovery_codes, set_password};
 pub use handles::LOGIN;
 pub use http::routes;
-pub use limit::{Attempt, KEYS_MAX, Limited, Limiter, Rate, Rates};
+pub use limit::{Attempt, Limiter, Rates};
 pub use passkey::{
     CEREMONY_SECONDS, Claim, PASSKEY_RESPONSE_BYTES_MAX, PASSKEY_USES_MAX, PASSKEYS_MAX, PasskeyError, PasskeyRecord,
     Passkeys, Registration, SignIn, USER_HANDLE_BYTES,
@@ -156,6 +156,7 @@ fn page_of(visit: &mut Visit<'_>) -> Answer<Reply> {
         (true, "/logout") => account::sign_out(visit),
         (false, "/account") => account::page(visit),
         (true, "/account/session") => account::end_session(visit),
+        (true, "/account/everywhere") => account::sign_out_everywhere(visit),
         (true, "/account/consent") => account::withdraw(visit),
         (true, "/account/credential") => account::remove(visit),
         (false, "/account/passkey") => account::passkey_page(visit),

@@ -390,6 +390,8 @@ page! {
         sign_out: Form,
         /// Ends another session.
         end: Form,
+        /// Ends all, and what hangs on them.
+        everywhere: Form,
         /// Withdraws a consent.
         withdraw: Form,
         /// Takes a credential away.

@@ -4,7 +4,7 @@ use super::assurance::{Method, Need};
 use super::browser::PageKind;
 use super::factors::{self, Factors, Unused};
 use super::go_on::{asked_of, go_on};
-use super::limit::{Attempt, Limited};
+use super::limit::Attempt;
 use super::pages::{CodePage, Notice, PasskeyForm, PasswordForm, SignInPage, UpstreamForm};
 use super::passkey::{CEREMONY_SECONDS, Claim, PasskeyError, Passkeys, SignIn};
 use super::password::{self, Checked, SALT_BYTES, Stored};
@@ -12,7 +12,7 @@ use super::sealed::Purpose;
 use super::upstream::{self, Provider};
 use super::visit::{For, Reply, STEP_SECONDS, Visit};
 use super::words;
-use crate::identity::{Answer, CredentialKind, Held, Refusal, Seconds, User};
+use crate::identity::{Answer, CredentialKind, Held, Limited, Refusal, Seconds, User};
 use serde::{Deserialize, Serialize};
 
 /// The status of a form that is shown again because something in it is wrong (RFC 9110, 15.5.21).

@@ -244,6 +244,8 @@ pub(super) struct Away {
 pub(super) struct Known {
     /// The provider's issuer.
     pub(super) issuer: String,
+    /// What it is named by here.
+    pub(super) provider: String,
     /// What people call the provider.
     pub(super) name: String,
     /// Who they are there.
@@ -419,5 +421,6 @@ fn judge(provider: &Provider, away: &Away, token: &Verified, env: &Env<'_>) -> A
         (None, true) => return Err(failed("upstream.auth_time")),
         (at, _) => at.unwrap_or(now),
     };
-    Ok(Known { issuer: provider.issuer.clone(), name: provider.name.clone(), subject: subject.to_owned(), at })
+    let (issuer, name) = (provider.issuer.clone(), provider.name.clone());
+    Ok(Known { issuer, provider: provider.id.clone(), name, subject: subject.to_owned(), at })
 }

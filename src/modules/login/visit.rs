@@ -4,12 +4,12 @@ use super::assurance::{Level, Method, Need};
 use super::browser::{
     self, COOKIE_BYTES, CookieKind, CookieSecret, Cookies, FORM_BYTES_MAX, Fields, PageKind, is_own_site,
 };
-use super::limit::address_key;
 use super::pages::{Form, MessagePage, SCRIPT, STYLE, Shell};
 use super::sealed::{self, Place, Purpose};
 use super::{Login, words};
 use crate::identity::{
-    Answer, Browser, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Session, Tenant, User, again,
+    Answer, Browser, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Session, Tenant, User, address_key,
+    again,
 };
 use askama::Template;
 use serde::Serialize;

@@ -123,13 +123,14 @@ async fn parameters(request: Request) -> Answer<Form> {
     }
 }
 
-/// A refusal to a client, and the challenge that belongs to it: 400 but for a client that has not shown who it is
-/// (RFC 6749 5.2, RFC 9126 2.3, CIBA 11), whatever status its code has elsewhere.
+/// A refusal to a client, and the challenge that belongs to it: 400 but for a client that has not shown who it is, or asks too
+/// often (RFC 6749 5.2, RFC 9126 2.3, CIBA 11, RFC 6585 4), whatever status its code has elsewhere.
 fn refused(refusal: Refusal, head: Option<&Head>) -> Response {
     let unknown = refusal.error == ErrorCode::InvalidClient;
     let challenge = unknown && head.is_some_and(|head| head.authorization.is_some());
     let mut response = refusal.into_response();
-    if response.status().is_client_error() && !unknown {
+    let slow = response.status() == StatusCode::TOO_MANY_REQUESTS;
+    if response.status().is_client_error() && !unknown && !slow {
         *response.status_mut() = StatusCode::BAD_REQUEST;
     }
     if challenge {
@@ -274,7 +275,12 @@ fn told(refusal: &Refusal) -> Response {
     tracing::info!(rule = refusal.rule, cause = refusal.cause, "a sign-in was refused");
     let status = StatusCode::from_u16(refusal.error.status()).unwrap_or(StatusCode::BAD_REQUEST);
     let text = format!("This cannot go on: {}.\n", refusal.description);
-    (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text).into_response()
+    let text = (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"))], text);
+    let mut response = text.into_response();
+    if let Some(seconds) = refusal.retry_after_s {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 async fn authorize(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
@@ -315,6 +321,7 @@ mod tests {
             (ErrorCode::InsufficientScope, 400),
             (ErrorCode::InvalidGrant, 400),
             (ErrorCode::InvalidClient, 401),
+            (ErrorCode::TooManyRequests, 429),
             (ErrorCode::ServerError, 500),
             (ErrorCode::TemporarilyUnavailable, 503),
         ] {

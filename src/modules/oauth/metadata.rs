@@ -57,6 +57,8 @@ impl OAuth {
             json!(["sub", "iss", "aud", "exp", "iat", "auth_time", "acr", "amr", "sid", "nonce", "name", "email"]),
         );
         for (name, value) in [
+            ("backchannel_logout_supported", true),
+            ("backchannel_logout_session_supported", true),
             ("authorization_response_iss_parameter_supported", true),
             ("claims_parameter_supported", false),
             ("request_parameter_supported", false),

@@ -2,6 +2,7 @@
 //!
 //! The rules are those of `identity`; here is what an endpoint adds to them. Grant types come from whoever has them.
 
+pub mod admin;
 mod http;
 mod metadata;
 
@@ -93,9 +94,14 @@ impl OAuth {
         let mut caller = self.caller(tenant, head, form, env)?;
         let answer = self.granted(tenant, path, head, form, (&mut caller, env));
         if let Err(refusal) = &answer
-            && refusal.error != ErrorCode::ServerError
             && !caller.client.is_public()
-            && !matches!(refusal.error, ErrorCode::AuthorizationPending | ErrorCode::SlowDown)
+            && !matches!(
+                refusal.error,
+                ErrorCode::ServerError
+                    | ErrorCode::AuthorizationPending
+                    | ErrorCode::SlowDown
+                    | ErrorCode::TooManyRequests // noted where it is counted, once in a while
+            )
         {
             // Who has shown who they are is worth an event; everybody else could fill the log.
             let subject = caller.client.subject();
@@ -250,6 +256,9 @@ fn described(tenant: &Tenant, examined: &Examined) -> Value {
         say("acr", authentication.acr.as_str().into());
         say("amr", json!(authentication.amr));
     }
+    for (name, value) in &examined.custom {
+        say(name, value.clone());
+    }
     Value::Object(out)
 }
 
@@ -305,6 +314,7 @@ pub fn userinfo(tenant: &Tenant, method: &str, head: &Head, env: &Env<'_>) -> An
         )
     })?;
     let mut claims = profile_claims(&tenant.user(user)?.claims, &examined.scopes);
+    claims.extend(tenant.userinfo_claims(&examined, env)?);
     claims.insert("sub".to_owned(), user.into());
     Ok(Value::Object(claims))
 }

@@ -346,7 +346,7 @@ fn who_the_person_is_here_is_the_rows_to_say() {
     with_row(SubjectMapping::Linked, false);
     assert_eq!(refused(redeem(&[])), ("mapping.linked", "invalid_grant"));
     let link = |issuer: &str, subject: &str| {
-        let identity = UpstreamIdentity { issuer: issuer.into(), subject: subject.into() };
+        let identity = UpstreamIdentity { issuer: issuer.into(), subject: subject.into(), provider: None };
         let data = serde_json::to_vec(&identity).unwrap();
         world.ras.add_credential("sarah", CredentialKind::Upstream, "acme", &data, &world.env()).unwrap();
     };

@@ -1,0 +1,360 @@
+//! How often something may be done: a table of keys, each with the time at which it is forgiven all.
+//!
+//! Each key has a theoretical arrival time (the generic cell rate algorithm): what is done moves it on by the period, and is
+//! refused while it is further ahead than the burst allows. The table is of one size and never grows: [`LIMITER_KEYS_MAX`] keys
+//! in sets of [`SET_KEYS`]. A new key takes the place of the one in its set that is nearest to forgiven, so that a flood of
+//! keys pushes out its like and not the few that are held up. Which set a key is in, nobody outside can tell.
+//!
+//! It is in memory: a restart forgives. What must hold over a restart, as that a code is used once, is in records.
+
+use super::{Answer, Env, ErrorCode, EventKind, Outcome, Refusal, Stored, Tenant, again, hash_of};
+use crate::tuple::Timestamp;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::net::IpAddr;
+
+/// Most keys that a table remembers.
+pub const LIMITER_KEYS_MAX: usize = SETS * SET_KEYS;
+/// Keys of a set.
+const SET_KEYS: usize = 8;
+const SETS: usize = 8_192;
+/// Locks that the sets share.
+const SHARDS: usize = 16;
+const _: () = assert!(SETS.is_multiple_of(SHARDS), "every shard has as many sets");
+
+/// The largest limit of tokens: more than the machine signs, it is none.
+pub const TOKENS_PER_MINUTE_MAX: u32 = 60_000;
+
+const SECOND: i64 = 1_000_000_000;
+const MILLI: i64 = 1_000_000;
+
+/// How often a thing may be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// How many times at once.
+    pub burst: u32,
+    /// Then one every so many milliseconds.
+    pub period_ms: u32,
+}
+
+impl Rate {
+    /// So many in a minute, and as many at once.
+    #[must_use]
+    pub fn per_minute(count: u32) -> Rate {
+        Rate { burst: count, period_ms: 60_000_u32.div_ceil(count.max(1)) }
+    }
+}
+
+/// Authorization requests from an address (IPv4, or a /64 of IPv6): each is a record until its time is over.
+pub const REQUESTS_OF_ADDRESS: Rate = Rate { burst: 300, period_ms: 200 };
+/// Authorization requests and pushed ones of a client. Anybody can name a client that is public, or at the authorization
+/// endpoint, so that this is much more than people need: it bounds the records of one client.
+pub const REQUESTS_OF_CLIENT: Rate = Rate { burst: 1_000, period_ms: 50 };
+/// How often it is noted for one client that it was refused for a reason that it can repeat as often as it likes.
+pub(super) const TOLD: Rate = Rate { burst: 1, period_ms: 60_000 };
+
+/// Who is held up may try again after so many whole seconds; at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many attempts; try again in {retry_seconds} s")]
+pub struct Limited {
+    /// For the `Retry-After` header.
+    pub retry_seconds: u32,
+}
+
+impl Limited {
+    /// As a refusal (RFC 6585 4).
+    #[must_use]
+    pub fn refusal(self, rule: &'static str, what: &str) -> Refusal {
+        let text = format!("{what}; try again in {} s", self.retry_seconds);
+        Refusal { retry_after_s: Some(self.retry_seconds), ..Refusal::new(ErrorCode::TooManyRequests, rule, text) }
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    /// 0 is an empty slot.
+    key: u64,
+    /// When the key is forgiven all, in nanoseconds since 1970.
+    free_at: i64,
+}
+
+type Shard = Vec<[Slot; SET_KEYS]>;
+
+/// See the file's head.
+pub struct Limiter {
+    hasher: RandomState,
+    shards: Vec<Mutex<Shard>>,
+}
+
+impl Limiter {
+    /// An empty table. The hasher's keys are random, so that nobody can choose keys that push out another.
+    #[must_use]
+    pub fn new(hasher: RandomState) -> Limiter {
+        let shards = (0..SHARDS).map(|_| Mutex::new(vec![[Slot::default(); SET_KEYS]; SETS / SHARDS])).collect();
+        Limiter { hasher, shards }
+    }
+
+    /// Counts what is about to be done before it is, so that nothing is done that is over the rate, however many come at once.
+    ///
+    /// # Errors
+    /// It is over the rate; it was not counted.
+    pub fn count(&self, rate: Rate, key: impl Hash, now: Timestamp) -> Result<(), Limited> {
+        let period = i64::from(rate.period_ms) * MILLI;
+        let ahead_max = period * i64::from(rate.burst.max(1));
+        let counted = self.at(key, |slot| {
+            let after = slot.free_at.max(now.0).saturating_add(period);
+            let over = after.saturating_sub(now.0).saturating_sub(ahead_max);
+            if over > 0 {
+                let seconds = over.saturating_add(SECOND - 1) / SECOND;
+                return Err(Limited { retry_seconds: u32::try_from(seconds).unwrap_or(u32::MAX) });
+            }
+            slot.free_at = after;
+            Ok(())
+        });
+        // A slot that is not there lets nobody in.
+        counted.unwrap_or(Err(Limited { retry_seconds: rate.period_ms.div_ceil(1_000).max(1) }))
+    }
+
+    /// Takes one count back: it was not done after all, or those that were right are not to count.
+    pub fn forgive(&self, rate: Rate, key: impl Hash) {
+        let period = i64::from(rate.period_ms) * MILLI;
+        let _ = self.at(key, |slot| slot.free_at = slot.free_at.saturating_sub(period));
+    }
+
+    /// Does something with the slot of a key, which may have been another's.
+    fn at<T>(&self, key: impl Hash, work: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let key = self.hasher.hash_one(key).max(1);
+        let set = usize::try_from(key % SETS as u64).unwrap_or(0);
+        let mut shard = self.shards.get(set % SHARDS)?.lock();
+        let set = shard.get_mut(set / SHARDS)?;
+        let place = set.iter().position(|slot| slot.key == key).unwrap_or_else(|| {
+            let nearest = set.iter().enumerate().min_by_key(|(_, slot)| slot.free_at);
+            nearest.map_or(0, |(place, _)| place)
+        });
+        let slot = set.get_mut(place)?;
+        if slot.key != key {
+            *slot = Slot { key, free_at: 0 };
+        }
+        Some(work(slot))
+    }
+}
+
+/// What an identity database counts in memory: requests, whose keys strangers choose, apart from what clients do that have
+/// shown who they are.
+pub(super) struct Counts {
+    requests: Limiter,
+    clients: Limiter,
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        Counts { requests: Limiter::new(RandomState::new()), clients: Limiter::new(RandomState::new()) }
+    }
+}
+
+/// How many tokens of a resource a client may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TokenLimit {
+    per_minute: u32,
+}
+
+impl Stored for TokenLimit {
+    const SORT: u8 = b'R';
+    const WHAT: &'static str = "limit of a resource";
+}
+
+/// What is counted; the same key at two of them counts apart.
+#[derive(Clone, Copy, Hash)]
+pub(super) enum Counted {
+    Address,
+    Client,
+    Tokens,
+    Told,
+}
+
+impl Tenant {
+    /// Counts a request of an address. One that is not known is not held up: then there is no network between.
+    ///
+    /// # Errors
+    /// It is over [`REQUESTS_OF_ADDRESS`].
+    pub(super) fn count_address(&self, env: &Env<'_>) -> Answer<()> {
+        let Some(address) = env.address.and_then(|text| text.parse().ok()) else { return Ok(()) };
+        let key = (Counted::Address, self.number(), address_key(address));
+        let counted = self.identity().limits().requests.count(REQUESTS_OF_ADDRESS, key, env.now);
+        counted.map_err(|limited| limited.refusal("rate.address", "too many requests come from this address"))
+    }
+
+    /// Counts a request of a client.
+    ///
+    /// # Errors
+    /// It is over [`REQUESTS_OF_CLIENT`].
+    pub(super) fn count_client(&self, client: &str, env: &Env<'_>) -> Answer<()> {
+        let key = (Counted::Client, self.number(), client);
+        let counted = self.identity().limits().requests.count(REQUESTS_OF_CLIENT, key, env.now);
+        counted.map_err(|limited| limited.refusal("rate.client", "this client makes too many requests"))
+    }
+
+    /// Limits how many tokens of a resource one client gets: so many at once, and then so many a minute, by whatever grant type.
+    /// `None` takes the limit away. It is in force at the next token; what was counted is forgotten when the server restarts.
+    ///
+    /// # Errors
+    /// There is no such resource, or the limit is zero or over [`TOKENS_PER_MINUTE_MAX`].
+    pub fn limit_tokens(&self, identifier: &str, per_minute: Option<u32>, by: &str, env: &Env<'_>) -> Answer<()> {
+        if per_minute.is_some_and(|most| most == 0 || most > TOKENS_PER_MINUTE_MAX) {
+            let text = format!(
+                "a limit is 1 to {TOKENS_PER_MINUTE_MAX} tokens a minute; take a client's resource away to give it none"
+            );
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "resource.limit", text));
+        }
+        let part = hash_of(identifier);
+        again(|| {
+            let resource = self.resource(identifier)?.ok_or_else(|| Refusal::not_found("resource"))?;
+            let mut change = self.change(env);
+            change.expect(&resource);
+            match (per_minute, self.get::<TokenLimit>(&[&part])?) {
+                (Some(per_minute), _) => change.put(&[&part], &TokenLimit { per_minute }),
+                (None, Some(held)) => change.remove(&held),
+                (None, None) => return Ok(()),
+            }
+            let most = per_minute.map_or_else(|| "none".to_owned(), |most| most.to_string());
+            let event = self.event(EventKind::PolicyChanged, Outcome::Done, env).user(by).resource(identifier);
+            change.event(&event.action("resource.limit").detail("tokens_per_minute", most));
+            change.commit()?;
+            Ok(())
+        })
+    }
+
+    /// How many tokens of a resource a client gets in a minute; `None` when there is no limit.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn token_limit(&self, identifier: &str) -> Answer<Option<u32>> {
+        Ok(self.get::<TokenLimit>(&[&hash_of(identifier)])?.map(|held| held.per_minute))
+    }
+
+    /// Adds to a change that a resource has no limit, because it is taken away.
+    pub(super) fn drop_limit(&self, change: &mut super::Change<'_>, identifier: &str) -> Answer<()> {
+        if let Some(held) = self.get::<TokenLimit>(&[&hash_of(identifier)])? {
+            change.remove(&held);
+        }
+        Ok(())
+    }
+
+    /// Counts a token of a client for some resources, by the limit that each has. All or none are counted.
+    ///
+    /// # Errors
+    /// One of them is over.
+    pub(super) fn count_tokens(&self, client: &str, limits: &[(&str, u32)], env: &Env<'_>) -> Answer<()> {
+        let table = &self.identity().limits().clients;
+        let key = |resource| (Counted::Tokens, self.number(), resource, client);
+        for (at, (resource, most)) in limits.iter().enumerate() {
+            let Err(limited) = table.count(Rate::per_minute(*most), key(*resource), env.now) else { continue };
+            for (counted, most) in limits.iter().take(at) {
+                table.forgive(Rate::per_minute(*most), key(*counted));
+            }
+            let text = format!("`{resource}` gives one client {most} tokens a minute");
+            return Err(limited.refusal("rate.resource", &text));
+        }
+        Ok(())
+    }
+
+    /// Whether it is time to note again that a client was refused by a rule: once in a minute.
+    pub(super) fn tells(&self, rule: &str, client: &str, env: &Env<'_>) -> bool {
+        let key = (Counted::Told, self.number(), rule, client);
+        self.identity().limits().clients.count(TOLD, key, env.now).is_ok()
+    }
+}
+
+/// What an address counts as: an IPv6 network of 64 bits is one household or one machine, and has addresses without end.
+#[must_use]
+pub fn address_key(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { burst: 3, period_ms: 60_000 };
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp((1_700_000_000 + seconds) * SECOND)
+    }
+
+    fn limiter() -> Limiter {
+        Limiter::new(RandomState::new())
+    }
+
+    #[test]
+    fn a_burst_then_one_a_period() {
+        let limiter = limiter();
+        let count = |seconds| limiter.count(RATE, "sarah", at(seconds));
+        assert_eq!([count(0), count(0), count(0)], [Ok(()); 3]);
+        assert_eq!(count(0), Err(Limited { retry_seconds: 60 }));
+        assert_eq!(count(59), Err(Limited { retry_seconds: 1 }), "what was refused does not count");
+        assert_eq!([count(60), count(61)], [Ok(()), Err(Limited { retry_seconds: 59 })]);
+        assert_eq!(
+            [count(240), count(240), count(240)],
+            [Ok(()); 3],
+            "a quiet time forgives all, and no more than all"
+        );
+        assert!(count(240).is_err());
+    }
+
+    #[test]
+    fn a_rate_by_the_minute_is_one() {
+        let limiter = limiter();
+        let rate = Rate::per_minute(120);
+        let done = |seconds| (0..1_000).take_while(|_| limiter.count(rate, "crm", at(seconds)).is_ok()).count();
+        assert_eq!([done(0), done(0), done(1), done(3), done(3_600)], [120, 0, 2, 4, 120]);
+        assert_eq!(Rate::per_minute(7), Rate { burst: 7, period_ms: 8_572 }, "never more than was said");
+    }
+
+    #[test]
+    fn what_was_right_does_not_count() {
+        let limiter = limiter();
+        for _ in 0..3 {
+            limiter.count(RATE, "sarah", at(0)).unwrap();
+        }
+        assert!(limiter.count(RATE, "sarah", at(0)).is_err());
+        assert_eq!(limiter.count(RATE, "bob", at(0)), Ok(()));
+        limiter.forgive(RATE, "sarah");
+        assert_eq!(limiter.count(RATE, "sarah", at(0)), Ok(()));
+        for _ in 0..10 {
+            limiter.forgive(RATE, "sarah");
+        }
+        for _ in 0..3 {
+            limiter.count(RATE, "sarah", at(0)).unwrap();
+        }
+        assert!(limiter.count(RATE, "sarah", at(0)).is_err(), "forgiveness does not pile up");
+    }
+
+    #[test]
+    fn a_flood_of_keys_does_not_free_who_is_held_up() {
+        let limiter = limiter();
+        for _ in 0..3 {
+            limiter.count(RATE, "sarah", at(0)).unwrap();
+        }
+        for i in 0..4 * LIMITER_KEYS_MAX {
+            let _ = limiter.count(RATE, i, at(0));
+        }
+        assert_eq!(limiter.count(RATE, "sarah", at(0)), Err(Limited { retry_seconds: 60 }));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_key() {
+        let key = |text: &str| address_key(text.parse().unwrap());
+        assert_eq!(key("192.0.2.1"), "192.0.2.1");
+        assert_eq!(key("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(key("2001:db8::1"), key("2001:db8::ffff:1"));
+        assert_ne!(key("2001:db8::1"), key("2001:db8:0:1::1"));
+    }
+}

@@ -1,0 +1,128 @@
+//! The administration over HTTP: JSON in, one call, JSON out. Who asks is an administrator by Check, with a token of their own.
+
+use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE};
+use crate::identity::{Answer, Env, ErrorCode, Held, NewClaim, Refusal, Resource, Tenant};
+use crate::wire::{Asked, json_response, read_body};
+use axum::Router;
+use axum::extract::{Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, put};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// The routes of every tenant, at `/admin/claims` and `/admin/resources`.
+pub fn routes() -> Router {
+    Router::new()
+        .route("/admin/claims", get(claims))
+        .route("/admin/claims/{name}", put(put_claim).delete(remove_claim))
+        .route("/admin/resources", get(resources))
+        .route("/admin/resources/{id}/limit", put(limit))
+}
+
+/// A refusal with the challenge that belongs to it (RFC 6750 3).
+fn refused(refusal: Refusal) -> Response {
+    let challenges = [
+        (ErrorCode::InvalidToken, "Bearer error=\"invalid_token\""),
+        (ErrorCode::InsufficientScope, "Bearer error=\"insufficient_scope\""),
+    ];
+    let challenge = challenges.into_iter().find(|(error, _)| *error == refusal.error);
+    let mut response = refusal.into_response();
+    if let Some((_, challenge)) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    }
+    response
+}
+
+/// Judges a token, runs what it asks for, and answers JSON. The second scope does where the first is asked.
+async fn administered(
+    asked: Asked,
+    (head, scopes): (Parts, [&'static str; 2]),
+    rules: impl FnOnce(&Tenant, &str, &Env<'_>) -> Answer<Value> + Send + 'static,
+) -> Response {
+    let answer = asked.run(move |tenant, env| {
+        let token = crate::modules::oauth::bearer(tenant, &head, &tenant.url("/admin"), env)?;
+        let by = token.administrator(tenant, scopes, ["admin.scope", "admin.not_allowed"])?;
+        rules(tenant, &by, env)
+    });
+    answer.await.map_or_else(refused, |value| json_response(StatusCode::OK, &value))
+}
+
+/// The head of a request, and its body as JSON; what is wrong with that is said with its place.
+async fn read<T: DeserializeOwned>(request: Request) -> Answer<(Parts, T)> {
+    let (head, body) = request.into_parts();
+    let body = read_body(body).await?;
+    let mut reader = serde_json::Deserializer::from_slice(&body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let text = format!("the body is not what it should be: at `{}`: {}", error.path(), error.inner());
+        Refusal::new(ErrorCode::InvalidRequest, "admin.body", text)
+    })?;
+    Ok((head, value))
+}
+
+async fn claims(asked: Asked, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let rules = |tenant: &Tenant, _: &str, _: &Env<'_>| Ok(json!({ "claims": tenant.custom_claims()? }));
+    administered(asked, (head, [CLAIMS_READ, CLAIMS_WRITE]), rules).await
+}
+
+async fn put_claim(asked: Asked, Path(name): Path<String>, request: Request) -> Response {
+    let (head, wanted) = match read::<NewClaim>(request).await {
+        Ok(read) => read,
+        Err(refusal) => return refused(refusal),
+    };
+    let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
+        if !wanted.name.is_empty() && wanted.name != name {
+            let text = "the body names another claim than the path";
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "claim.name", text));
+        }
+        Ok(json!({ "claim": tenant.put_claim(&NewClaim { name, ..wanted }, by, env)? }))
+    };
+    administered(asked, (head, [CLAIMS_WRITE; 2]), rules).await
+}
+
+async fn remove_claim(asked: Asked, Path(name): Path<String>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
+        tenant.remove_claim(&name, by, env)?;
+        Ok(json!({ "removed": name }))
+    };
+    administered(asked, (head, [CLAIMS_WRITE; 2]), rules).await
+}
+
+fn resource_json(tenant: &Tenant, resource: &Resource) -> Answer<Value> {
+    Ok(json!({"resource": resource, "tokens_per_minute": tenant.token_limit(&resource.identifier)?}))
+}
+
+async fn resources(asked: Asked, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let rules = |tenant: &Tenant, _: &str, _: &Env<'_>| {
+        let all: Answer<Vec<Value>> = tenant.resources()?.iter().map(|held| resource_json(tenant, held)).collect();
+        Ok(json!({ "resources": all? }))
+    };
+    administered(asked, (head, [RESOURCES_READ, RESOURCES_WRITE]), rules).await
+}
+
+/// The body that limits tokens: a number, or `null` for no limit.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    tokens_per_minute: Option<u32>,
+}
+
+async fn limit(asked: Asked, Path(id): Path<String>, request: Request) -> Response {
+    let (head, wanted) = match read::<Limit>(request).await {
+        Ok(read) => read,
+        Err(refusal) => return refused(refusal),
+    };
+    let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
+        let all = tenant.resources()?;
+        let found: Option<&Held<Resource>> = all.iter().find(|held| held.id == id);
+        let found = found.ok_or_else(|| Refusal::not_found("resource"))?;
+        tenant.limit_tokens(&found.identifier, wanted.tokens_per_minute, by, env)?;
+        resource_json(tenant, found)
+    };
+    administered(asked, (head, [RESOURCES_WRITE; 2]), rules).await
+}

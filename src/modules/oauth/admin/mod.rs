@@ -1,0 +1,12 @@
+//! Administration of what tokens say and how many there are: claims of a tenant's own, and limits of resources.
+
+pub mod http;
+
+/// The scope that reads claims, and the one that changes them.
+pub const CLAIMS_READ: &str = "claims:read";
+/// See [`CLAIMS_READ`].
+pub const CLAIMS_WRITE: &str = "claims:write";
+/// The scope that reads resources and their limits, and the one that changes limits.
+pub const RESOURCES_READ: &str = "resources:read";
+/// See [`RESOURCES_READ`].
+pub const RESOURCES_WRITE: &str = "resources:write";

@@ -1,0 +1,45 @@
+//! How clients are told that a session ended: a form, through the one client of other people's servers.
+
+use crate::modules::logout::{Posted, Posts};
+use crate::wire::{Outgoing, OutgoingError, OutgoingRequest, Redirects};
+use axum::body::Body;
+use axum::http::{HeaderValue, Method, header};
+use std::time::Duration;
+
+/// How long a client may take, and how much it may answer, which nobody looks at.
+const TIMEOUT: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: u64 = 16 << 10;
+
+/// Posts through the one client.
+pub(super) struct Forms(pub(super) Outgoing);
+
+impl Posts for Forms {
+    fn post(&self, url: &str, form: &str) -> Posted {
+        let Ok(url) = url.parse() else { return Posted::Refused };
+        let mut request = OutgoingRequest::new(Method::POST, url);
+        let media = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers.insert(header::CONTENT_TYPE, media);
+        request.body = Body::from(form.to_owned());
+        (request.timeout, request.answer_bytes_max) = (TIMEOUT, ANSWER_BYTES_MAX);
+        request.redirects = Redirects::Pass;
+        match self.0.wait(self.0.send(request)) {
+            Some(Ok(answer)) => Posted::Answered(answer.status.as_u16()),
+            Some(Err(error)) => {
+                tracing::info!(%error, "a logout");
+                match error {
+                    OutgoingError::Url(_) | OutgoingError::Address { .. } | OutgoingError::Plain { .. } => {
+                        Posted::Refused
+                    }
+                    OutgoingError::Unresolved { .. }
+                    | OutgoingError::Unreachable { .. }
+                    | OutgoingError::TimedOut { .. }
+                    | OutgoingError::Redirect { .. }
+                    | OutgoingError::Headers { .. }
+                    | OutgoingError::Large { .. }
+                    | OutgoingError::Sent { .. } => Posted::Failed,
+                }
+            }
+            None => Posted::Failed,
+        }
+    }
+}
