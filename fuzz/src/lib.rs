@@ -39,7 +39,7 @@ pub mod identity {
     pub use env::{Env, Seconds, decode, encode, hash_of, same};
     pub use form::Form;
     pub use jwt::{TOKEN_BYTES_MAX, check_times, unverified_claim, unverified_header, usable_keys, verify_with};
-    pub use proof::{Proved, judge_proof};
+    pub use proof::{Proved, is_thumbprint, judge_proof};
     pub use refusal::{Answer, ErrorCode, Refusal};
 
     /// As `identity/grants.rs` has it.
