@@ -28,6 +28,8 @@ pub const TOKENS_PER_MINUTE_MAX: u32 = 60_000;
 
 const SECOND: i64 = 1_000_000_000;
 const MILLI: i64 = 1_000_000;
+/// How far a clock goes back that was set back. What comes at once may be counted in another order than it came.
+const SET_BACK: i64 = 10 * SECOND;
 
 /// How often a thing may be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +105,10 @@ impl Limiter {
         let period = i64::from(rate.period_ms) * MILLI;
         let ahead_max = period * i64::from(rate.burst.max(1));
         let counted = self.at(key, |slot| {
+            // Counting alone leads nobody so far ahead: the clock was set back, and nobody is to wait until it catches up.
+            if slot.free_at.saturating_sub(now.0) > ahead_max.saturating_add(SET_BACK) {
+                slot.free_at = 0;
+            }
             let after = slot.free_at.max(now.0).saturating_add(period);
             let over = after.saturating_sub(now.0).saturating_sub(ahead_max);
             if over > 0 {
@@ -307,6 +313,8 @@ mod tests {
             "a quiet time forgives all, and no more than all"
         );
         assert!(count(240).is_err());
+        assert_eq!(count(239), Err(Limited { retry_seconds: 61 }), "a clock that goes back a little forgives nothing");
+        assert_eq!(count(0), Ok(()), "one that was set back holds nobody up until it catches up");
     }
 
     #[test]
