@@ -8,8 +8,8 @@ mod kinds;
 mod openfga;
 
 use kinds::Kind;
-pub(crate) use kinds::LogFormat;
-use kinds::{Address, AllowList, Count, Directory, Endpoint, File, LogLevel, Names, Text, Time};
+use kinds::{Address, AllowList, Count, Directory, Endpoint, File, LogLevel, MailTls, Names, Text, Time};
+pub(crate) use kinds::{LogFormat, MailTlsWish};
 use openfga::{FOREIGN, Foreign, Verdict};
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 use std::path::{Path, PathBuf};
@@ -153,11 +153,15 @@ settings! {
     outgoing_allow: AllowList = "", "outgoing-allow", None,
         "what the issuers may connect to although its address is private, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too, but never the engine's own `http-addr` and `grpc-addr` (docs/vault.md)";
     outgoing_authorities: File = "", "outgoing-authorities", None,
-        "a file of certificates in PEM whose authorities are trusted besides the system's, by the requests of the issuers";
+        "a file of certificates in PEM whose authorities are trusted besides the system's, by the requests of the issuers and for the mail relay";
     outgoing_connect_timeout: Time<60> = "5s", "outgoing-connect-timeout", None,
         "how long a connection of such a request may take to be made, name and TLS included";
     approval_mail_relay: Text = "", "approval-mail-relay", None,
-        "the mail relay that tells people what waits for their approval, as `localhost:25`; it is trusted, and not spoken to over TLS";
+        "the mail relay that tells people what waits for their approval, as `localhost:25`; docs/approvals.md says what it is trusted with";
+    approval_mail_tls: MailTls = "auto", "approval-mail-tls", None,
+        "how the relay is spoken to: `starttls` (required, never given up), `implicit` (TLS from the first byte), `none`; `auto` is `none` for this machine, `implicit` on port 465, and else `starttls`";
+    approval_mail_login: Text = "", "approval-mail-login", None, "who we are to the relay, if it asks; never without TLS";
+    approval_mail_password_file: File = "", "approval-mail-password-file", None, "a file with the password for `approval-mail-login`";
     approval_mail_from: Text = "", "approval-mail-from", None, "the sender of such mail, as `Bailiwick <approvals@example.com>`";
     approval_webhook: Endpoint = "", "approval-webhook", None,
         "a URL that is called with what waits for approval, for a program that tells people (docs/approvals.md)";

@@ -16,6 +16,7 @@ use crate::identity::{
 };
 use crate::modules::agent;
 use crate::modules::approval::mail::MailSettingsError;
+pub use crate::modules::approval::mail::{RelayLogin, RelayTls};
 use crate::modules::approval::{self, APPROVAL, ApprovalSettings, Approvals, CibaGrant};
 use crate::modules::audit::{self, Audit};
 use crate::modules::exchange::{EXCHANGE, IdentityAssertion, TokenExchange};
@@ -260,9 +261,10 @@ fn issuer_routes(
         shapes: Arc::new(Shapes),
     };
     let strangers = Drafts::new(outgoing.clone());
+    let house = login::House { connected: Some(Arc::new(Connections)), devices: Some(Arc::new(channels::Browsers)) };
     Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers))
         .merge(oauth::admin::http::routes())
-        .merge(login::routes(LoginSettings::default(), outgoing, Arc::new(Connections))?)
+        .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
         .merge(vault::admin::http::routes(vault::admin::http::Setup {
@@ -290,8 +292,8 @@ fn serve_issuers(
     let listener = TcpListener::from_std(listener).map_err(failed)?;
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
     let outgoing = Outgoing::apart_from(&own, settings.outgoing.clone(), SystemResolver)?;
-    let channels = settings.channels.open(&outgoing)?;
-    let told = ApprovalSettings { channels: settings.channels.names(), ..ApprovalSettings::default() };
+    let channels = settings.channels.open(&outgoing, settings.outgoing.authorities.as_deref())?;
+    let told = ApprovalSettings { channels: settings.channels.names(), push: true, ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);
     let forms = Forms(outgoing.clone());
     let routes = issuer_routes(&issuers.identity, (outgoing.clone(), approvals.clone()), embedder).map_err(failed)?;

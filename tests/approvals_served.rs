@@ -7,7 +7,7 @@ use bailiwick::identity::{AuthMethod, Client, ClientKind, ConsentRule, EventKind
 use bailiwick::modules::agent::{By, NoApprovals, Profile, Registry};
 use bailiwick::modules::approval::{Backchannel, Delivery, put_backchannel, put_type};
 use bailiwick::modules::exchange::{Connection, ScopeClass, TOKEN_EXCHANGE, Target, allow, classify, put_connection};
-use bailiwick::server::{ChannelSettings, MailSettings, WebhookSettings};
+use bailiwick::server::{ChannelSettings, MailSettings, RelayTls, WebhookSettings};
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -41,13 +41,13 @@ pub(crate) fn kind(tenant: &Tenant, name: &str, title: &str, members: &[&str], w
 }
 
 /// Sarah and her manager John; the sales agent, which reads contacts for the asking and writes them with an approval.
-struct World {
-    issuing: Issuing,
+pub(crate) struct World {
+    pub(crate) issuing: Issuing,
     agent: String,
 }
 
 impl World {
-    fn start(issuing: Issuing) -> World {
+    pub(crate) fn start(issuing: Issuing) -> World {
         let tenant = &issuing.acme;
         let person = |id: &str| {
             let address = format!("{id}@example.com");
@@ -99,12 +99,12 @@ impl World {
         self.issuing.post(&format!("/t/acme{path}"), &[("authorization", &self.agent)], pairs)
     }
 
-    fn token(&self) -> String {
+    pub(crate) fn token(&self) -> String {
         let scopes = "openid contacts:read contacts:write contacts:delete";
         signed_in(&self.issuing, ("sales", &self.agent), "sarah", CRM, scopes)
     }
 
-    fn exchange(&self, token: &str, scope: &str, more: &[(&str, &str)]) -> Heard {
+    pub(crate) fn exchange(&self, token: &str, scope: &str, more: &[(&str, &str)]) -> Heard {
         let pairs = [
             ("grant_type", TOKEN_EXCHANGE),
             ("subject_token", token),
@@ -115,7 +115,7 @@ impl World {
         self.post("/token", &[&pairs, more].concat())
     }
 
-    fn ask(&self, details: &Value, more: &[(&str, &str)]) -> Value {
+    pub(crate) fn ask(&self, details: &Value, more: &[(&str, &str)]) -> Value {
         let details = json!([details]).to_string();
         let pairs = [("scope", "openid"), ("login_hint", "sarah@example.com"), ("authorization_details", &details)];
         let heard = self.post("/bc-authorize", &[&pairs, more].concat());
@@ -128,7 +128,7 @@ fn error(heard: &Heard) -> (u16, String) {
     (heard.status, heard.json()["error"].as_str().unwrap_or_default().to_owned())
 }
 
-fn write_access() -> Value {
+pub(crate) fn write_access() -> Value {
     json!({"type": "connection_access", "connection": "crm", "locations": [CRM], "actions": ["contacts:write"]})
 }
 
@@ -355,6 +355,8 @@ fn people_are_told_by_mail_and_webhook_and_clients_by_a_ping() {
                 host: relay.ip().to_string(),
                 port: relay.port(),
                 from: "Bailiwick <approvals@example.com>".into(),
+                tls: RelayTls::None,
+                login: None,
             }),
             webhook: Some(WebhookSettings { url: format!("http://{hook_at}/asked"), bearer: "hook-secret".into() }),
         };
@@ -401,6 +403,30 @@ fn half_a_setting_of_a_channel_is_refused_before_anything_is_made() {
         (&["--approval-mail-relay", "localhost:25"][..], "`approval-mail-from` is not"),
         (&["--approval-mail-from", "a@example.com"], "`approval-mail-relay` is not"),
         (&["--approval-mail-relay", "localhost", "--approval-mail-from", "a@example.com"], "`localhost:25`"),
+        (
+            &[
+                "--approval-mail-relay",
+                "localhost:25",
+                "--approval-mail-from",
+                "a@example.com",
+                "--approval-mail-login",
+                "a",
+            ],
+            "`approval-mail-password-file` is not",
+        ),
+        (
+            &[
+                "--approval-mail-relay",
+                "localhost:25",
+                "--approval-mail-from",
+                "a@example.com",
+                "--approval-mail-login",
+                "a",
+                "--approval-mail-password-file",
+                "empty",
+            ],
+            "not sent to a mail relay in the clear",
+        ),
         (&["--approval-webhook", "https://hook.example/"], "`approval-webhook-token-file` is not"),
         (&["--approval-webhook", "https://hook.example/", "--approval-webhook-token-file", "empty"], "is empty"),
     ] {

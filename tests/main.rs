@@ -54,6 +54,7 @@ mod openid_conformance;
 mod openid_fapi2;
 mod oracle;
 mod outgoing_served;
+mod push_served;
 mod scim;
 mod search;
 mod search_crash;

@@ -2,10 +2,12 @@
 
 use super::show::{Look, note, rows, say};
 use super::{Failure, identity};
-use crate::config::{self, Config, LogFormat, SETTINGS, Said, Settings, Source};
+use crate::config::{self, Config, LogFormat, MailTlsWish, SETTINGS, Said, Settings, Source};
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::secrets::KeyRing;
-use bailiwick::server::{self, ChannelSettings, Issuers, MailSettings, ServeError, WebhookSettings, serve};
+use bailiwick::server::{
+    self, ChannelSettings, Issuers, MailSettings, RelayLogin, RelayTls, ServeError, WebhookSettings, serve,
+};
 use bailiwick::wire::{
     Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings, Outgoing, OutgoingSettings, SystemResolver,
 };
@@ -19,6 +21,8 @@ use std::time::Duration;
 
 /// Where `bailiwick run` keeps the database when nothing is said, for those who come from a server that needs no directory.
 const RUN_DATA: &str = "bailiwick-data";
+/// The port of relays that speak TLS from the first byte (RFC 8314 7.3).
+const SUBMISSIONS_PORT: u16 = 465;
 
 /// What the settings' flags say.
 pub(super) struct Flags(Vec<(String, String)>);
@@ -229,7 +233,9 @@ fn channels(config: &Config) -> Result<ChannelSettings, Failure> {
                 || Failure::Said(format!("`{relay}` is no mail relay; write its host and port, as `localhost:25`"));
             let (host, port) = relay.rsplit_once(':').ok_or_else(wrong)?;
             let port = port.parse().ok().filter(|port| *port > 0 && !host.is_empty()).ok_or_else(wrong)?;
-            Some(MailSettings { host: host.trim_matches(['[', ']']).to_owned(), port, from: from.to_owned() })
+            let host = host.trim_matches(['[', ']']).to_owned();
+            let tls = mail_tls(config.approval_mail_tls.0, &host, port);
+            Some(MailSettings { login: mail_login(config, tls)?, host, port, from: from.to_owned(), tls })
         }
     };
     let webhook = match (&config.approval_webhook.0, &config.approval_webhook_token_file.0) {
@@ -245,6 +251,42 @@ fn channels(config: &Config) -> Result<ChannelSettings, Failure> {
         }
     };
     Ok(ChannelSettings { mail, webhook })
+}
+
+/// Whether the relay is spoken to over TLS, when nobody says: by where it is.
+fn mail_tls(wish: MailTlsWish, host: &str, port: u16) -> RelayTls {
+    let here = host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    match wish {
+        MailTlsWish::None => RelayTls::None,
+        MailTlsWish::StartTls => RelayTls::StartTls,
+        MailTlsWish::Implicit => RelayTls::Implicit,
+        MailTlsWish::Auto if here => RelayTls::None,
+        MailTlsWish::Auto if port == SUBMISSIONS_PORT => RelayTls::Implicit,
+        MailTlsWish::Auto => RelayTls::StartTls,
+    }
+}
+
+/// Who we are to the relay.
+fn mail_login(config: &Config, tls: RelayTls) -> Result<Option<RelayLogin>, Failure> {
+    let both = |one: &str, other: &str| {
+        Err(Failure::Said(format!("`{one}` is set and `{other}` is not; set both or neither")))
+    };
+    match (config.approval_mail_login.0.as_str(), &config.approval_mail_password_file.0) {
+        ("", None) => Ok(None),
+        ("", Some(_)) => both("approval-mail-password-file", "approval-mail-login"),
+        (_, None) => both("approval-mail-login", "approval-mail-password-file"),
+        (_, Some(_)) if tls == RelayTls::None => Err(Failure::Said(
+            "a password is not sent to a mail relay in the clear; set `approval-mail-tls` to starttls or implicit"
+                .into(),
+        )),
+        (name, Some(path)) => {
+            let password = key_of_file(path)?.trim().to_owned();
+            if password.is_empty() {
+                return Err(Failure::Said(format!("the password in `{}` is empty", path.display())));
+            }
+            Ok(Some(RelayLogin { name: name.to_owned(), password }))
+        }
+    }
 }
 
 /// A key as it stands in its file. A larger file is none, and is not read to its end.

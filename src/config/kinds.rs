@@ -275,6 +275,44 @@ impl Kind for LogFormat {
     }
 }
 
+/// How the mail relay is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MailTlsWish {
+    /// By where it is.
+    Auto,
+    /// In the clear.
+    None,
+    /// In the clear until both have said that they go on over TLS.
+    StartTls,
+    /// Over TLS from the first byte.
+    Implicit,
+}
+
+/// See [`MailTlsWish`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MailTls(pub(crate) MailTlsWish);
+
+const MAIL_TLS: [(&str, MailTlsWish); 4] = [
+    ("auto", MailTlsWish::Auto),
+    ("none", MailTlsWish::None),
+    ("starttls", MailTlsWish::StartTls),
+    ("implicit", MailTlsWish::Implicit),
+];
+
+impl Kind for MailTls {
+    const FORM: &'static str = "HOW";
+    fn read(text: &str) -> Result<Self, String> {
+        let found = MAIL_TLS.into_iter().find(|(name, _)| *name == text);
+        found.map(|(_, wish)| MailTls(wish)).ok_or_else(|| format!("write {}", Self::bound()))
+    }
+    fn show(&self) -> String {
+        MAIL_TLS.into_iter().find(|(_, wish)| *wish == self.0).map_or_else(String::new, |(name, _)| name.to_owned())
+    }
+    fn bound() -> String {
+        "auto, none, starttls or implicit".into()
+    }
+}
+
 /// The least grave event that is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LogLevel(pub(crate) tracing::level_filters::LevelFilter);

@@ -96,6 +96,10 @@ kinds! {
     CredentialAdded = "credential.added",
     /// A way to log in was taken away.
     CredentialRemoved = "credential.removed",
+    /// A person is told of what waits for them in one more browser.
+    DeviceAdded = "device.added",
+    /// A person is told in a browser no longer.
+    DeviceRemoved = "device.removed",
     /// A user was created.
     UserCreated = "user.created",
     /// A user was changed.

@@ -2,6 +2,7 @@
 //! goes on, so that a line of the ring can be removed.
 
 use crate::identity::{Answer, Env, Refusal, Tenant};
+use crate::modules::approval::reseal_push;
 use crate::modules::audit::Audit;
 use crate::modules::login::reseal_providers;
 use crate::modules::vault::{self, ResealCursor};
@@ -33,6 +34,8 @@ enum Place {
     Vault(ResealCursor),
     /// What people show to sign in, behind one of them.
     Credentials(Option<String>),
+    /// The key of Web Push, and the browsers in which people are told, behind one of them.
+    Browsers(Option<String>),
     /// It is over.
     Done,
 }
@@ -81,8 +84,12 @@ fn step(tenant: &Tenant, at: &Place, env: &Env<'_>) -> Answer<(usize, Place)> {
             for what in &resealed.unopened {
                 tracing::error!(tenant = tenant.name(), what, "a credential does not open and was not sealed anew");
             }
-            let next = resealed.next.map_or(Place::Done, |after| Place::Credentials(Some(after)));
+            let next = resealed.next.map_or(Place::Browsers(None), |after| Place::Credentials(Some(after)));
             Ok((resealed.count, next))
+        }
+        Place::Browsers(after) => {
+            let (sealed, next) = reseal_push(tenant, after.as_deref(), RESEALED_PER_GO, env)?;
+            Ok((sealed, next.map_or(Place::Done, |after| Place::Browsers(Some(after)))))
         }
         Place::Done => Ok((0, Place::Done)),
     }

@@ -194,6 +194,9 @@ impl Approvals {
         for channel in &self.settings().channels {
             self.tell(&mut change, &request, Recipient::Channel(channel.clone()), env);
         }
+        if self.settings().push {
+            self.tell(&mut change, &request, Recipient::Browsers, env);
+        }
         more(&mut change, &request);
         change.commit()?;
         Ok(request)

@@ -1,7 +1,7 @@
 //! How people learn that something waits for them, and how clients learn that it was decided: traits, which `server.rs` fills.
 //!
 //! What is said leads to the page, where a person signs in and decides. It holds nothing by which anybody else could decide,
-//! and no more of what is asked than its title. Web Push is not served: it needs a script on our pages, which have none.
+//! and no more of what is asked than its title. Browsers are told one by one (`push`), and not by a [`Channel`].
 
 use crate::identity::Seconds;
 use serde_json::json;
@@ -86,10 +86,33 @@ pub trait Calls: Send + Sync {
     fn call(&self, callback: &Callback<'_>) -> Called;
 }
 
+/// A message for one browser, for its push service to carry (RFC 8030 5).
+#[derive(Clone, Copy)]
+pub struct PushCall<'a> {
+    /// What reaches the browser. It has no `Debug`: who has it can reach the browser too.
+    pub url: &'a str,
+    /// The `Authorization` header (RFC 8292 3).
+    pub authorization: &'a str,
+    /// How long the service keeps it for a browser that is off, in seconds.
+    pub ttl_s: Seconds,
+    /// What a later message about the same takes the place of (RFC 8030 5.4).
+    pub topic: &'a str,
+    /// The message, encrypted as `aes128gcm`.
+    pub body: &'a [u8],
+}
+
+/// The client for push services: as [`Calls`] is for others.
+pub trait Pushes: Send + Sync {
+    /// POSTs a message.
+    fn push(&self, call: &PushCall<'_>) -> Called;
+}
+
 /// All ways there are.
 pub struct Channels {
     /// To people.
     pub channels: Vec<Box<dyn Channel>>,
+    /// To people's browsers.
+    pub push: Box<dyn Pushes>,
     /// To clients' endpoints.
     pub callback: Box<dyn Calls>,
 }

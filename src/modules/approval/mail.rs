@@ -1,11 +1,14 @@
 //! Mail to those who may decide: plain text with a link to the page. Whoever has the mail can decide nothing by it.
 //!
-//! It goes to a relay that is trusted, on this machine or behind a tunnel: the connection is not encrypted here.
+//! It goes to a relay: over TLS whose certificate is verified (RFC 8314: from the first byte, or by STARTTLS, which is never given
+//! up), or in the clear to one on this machine or behind a tunnel.
 
 use super::channel::{Channel, Message, NotSaid};
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::transport::smtp::SmtpTransport;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{Message as Mail, Transport as _};
 use std::time::Duration;
 
@@ -20,6 +23,76 @@ pub enum MailSettingsError {
     /// The sender's address is none.
     #[error("`{0}` is no address for the sender of mail; write `Name <name@example.com>`")]
     From(String),
+    /// The authorities are none, or the host has no name that a certificate could be for.
+    #[error(
+        "mail over TLS to `{host}` cannot be set up: {why}; look at the relay's name and at `outgoing-authorities`"
+    )]
+    Tls {
+        /// The relay.
+        host: String,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a relay is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RelayTls {
+    /// In the clear: it is on this machine, or behind a tunnel.
+    #[default]
+    None,
+    /// Over TLS once both have said so; without it nothing is sent (RFC 3207).
+    StartTls,
+    /// Over TLS from the first byte (RFC 8314 3.3).
+    Implicit,
+}
+
+/// Who we are to a relay.
+#[derive(Clone)]
+pub struct RelayLogin {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for RelayLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RelayLogin").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// A relay.
+#[derive(Clone, Copy)]
+pub struct Relay<'a> {
+    /// Its host.
+    pub host: &'a str,
+    /// Its port.
+    pub port: u16,
+    /// How it is spoken to.
+    pub tls: RelayTls,
+    /// Who we are to it.
+    pub login: Option<&'a RelayLogin>,
+    /// Certificates in PEM that are trusted besides the system's.
+    pub authorities: Option<&'a [u8]>,
+}
+
+impl Relay<'_> {
+    fn tls(self) -> Result<Tls, MailSettingsError> {
+        if self.tls == RelayTls::None {
+            return Ok(Tls::None);
+        }
+        let failed = |error: lettre::transport::smtp::Error| MailSettingsError::Tls {
+            host: self.host.to_owned(),
+            why: error.to_string(),
+        };
+        let mut parameters = TlsParameters::builder(self.host.to_owned());
+        if let Some(pem) = self.authorities {
+            parameters = parameters.add_root_certificate(Certificate::from_pem(pem).map_err(failed)?);
+        }
+        let parameters = parameters.build_rustls().map_err(failed)?;
+        Ok(if self.tls == RelayTls::Implicit { Tls::Wrapper(parameters) } else { Tls::Required(parameters) })
+    }
 }
 
 /// See the file's head.
@@ -32,11 +105,16 @@ impl MailChannel {
     /// Mail through a relay.
     ///
     /// # Errors
-    /// The sender's address is none.
-    pub fn new(host: &str, port: u16, from: &str) -> Result<MailChannel, MailSettingsError> {
+    /// The sender's address is none, or TLS cannot be set up.
+    pub fn new(relay: Relay<'_>, from: &str) -> Result<MailChannel, MailSettingsError> {
         let from = from.parse().map_err(|_| MailSettingsError::From(from.to_owned()))?;
-        let relay = SmtpTransport::builder_dangerous(host).port(port).timeout(Some(RELAY_TIMEOUT)).build();
-        Ok(MailChannel { relay, from })
+        // "Dangerous" is what a builder is called that is told all; what it is told comes from `Relay::tls`.
+        let mut built = SmtpTransport::builder_dangerous(relay.host).port(relay.port).timeout(Some(RELAY_TIMEOUT));
+        built = built.tls(relay.tls()?);
+        if let Some(RelayLogin { name, password }) = relay.login {
+            built = built.credentials(Credentials::new(name.clone(), password.clone()));
+        }
+        Ok(MailChannel { relay: built.build(), from })
     }
 }
 

@@ -18,6 +18,7 @@ pub mod http;
 pub mod mail;
 mod outbox;
 mod pages;
+mod push;
 mod records;
 mod redeem;
 mod signed;
@@ -38,6 +39,7 @@ pub use detail::{
     remove_type, type_of, types,
 };
 pub use outbox::{Sent, TRIES_MAX};
+pub use push::{DEVICES_MAX, Device, NewDevice, add_device, devices, public_key, remove_device, reseal_push};
 pub use records::{
     APPROVAL, ApprovalRequest, Approved, Backchannel, Delivery, Detail, Notice, Ping, Recipient, State, Way,
 };
@@ -63,6 +65,8 @@ pub struct ApprovalSettings {
     pub auth_age_s: Seconds,
     /// The names of the channels by which people are told, besides the page.
     pub channels: Vec<String>,
+    /// Whether people are told in the browsers that they chose (Web Push).
+    pub push: bool,
 }
 
 impl Default for ApprovalSettings {
@@ -74,6 +78,7 @@ impl Default for ApprovalSettings {
             acr: "aal2".to_owned(),
             auth_age_s: 300,
             channels: Vec::new(),
+            push: false,
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::Approvals;
 use super::ask::ping_place;
 use super::channel::{Callback, Called, Channels, Message, Person};
+use super::push::{Device, devices, push};
 use super::records::{ApprovalRequest, Notice, Recipient, State};
 use crate::engine::{Given, Limits, ListUsersQuery};
 use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode};
@@ -13,8 +14,10 @@ use serde_json::Value;
 
 /// How often something is tried.
 pub const TRIES_MAX: u32 = 8;
-/// Notices that one call looks at.
-const NOTICES_MAX: usize = 200;
+/// Notices that are read at a time.
+const PAGE: usize = 200;
+/// Notices that one call tries: the next begins with those that are left.
+const TRIED_MAX: usize = 200;
 /// People who are told of one request.
 const PEOPLE_MAX: usize = 50;
 /// How long it waits before it tries again: so many seconds, and twice as many each time.
@@ -34,10 +37,12 @@ pub struct Sent {
 }
 
 /// Whether something was said.
-enum Outcome {
+pub(super) enum Outcome {
     Sent,
     Failed(&'static str),
     OfNoUse,
+    /// There are others in its place.
+    Spread,
 }
 
 impl Approvals {
@@ -47,11 +52,9 @@ impl Approvals {
     /// The disk failed. That a channel failed is none: it is tried again.
     pub fn send(&self, tenant: &Tenant, channels: &Channels, env: &Env<'_>) -> Answer<Sent> {
         let mut done = Sent::default();
-        for held in tenant.list::<Notice>(&[], None, NOTICES_MAX)? {
-            if env.seconds() < held.due_at {
-                continue;
-            }
+        for held in due(tenant, env)? {
             match self.say(tenant, &held, channels, env)? {
+                Outcome::Spread => {}
                 Outcome::Sent => {
                     remove(tenant, &held, env)?;
                     done.sent += 1;
@@ -79,14 +82,22 @@ impl Approvals {
         Ok(done)
     }
 
-    fn say(&self, tenant: &Tenant, notice: &Notice, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
+    fn say(&self, tenant: &Tenant, notice: &Held<Notice>, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
         let Some(request) = tenant.get::<ApprovalRequest>(&[&notice.request])? else { return Ok(Outcome::OfNoUse) };
         match &notice.to {
             Recipient::Ping => self.ping(tenant, &request, channels, env),
+            // There is nothing left to decide.
+            Recipient::Channel(_) | Recipient::Browsers | Recipient::Browser { .. }
+                if !request.is_open(env.seconds()) =>
+            {
+                Ok(Outcome::OfNoUse)
+            }
+            Recipient::Browsers => spread(tenant, &request, notice, env),
+            Recipient::Browser { user, device } => match tenant.get::<Device>(&[user, device])? {
+                Some(device) => push(tenant, &request, &device, &*channels.push, env),
+                None => Ok(Outcome::OfNoUse),
+            },
             Recipient::Channel(name) => {
-                if !request.is_open(env.seconds()) {
-                    return Ok(Outcome::OfNoUse); // there is nothing left to decide
-                }
                 let Some(channel) = channels.named(name) else {
                     return Ok(Outcome::Failed("there is no such channel"));
                 };
@@ -133,6 +144,36 @@ impl Approvals {
             Called::Refused => Outcome::Failed("its address may not be called"),
             Called::Failed => Outcome::Failed("it could not be reached"),
         })
+    }
+}
+
+/// The notices that are due: those that wait for their time keep no others from being seen.
+fn due(tenant: &Tenant, env: &Env<'_>) -> Answer<Vec<Held<Notice>>> {
+    let (mut due, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let page = tenant.list::<Notice>(&[], after.as_deref(), PAGE)?;
+        after = page.last().filter(|_| page.len() == PAGE).map(Held::last);
+        due.extend(page.into_iter().filter(|held| env.seconds() >= held.due_at));
+        if after.is_none() || due.len() >= TRIED_MAX {
+            due.truncate(TRIED_MAX);
+            return Ok(due);
+        }
+    }
+}
+
+/// One notice for each browser of those who may decide, in place of the one for all: each is tried for itself.
+fn spread(tenant: &Tenant, request: &ApprovalRequest, notice: &Held<Notice>, env: &Env<'_>) -> Answer<Outcome> {
+    let mut change = tenant.change(env);
+    change.remove(notice);
+    for person in people(tenant, request)? {
+        for device in devices(tenant, &person.id)? {
+            let to = Recipient::Browser { user: person.id.clone(), device: device.id.clone() };
+            change.create(&[&env.id()], &Notice { to, ..notice.value.clone() });
+        }
+    }
+    match change.commit() {
+        Err(refusal) if !refusal.is_stale() => Err(refusal),
+        _ => Ok(Outcome::Spread),
     }
 }
 

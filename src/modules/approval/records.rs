@@ -226,4 +226,13 @@ pub enum Recipient {
     Ping,
     /// The people who may decide, by a channel of this name.
     Channel(String),
+    /// The people who may decide, in their browsers: each becomes a notice of its own.
+    Browsers,
+    /// A person, in a browser.
+    Browser {
+        /// The id of a user.
+        user: String,
+        /// The id of the browser.
+        device: String,
+    },
 }

@@ -58,6 +58,8 @@ fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
         K::UserChanged => (ACCOUNT, OTHER, "Update"),
         K::CredentialAdded => (ACCOUNT, OTHER, "Credential Add"),
         K::CredentialRemoved => (ACCOUNT, OTHER, "Credential Remove"),
+        K::DeviceAdded => (ACCOUNT, OTHER, "Device Add"),
+        K::DeviceRemoved => (ACCOUNT, OTHER, "Device Remove"),
         K::GrantCreated => (ACCESS, 1, "Assign Privileges"),
         K::GrantRevoked => (ACCESS, 2, "Revoke Privileges"),
         K::ClientCreated

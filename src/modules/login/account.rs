@@ -4,7 +4,6 @@
 
 use super::assurance::Method;
 use super::browser::PageKind;
-use super::enrol;
 use super::factors::{self, Factors};
 use super::pages::{
     AccountPage, ConnectionRow, ConsentRow, CredentialRow, MessagePage, NewPasswordPage, Notice, RecoveryCodesPage,
@@ -17,6 +16,7 @@ use super::sign_in::{need_to_change, upstream_forms};
 use super::totp::{TOTP_SECRET_BYTES, TotpSecret};
 use super::visit::{CHANGE, For, Reply, STEP_SECONDS, Visit};
 use super::words;
+use super::{devices, enrol};
 use crate::identity::{Answer, CredentialKind, Held, Refusal, Session, User, decode, encode};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +67,8 @@ pub(super) fn page(visit: &mut Visit<'_>) -> Answer<Reply> {
         "ended" => Some("It was ended."),
         "withdrawn" => Some("It was withdrawn. Whatever was handed out with it is void."),
         "password" => Some("The password was set."),
+        "told" => Some("This browser shows a notice from now on when something waits for you."),
+        "untold" => Some("That browser shows no notices any more."),
         _ => None,
     };
     let notice = notice.map(|text| Notice::Good(text.to_owned()));
@@ -96,6 +98,7 @@ pub(super) fn page(visit: &mut Visit<'_>) -> Answer<Reply> {
         sessions,
         consents,
         connections,
+        told: devices::section(visit, &user)?,
         sign_out: form("/logout"),
         end: form("/account/session"),
         everywhere: form("/account/everywhere"),
@@ -172,7 +175,7 @@ fn session_rows(visit: &Visit<'_>, user: &User) -> Answer<Vec<SessionRow>> {
 
 /// Accounts at others' APIs, and the names of those that have to be connected again.
 fn connection_rows(visit: &Visit<'_>, user: &User) -> Answer<(Vec<ConnectionRow>, Vec<String>)> {
-    let Some(connected) = &visit.login.connected else { return Ok(Default::default()) };
+    let Some(connected) = &visit.login.house.connected else { return Ok(Default::default()) };
     let (mut rows, mut broken) = (Vec::new(), Vec::new());
     for account in connected.of(visit.tenant, &user.id)? {
         let name = words::shown(&account.name);

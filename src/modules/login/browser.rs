@@ -182,11 +182,26 @@ pub(super) enum PageKind {
     Stays,
 }
 
-/// The headers of a page. `style` and `script` are the texts of its `<style>` and its `<script>` element; no others run.
+/// What may run on a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script<'a> {
+    /// Nothing.
+    None,
+    /// Its `<script>` element, of this text.
+    Inline(&'a str),
+    /// Files of our own address, which may keep a service worker there and name an app; nothing that stands in the page.
+    Own,
+}
+
+/// The headers of a page. `style` is the text of its `<style>` element; no other styles, and no other scripts, count.
 #[must_use]
-pub(super) fn headers(kind: PageKind, style: &str, script: Option<&str>) -> [(&'static str, String); 7] {
+pub(super) fn headers(kind: PageKind, style: &str, script: Script<'_>) -> [(&'static str, String); 7] {
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(digest::digest(&digest::SHA256, text.as_bytes())));
-    let script = script.map(|s| format!("script-src {}; ", hash(s))).unwrap_or_default();
+    let script = match script {
+        Script::None => String::new(),
+        Script::Inline(text) => format!("script-src {}; ", hash(text)),
+        Script::Own => "script-src 'self'; worker-src 'self'; manifest-src 'self'; ".to_owned(),
+    };
     let form = match kind {
         PageKind::Leads => "",
         PageKind::Stays => "form-action 'self'; ",
@@ -280,11 +295,11 @@ mod tests {
             headers.iter().find(|(n, _)| *n == "content-security-policy").map(|(_, v)| v.clone()).unwrap()
         };
         assert_eq!(
-            policy(PageKind::Stays, None),
+            policy(PageKind::Stays, Script::None),
             "default-src 'none'; style-src 'sha256-7yqHVAesot11p6HczDsgKRipvI5UPgs97z80zNXlans='; form-action 'self'; \
              base-uri 'none'; frame-ancestors 'none'"
         );
-        let with = policy(PageKind::Leads, Some("1"));
+        let with = policy(PageKind::Leads, Script::Inline("1"));
         assert!(with.contains("script-src 'sha256-a4ayc/80/OGda4BO/1o/V0etpOqiLx1JwB5S3beHW0s='"), "{with}");
         assert!(!with.contains("form-action"), "{with}");
     }

@@ -3,7 +3,7 @@
 //! Work waits for the disk, and is done on the pool of the door. A password takes a tenth of a second and much memory, and
 //! another's server may take long: each of those has a pool of its own, with a queue that ends.
 
-use super::{Call, ConnectedAccounts, Login, LoginSettings, Outside, Reply, Weight};
+use super::{Call, House, Login, LoginSettings, Outside, Reply, Weight};
 use crate::identity::{Answer, Env, ErrorCode, Refusal, Tenant};
 use crate::wire::{self, Asked, Outgoing, OutgoingRequest, Pool};
 use axum::Router;
@@ -36,19 +36,14 @@ struct Served {
     waiting: Pool,
 }
 
-/// The pages, which are the same for every tenant. Other providers are asked through the client; accounts at others' APIs
-/// are known by `connected`.
+/// The pages, which are the same for every tenant. Other providers are asked through the client.
 ///
 /// # Errors
 /// The system gives no more threads.
-pub fn routes(
-    settings: LoginSettings,
-    outgoing: Outgoing,
-    connected: Arc<dyn ConnectedAccounts>,
-) -> std::io::Result<Router> {
+pub fn routes(settings: LoginSettings, outgoing: Outgoing, house: House) -> std::io::Result<Router> {
     let hashing = Pool::new("passwords", HASH_THREADS, HASH_QUEUE_MAX)?;
     let waiting = Pool::new("providers", WAIT_THREADS, WAIT_QUEUE_MAX)?;
-    let login = Login::new(settings, Arc::new(Providers(outgoing)), RandomState::new()).with_connected(connected);
+    let login = Login::new(settings, Arc::new(Providers(outgoing)), RandomState::new()).with_house(house);
     let served = Arc::new(Served { login, hashing, waiting });
     let mut router = Router::new();
     for path in ["/login", "/login/{*rest}", "/account", "/account/{*rest}", "/logout", "/invite"] {

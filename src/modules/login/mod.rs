@@ -7,6 +7,7 @@ mod account;
 mod assurance;
 mod away;
 mod browser;
+mod devices;
 mod enrol;
 mod factors;
 mod go_on;
@@ -42,7 +43,7 @@ pub use upstream::{
 };
 pub use visit::{Call, FRESH_SECONDS, Reply, STEP_SECONDS, Visit, sign_in_url};
 
-use crate::identity::{Answer, Env, ErrorCode, Refusal, Tenant};
+use crate::identity::{Answer, Env, ErrorCode, Refusal, Seconds, Tenant};
 use std::hash::RandomState;
 use std::sync::Arc;
 
@@ -77,12 +78,72 @@ pub trait ConnectedAccounts: Send + Sync {
     fn of(&self, tenant: &Tenant, user: &str) -> Answer<Vec<ConnectedAccount>>;
 }
 
+/// A browser in which somebody is told of what waits for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// What names it.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// When it was added.
+    pub added_at: Seconds,
+}
+
+/// A browser that somebody chose: what its subscription says (W3C Push API).
+#[derive(Clone, Copy)]
+pub struct NewDevice<'a> {
+    /// The URL of its push service.
+    pub endpoint: &'a str,
+    /// Its public key, as base64url.
+    pub p256dh: &'a str,
+    /// Its secret, as base64url.
+    pub auth: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+}
+
+/// Who tells people in their browsers. Approvals do; `server.rs` plugs it in.
+pub trait Devices: Send + Sync {
+    /// The key that browsers bind their subscription to.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn key(&self, tenant: &Tenant, env: &Env<'_>) -> Answer<String>;
+
+    /// Those of a person.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn of(&self, tenant: &Tenant, user: &str) -> Answer<Vec<Device>>;
+
+    /// Adds one.
+    ///
+    /// # Errors
+    /// What the browser sent is not what browsers send, or there are too many.
+    fn add(&self, tenant: &Tenant, user: &str, new: NewDevice<'_>, env: &Env<'_>) -> Answer<()>;
+
+    /// Takes one away.
+    ///
+    /// # Errors
+    /// There is none such.
+    fn remove(&self, tenant: &Tenant, user: &str, id: &str, env: &Env<'_>) -> Answer<()>;
+}
+
+/// What the page of the account shows of the rest of the house.
+#[derive(Clone, Default)]
+pub struct House {
+    /// Accounts at others' APIs.
+    pub connected: Option<Arc<dyn ConnectedAccounts>>,
+    /// Browsers in which people are told.
+    pub devices: Option<Arc<dyn Devices>>,
+}
+
 /// What all visits share.
 pub struct Login {
     settings: LoginSettings,
     limiter: Limiter,
     outside: Arc<dyn Outside>,
-    connected: Option<Arc<dyn ConnectedAccounts>>,
+    house: House,
 }
 
 /// What a call costs: which threads it may take.
@@ -100,13 +161,13 @@ impl Login {
     /// With these settings. The hasher's keys are random: who can choose them can push others out of the limits.
     #[must_use]
     pub fn new(settings: LoginSettings, outside: Arc<dyn Outside>, hasher: RandomState) -> Login {
-        Login { settings, limiter: Limiter::new(settings.rates, hasher), outside, connected: None }
+        Login { settings, limiter: Limiter::new(settings.rates, hasher), outside, house: House::default() }
     }
 
-    /// The same, with the accounts at others' APIs on the page of the account.
+    /// The same, with more on the page of the account.
     #[must_use]
-    pub fn with_connected(self, connected: Arc<dyn ConnectedAccounts>) -> Login {
-        Login { connected: Some(connected), ..self }
+    pub fn with_house(self, house: House) -> Login {
+        Login { house, ..self }
     }
 
     /// What a call costs.
@@ -167,6 +228,11 @@ fn page_of(visit: &mut Visit<'_>) -> Answer<Reply> {
         (true, "/account/totp") => account::totp(visit),
         (false, "/account/recovery") => account::recovery_page(visit),
         (true, "/account/recovery") => account::recovery(visit),
+        (true, "/account/device") => devices::add(visit),
+        (true, "/account/device/remove") => devices::remove(visit),
+        (false, devices::SCRIPT_PATH) => Ok(devices::script()),
+        (false, devices::WORKER_PATH) => Ok(devices::worker()),
+        (false, devices::APP_PATH) => Ok(devices::app(visit)),
         _ => Err(Refusal::new(ErrorCode::NotFound, "login.path", "there is no such page here")),
     }
 }

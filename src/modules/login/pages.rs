@@ -1,7 +1,7 @@
 //! The pages: what each shows, compiled and escaped by askama. No rule is here, and no text that a caller sent is trusted.
 //!
-//! They are plain forms. One script, the same everywhere and named to the browser by its hash, lets passkeys work; what else
-//! there is works without.
+//! They are plain forms. One script, the same everywhere and named to the browser by its hash, lets passkeys work; another, of
+//! the page of the account alone and from our own address, lets a browser show notices; what else there is works without.
 
 use askama::Template;
 use qrcode::{Color, EcLevel, QrCode};
@@ -357,6 +357,24 @@ pub(super) struct ConsentRow {
     pub about: String,
 }
 
+/// Browsers in which somebody is told.
+pub(super) struct ToldRows {
+    /// What each is named by in the form, is called, and since when it is told.
+    pub rows: Vec<(String, String, String)>,
+    /// Adds this browser, by the script.
+    pub add: Form,
+    /// Takes one away.
+    pub remove: Form,
+    /// What the browser's subscription is bound to.
+    pub key: String,
+    /// Where the script is.
+    pub script: String,
+    /// Where the program is that shows notices.
+    pub worker: String,
+    /// What a phone needs to keep this as an app.
+    pub app: String,
+}
+
 /// A link with a text.
 pub(super) struct Way {
     /// Where to.
@@ -386,6 +404,8 @@ page! {
         consents: Vec<ConsentRow>,
         /// Their accounts at others' APIs, and those that they can have.
         connections: Vec<ConnectionRow>,
+        /// Where they are told of what waits for them.
+        told: Option<ToldRows>,
         /// Ends this session.
         sign_out: Form,
         /// Ends another session.

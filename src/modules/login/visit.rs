@@ -2,7 +2,7 @@
 
 use super::assurance::{Level, Method, Need};
 use super::browser::{
-    self, COOKIE_BYTES, CookieKind, CookieSecret, Cookies, FORM_BYTES_MAX, Fields, PageKind, is_own_site,
+    self, COOKIE_BYTES, CookieKind, CookieSecret, Cookies, FORM_BYTES_MAX, Fields, PageKind, Script, is_own_site,
 };
 use super::pages::{Form, MessagePage, SCRIPT, STYLE, Shell};
 use super::sealed::{self, Place, Purpose};
@@ -376,7 +376,13 @@ impl<'a> Visit<'a> {
     /// It cannot be made.
     pub(super) fn page(&mut self, status: u16, kind: PageKind, page: &impl Template) -> Answer<Reply> {
         let body = page.render().map_err(|error| Refusal::failed("login.page", error.to_string()))?;
-        let script = body.contains("<script>").then_some(SCRIPT);
+        let script = if body.contains("<script>") {
+            Script::Inline(SCRIPT)
+        } else if body.contains("<script src=") {
+            Script::Own
+        } else {
+            Script::None
+        };
         let mut headers = browser::headers(kind, STYLE, script).to_vec();
         headers.extend(self.set_cookies.drain(..).map(|cookie| ("set-cookie", cookie)));
         Ok(Reply { status, headers, body })

@@ -6,6 +6,7 @@ mod ask;
 mod decide;
 mod notices;
 mod once;
+mod push;
 mod routes;
 mod types;
 

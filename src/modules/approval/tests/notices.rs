@@ -1,6 +1,6 @@
 //! Who is told, and that it is told once it can be.
 
-use super::channel::{Callback, Called, Calls, Channel, Channels, Message, NotSaid, Webhook};
+use super::channel::{Callback, Called, Calls, Channel, Channels, Message, NotSaid, PushCall, Pushes, Webhook};
 use super::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,6 +26,12 @@ impl Calls for Endpoint {
     }
 }
 
+impl Pushes for Endpoint {
+    fn push(&self, _: &PushCall<'_>) -> Called {
+        Called::Failed
+    }
+}
+
 fn pinged(world: &World) -> (Asked, &'static str) {
     let ping = Backchannel {
         delivery: Delivery::Ping { endpoint: "https://agent.example/notify".into() },
@@ -37,7 +43,8 @@ fn pinged(world: &World) -> (Asked, &'static str) {
 }
 
 fn send(world: &World, endpoint: &Endpoint) -> Sent {
-    let channels = Channels { channels: Vec::new(), callback: Box::new(endpoint.clone()) };
+    let (push, callback) = (Box::new(endpoint.clone()), Box::new(endpoint.clone()));
+    let channels = Channels { channels: Vec::new(), push, callback };
     world.approvals.send(&world.tenant, &channels, &world.env()).unwrap()
 }
 
@@ -133,8 +140,11 @@ fn people_are_told_of_what_waits_for_them_and_nothing_secret() {
         bearer: "hook-token".into(),
         calls: Box::new(endpoint.clone()),
     };
-    let channels =
-        Channels { channels: vec![Box::new(board.clone()), Box::new(hook)], callback: Box::new(endpoint.clone()) };
+    let channels = Channels {
+        channels: vec![Box::new(board.clone()), Box::new(hook)],
+        push: Box::new(endpoint.clone()),
+        callback: Box::new(endpoint.clone()),
+    };
     let asked = world.propose(&["450000"]).unwrap();
     let decided = world.propose(&["5000"]).unwrap();
     world.approve(&decided).unwrap();

@@ -1,0 +1,91 @@
+//! What is said to a browser, and what its push service answers.
+
+use super::encrypt::{PLAIN_BYTES_MAX, PRIVATE_BYTES, Receiver, SALT_BYTES, encrypt};
+use super::{Device, Subscription, authorization, device_place, endpoint_of, open, remove_device};
+use crate::engine::Decision;
+use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode};
+use crate::modules::approval::channel::{Called, PushCall, Pushes};
+use crate::modules::approval::outbox::Outcome;
+use crate::modules::approval::records::ApprovalRequest;
+use serde_json::json;
+
+/// The longest that a push service is asked to keep a message, in seconds: what all of them take.
+const TTL_MAX_S: Seconds = 28 * 24 * 3_600;
+/// Longest name in a notice, in characters.
+const NAME_CHARS_MAX: usize = 80;
+
+/// What a browser is told: who asks, and for whom. What is asked stands on the page, behind a sign-in, and not on a locked
+/// screen.
+fn text(tenant: &Tenant, request: &ApprovalRequest) -> String {
+    let short = |text: &str| text.chars().take(NAME_CHARS_MAX).collect::<String>();
+    json!({
+        "title": format!("{} asks for your approval", short(&request.shown.client)),
+        "body": format!("For {}. Look at it and decide.", short(&request.shown.user)),
+        "link": tenant.url(&format!("/approvals/{}", request.id)),
+        "tag": request.id,
+    })
+    .to_string()
+}
+
+/// Tells a browser that a request waits.
+///
+/// # Errors
+/// The disk failed, or what is kept of the browser does not open.
+pub(in crate::modules::approval) fn push(
+    tenant: &Tenant,
+    request: &ApprovalRequest,
+    device: &Held<Device>,
+    service: &dyn Pushes,
+    env: &Env<'_>,
+) -> Answer<Outcome> {
+    // Whoever may not decide any more is not told.
+    let may = tenant.check(&format!("user:{}", device.user), "approver", &request.object())?;
+    if may != Decision::Allow {
+        return Ok(Outcome::OfNoUse);
+    }
+    let (url, authorization, body) = match prepared(tenant, request, device, env) {
+        Ok(prepared) => prepared,
+        // One browser whose keys do not open keeps nobody else waiting.
+        Err(refusal) if refusal.rule.starts_with("push.") => {
+            tracing::error!(device = device.id, %refusal, "a notice for a browser cannot be made");
+            return Ok(Outcome::Failed("what is kept of the browser, or the key for its service, is damaged"));
+        }
+        Err(refusal) => return Err(refusal),
+    };
+    let ttl_s = request.expires_at.saturating_sub(env.seconds()).min(TTL_MAX_S);
+    let call = PushCall { url: &url, authorization: &authorization, ttl_s, topic: &request.id, body: &body };
+    Ok(match service.push(&call) {
+        Called::Answered(200..=299) => Outcome::Sent,
+        // RFC 8030 7.3: the subscription is over.
+        Called::Answered(404 | 410) => match remove_device(tenant, &device.user, &device.id, "push.gone", env) {
+            Err(refusal) if refusal.rule != "not_found" => return Err(refusal),
+            _ => Outcome::OfNoUse,
+        },
+        Called::Answered(_) => Outcome::Failed("the push service answered with an error"),
+        Called::Refused => Outcome::Failed("the push service's address may not be called"),
+        Called::Failed => Outcome::Failed("the push service could not be reached"),
+    })
+}
+
+/// The URL, the header that shows who sends, and the encrypted text.
+fn prepared(
+    tenant: &Tenant,
+    request: &ApprovalRequest,
+    device: &Device,
+    env: &Env<'_>,
+) -> Answer<(String, String, Vec<u8>)> {
+    let damaged = |what: &str| Refusal::failed("push.device", what.to_owned());
+    let plain = open(tenant, &device_place(tenant, &device.user, &device.id), &device.sealed)?;
+    let subscription: Subscription = serde_json::from_slice(&plain).map_err(|_| damaged("a subscription"))?;
+    let keys = decode(&subscription.p256dh).zip(decode(&subscription.auth));
+    let receiver = keys.and_then(|(p256dh, auth)| Receiver::read(&p256dh, &auth));
+    let receiver = receiver.ok_or_else(|| damaged("keys of a browser"))?;
+    let mut text = text(tenant, request);
+    if text.len() > PLAIN_BYTES_MAX {
+        text = json!({"tag": request.id}).to_string(); // an issuer of a very long name: the worker has words of its own
+    }
+    let body = encrypt(text.as_bytes(), &receiver, &env.bytes::<PRIVATE_BYTES>(), &env.bytes::<SALT_BYTES>());
+    let body = body.ok_or_else(|| damaged("draw again"))?;
+    let authorization = authorization(tenant, &endpoint_of(&subscription.endpoint)?, env)?;
+    Ok((subscription.endpoint, authorization, body))
+}
