@@ -61,6 +61,13 @@ struct Comparison<'a> {
     oracle: &'a Oracle<'a>,
     given: Given<'a>,
     limits: Limits<'a>,
+    /// The tuples there are, as text, where witnesses are asked for.
+    known: Option<BTreeSet<String>>,
+}
+
+/// Tuples as a witness names them.
+fn known<'a>(tuples: impl Iterator<Item = &'a Tuple>) -> BTreeSet<String> {
+    tuples.map(|tuple| format!("{}#{}@{}", tuple.object, tuple.relation, tuple.subject)).collect()
 }
 
 impl Comparison<'_> {
@@ -72,6 +79,7 @@ impl Comparison<'_> {
             if !fits(*value, &answer) {
                 return Err(format!("check {object} {relation} {subject}: oracle {value:?}, engine {answer:?}"));
             }
+            self.witness(key, &answer)?;
         }
         for object_type in &self.model.types {
             let (object_type, relations) = (object_type.name.as_str(), &object_type.relations);
@@ -98,6 +106,20 @@ impl Comparison<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What is allowed has tuples by which it is, all of which are there; what is not has none.
+    fn witness(&self, key: TupleKeyRef<'_>, answer: &Result<Decision, QuestionError>) -> Result<(), String> {
+        let Some(known) = &self.known else { return Ok(()) };
+        let found = self.view.witness(&CheckQuery { key, given: self.given }, &self.limits);
+        let good = match (answer, &found) {
+            (Ok(Decision::Allow), Ok(Some(tuples))) => tuples.iter().all(|tuple| known.contains(tuple)),
+            (Ok(Decision::Deny), Ok(None)) => true,
+            // A condition that Check decides without may be met on the way.
+            (_, Err(QuestionError::Condition { .. })) => true,
+            _ => false,
+        };
+        if good { Ok(()) } else { Err(format!("witness of {key:?}: {found:?}, although {answer:?}")) }
     }
 
     /// Whether some condition could fail under this context.
@@ -154,7 +176,8 @@ fn compare(engine: &Bailiwick, world: &World) -> Result<(), String> {
     let oracle = Oracle::new(&world.newest, tuples, &decide);
     let given = Given { contextual_tuples: &world.contextual, context: Some(&world.context) };
     let limits = Limits { depth_max: 1000, ..Limits::default() };
-    let comparison = Comparison { model: &world.newest, view: &view, oracle: &oracle, given, limits };
+    let known = Some(known(world.stored.iter().chain(&world.contextual)));
+    let comparison = Comparison { model: &world.newest, view: &view, oracle: &oracle, given, limits, known };
     for subject in world.subjects() {
         comparison.subject(&subject)?;
     }
@@ -180,7 +203,7 @@ pub(crate) fn compare_all(
     let context = given.context.cloned().unwrap_or_default();
     let deciding = |condition: &TupleCondition| decide(&context, condition);
     let oracle = Oracle::new(model, tuples.iter(), &deciding);
-    let comparison = Comparison { model, view, oracle: &oracle, given, limits: Limits::default() };
+    let comparison = Comparison { model, view, oracle: &oracle, given, limits: Limits::default(), known: None };
     let mut kinds = BTreeSet::new();
     for subject in subjects {
         comparison.subject(subject)?;

@@ -26,6 +26,7 @@ mod trim;
 mod tuple_rules;
 mod types;
 mod view;
+mod witness;
 mod world;
 mod writer;
 

@@ -8,7 +8,7 @@ use super::types::{
     QuestionError, StoredModel, TupleFault,
 };
 use super::world::World;
-use super::{Engine, Inner, ListedObjects, check, expand, list_objects, list_users, tuple_rules};
+use super::{Engine, Inner, ListedObjects, check, expand, list_objects, list_users, tuple_rules, witness};
 use crate::tuple::{ModelId, Revision, StoreId, Subject, Tuple};
 use std::sync::Arc;
 
@@ -160,7 +160,22 @@ impl View {
     pub fn expand(&self, query: &ExpandQuery<'_>) -> Result<ExpandNode, QuestionError> {
         let limits = Limits::default();
         let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, &limits)?;
-        expand::expand(&mut world, &self.model.model, query)
+        expand::expand(&mut world, &self.model.model, query, expand::Which::Allowed)
+    }
+
+    /// Answers by which tuples `subject` has `relation` to `object`, as `object#relation@subject`, from the object to the subject:
+    /// one way of perhaps several. `None` when it has not.
+    ///
+    /// # Errors
+    /// As [`View::check`].
+    pub fn witness(&self, query: &CheckQuery<'_>, limits: &Limits<'_>) -> Result<Option<Vec<String>>, QuestionError> {
+        witness::witness(self, query, limits)
+    }
+
+    /// What a relation of an object is made of, of tuples whose conditions are met.
+    pub(super) fn expand_met(&self, query: &ExpandQuery<'_>, limits: &Limits<'_>) -> Result<ExpandNode, QuestionError> {
+        let mut world = World::new(&self.store.index, &self.plan, &self.model.model, query.given, limits)?;
+        expand::expand(&mut world, &self.model.model, query, expand::Which::Met)
     }
 
     /// Whether the model allows a tuple, its condition's stored context included.
