@@ -2,6 +2,7 @@
 
 mod approvals;
 mod channels;
+mod explain;
 mod house;
 mod logouts;
 mod logs;
@@ -34,6 +35,7 @@ use approvals::{Shapes, Spent};
 use axum::ServiceExt as _;
 use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
+pub use explain::StorePaths;
 use house::Resealing;
 use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
@@ -243,7 +245,8 @@ fn issuer_routes(
         Arc::new(FederatedConnection::new(vault.clone())),
     ];
     let readers = Arc::new(Pool::new("audit", AUDIT_THREADS, AUDIT_QUEUE_MAX)?);
-    let log = audit::http::routes(Audit::new(identity.engine()), Arc::new(Auditors), readers);
+    let paths = Arc::new(StorePaths(identity.clone()));
+    let log = audit::http::routes(Audit::new(identity.engine()), Arc::new(Auditors), paths, readers);
     let agents = agent::http::Setup {
         tokens: Arc::new(Administration),
         approvals: Arc::new(Spent(approvals.clone())),

@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bailiwick::Bailiwick;
+use bailiwick::modules::audit::explain::NoPaths;
 use bailiwick::modules::audit::http::{Access, Refusal, routes};
 use bailiwick::modules::audit::note::{Checkpoint, Signer};
 use bailiwick::modules::audit::tree::{Hash, Tiles, extends, includes, leaf_hash, root_at, tile_path};
@@ -44,7 +45,7 @@ impl Served {
     fn new(database: &Bailiwick) -> Served {
         let pool = Arc::new(Pool::new("audit", 2, 16).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Served { router: routes(Audit::new(database), Arc::new(Numbers), pool), runtime }
+        Served { router: routes(Audit::new(database), Arc::new(Numbers), Arc::new(NoPaths), pool), runtime }
     }
 
     fn answer(&self, path: &str, headers: &[(&str, &str)]) -> (StatusCode, HeaderMap, Vec<u8>) {

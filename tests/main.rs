@@ -37,6 +37,7 @@ mod demo_agents;
 mod elsewhere;
 mod embedding_wire;
 mod exchange_served;
+mod explain_served;
 mod fuzz;
 mod identity;
 mod identity_cli;

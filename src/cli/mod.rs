@@ -167,6 +167,9 @@ enum Command {
     /// List, show, export, verify, hold and drop what happened
     #[command(subcommand, after_help = "Example: bailiwick audit list --data ./data --tenant 1 --user user:sarah")]
     Audit(Box<audit::Audit>),
+    /// Say why something was allowed or refused, over all layers: who, each decision and its rule, by number in the audit log
+    #[command(after_help = identity::EXPLAIN_EXAMPLES)]
+    Explain(identity::Explain),
     /// Make connections to other people's APIs, let agents use them, and set and take away their credentials
     #[command(subcommand, after_help = identity::CONNECTION_EXAMPLES)]
     Connection(Box<identity::Connection>),
@@ -265,6 +268,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Claim(claim) => claim.run(),
         Command::Mcp(mcp) => mcp.run(),
         Command::Audit(audit) => audit.run(),
+        Command::Explain(explain) => explain.run(),
         Command::Connection(connection) => connection.run(),
         Command::ManagedConnection(connection) => connection.run(),
         Command::ConnectionScope(scope) => scope.run(),

@@ -5,6 +5,7 @@
 //! entries, so that nothing is published that could still be another.
 
 use super::care::Care;
+use super::explain::{About, Paths};
 use super::note::hash_text;
 use super::query::Filter;
 use super::tree::{TILE_WIDTH, Tiles as _};
@@ -63,13 +64,15 @@ pub trait Access: Send + Sync {
 struct Shared {
     audit: Audit,
     access: Arc<dyn Access>,
+    paths: Arc<dyn Paths>,
     pool: Arc<Pool>,
 }
 
-/// The routes of a log, to be nested where a tenant's log is: `checkpoint`, `tile/…`, `events`, `events/{index}`,
-/// `consistency` and `settings`. Work that reads much, or writes, runs in `pool`.
-pub fn routes(audit: Audit, access: Arc<dyn Access>, pool: Arc<Pool>) -> Router {
-    let shared = Shared { audit, access, pool };
+/// The routes of a log, to be nested where a tenant's log is: `checkpoint`, `tile/…`, `events`, `events/{index}`, `explain`,
+/// `consistency` and `settings`. Work that reads much, or writes, runs in `pool`. By which tuples a Check was allowed is asked
+/// of `paths`.
+pub fn routes(audit: Audit, access: Arc<dyn Access>, paths: Arc<dyn Paths>, pool: Arc<Pool>) -> Router {
+    let shared = Shared { audit, access, paths, pool };
     let changes = Router::new()
         .route("/settings", put(set_care))
         .layer(DefaultBodyLimit::max(CARE_BYTES_MAX))
@@ -80,6 +83,7 @@ pub fn routes(audit: Audit, access: Arc<dyn Access>, pool: Arc<Pool>) -> Router 
         .route("/tile/{*path}", get(tile))
         .route("/events", get(events))
         .route("/events/{index}", get(event))
+        .route("/explain", get(explain))
         .route("/consistency", get(consistency))
         .route("/settings", get(care))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), admit))
@@ -433,6 +437,55 @@ pub fn proved(log: &Log, index: u64) -> Result<String, AuditError> {
     });
     let rest = rest.to_string();
     Ok(format!("{{\"event\":{event},{}", rest.strip_prefix('{').unwrap_or("}")))
+}
+
+/// What is to be explained: one of these.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Explaining {
+    trace: Option<String>,
+    token: Option<String>,
+    approval: Option<String>,
+    event: Option<u64>,
+}
+
+impl Explaining {
+    fn about(self) -> Option<About> {
+        match self {
+            Explaining { trace: Some(id), token: None, approval: None, event: None } => Some(About::Trace(id)),
+            Explaining { trace: None, token: Some(id), approval: None, event: None } => Some(About::Token(id)),
+            Explaining { trace: None, token: None, approval: Some(id), event: None } => Some(About::Approval(id)),
+            Explaining { trace: None, token: None, approval: None, event: Some(number) } => Some(About::Event(number)),
+            _ => None,
+        }
+    }
+}
+
+async fn explain(
+    State(shared): State<Shared>,
+    axum::Extension(tenant): axum::Extension<Tenant>,
+    wanted: Result<Query<Explaining>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    let about = match wanted {
+        Ok(Query(wanted)) => wanted.about(),
+        Err(error) => return Problem(StatusCode::BAD_REQUEST, error.body_text()).into_response(),
+    };
+    let Some(about) = about else {
+        let what = "say one of `trace`, `token` (its `jti`), `approval` and `event`";
+        return Problem(StatusCode::BAD_REQUEST, what.into()).into_response();
+    };
+    let paths = Arc::clone(&shared.paths);
+    let explained = shared.work(tenant, move |log| {
+        let explained = log.explain(&about, &*paths)?;
+        if explained.steps.is_empty() {
+            return Err(Problem(StatusCode::NOT_FOUND, "the log has nothing of that".into()));
+        }
+        Ok(explained.json())
+    });
+    match explained.await {
+        Err(problem) => problem.into_response(),
+        Ok(body) => answer(StatusCode::OK, &body),
+    }
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,6 +7,7 @@
 //! `docs/audit.md` says what it promises and what it refuses.
 
 pub mod care;
+pub mod explain;
 pub mod export;
 mod fault;
 pub mod grow;
