@@ -11,7 +11,7 @@ fn an_agent_writes_a_proposal_for_somebody_step_by_step() {
     assert_eq!(err(&output), "");
     let steps = [
         "1.2 ", "2.1 ", "2.2 ", "3.1 ", "3.2 ", "3.3 ", "3.4 ", "3.5 ", "4.1 ", "4.2 ", "4.3 ", "4.4 ", "5.1 ", "5.2 ",
-        "5.3 ", "5.4 ", "6.1 ", "6.2 ", "6.3 ", "6.4 ", "7.1 ",
+        "5.3 ", "5.4 ", "6.1 ", "6.2 ", "6.3 ", "6.4 ", "5+ ", "7.1 ",
     ];
     let at: Vec<_> = steps.iter().map(|step| said.find(&format!("\n{step}")).expect(step)).collect();
     assert!(at.is_sorted(), "{said}");
@@ -26,7 +26,12 @@ fn an_agent_writes_a_proposal_for_somebody_step_by_step() {
         "by redeem.replayed",
         "by proxy.scope.approval",
         "[x] Send the proposal for $450000.00 to Acme Corp",
+        "her phone shows “Sales agent asks for your approval",
         "with the 4 details that were approved",
+        "Sarah's team and her manager see it, and nobody else",
+        "[x] Buy 40 licences, one year from Figma Inc. for $5000.00",
+        "gets a token for exactly this purchase, once",
+        "asks why the file could be put on Drive",
         "by approval.used",
         "Bearer [removed:held-secret]",
         "each has user:sarah and agent:sales-agent-prod-001",

@@ -26,7 +26,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls", &["wire/embedding.rs", "wire/outgoing"]),
     ("aho_corasick", &["secrets/redact"]),
     ("regex_automata", &["secrets/redact"]),
-    ("aws_lc_rs", &["secrets", "identity", "modules", "wire/random.rs", "cli/demo_agents/keys.rs"]),
+    (
+        "aws_lc_rs",
+        &["secrets", "identity", "modules", "wire/random.rs", "cli/demo_agents/keys.rs", "cli/demo_agents/pager.rs"],
+    ),
     ("jsonwebtoken", &["identity"]),
     ("memmap2", &["vector/block.rs"]),
     ("half", &["vector"]),

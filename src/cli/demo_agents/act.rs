@@ -84,6 +84,7 @@ impl Story {
             &format!("puts {}", FILE.trim_start_matches("/drive/")),
             "approved byte by byte, by its SHA-256",
         );
+        self.is_shared()?;
         self.teller.step("6.2", "It is mailed to the CTO and the CFO");
         let three = mail(
             &["dana.wright@acmecorp.example", "luis.ortega@acmecorp.example", "press@news.example"],
@@ -106,6 +107,41 @@ impl Story {
         );
         self.meets()?;
         self.never_sees()
+    }
+
+    /// Drive says in the company's store whose the file is and which team sees it; who else does follows from the model.
+    fn is_shared(&mut self) -> Result<(), Failure> {
+        let object = format!("document:{}", FILE.trim_start_matches("/drive/"));
+        let store = format!("http://{}/stores/{}", self.engine_at, self.store);
+        let ask =
+            |path: &str, body: &Value| ok(path, &self.console.send(Ask::json("POST", format!("{store}{path}"), body))?);
+        let tuple = |relation: &str, user: &str| json!({"object": object, "relation": relation, "user": user});
+        let keys = [tuple("owner", "user:sarah"), tuple("viewer", "team:sales#member")];
+        ask("/write", &json!({"writes": {"tuple_keys": keys}}))?;
+        let agent = format!("agent:{}", super::world::AGENT);
+        let who = [
+            ("user:sarah", true),
+            ("user:bob", true),
+            ("user:john", true),
+            ("user:eva", false),
+            (agent.as_str(), false),
+        ];
+        for (user, may) in who {
+            let checked = ask("/check", &json!({"tuple_key": tuple("viewer", user)}))?;
+            expect(checked.get("allowed") == Some(&json!(may)), || format!("{user}: {checked}"))?;
+        }
+        let (kind, id) = object.split_once(':').unwrap_or_default();
+        let wanted = json!({
+            "object": {"type": kind, "id": id}, "relation": "viewer", "user_filters": [{"type": "user"}],
+        });
+        let listed = ask("/list-users", &wanted)?;
+        let users = listed.get("users").and_then(Value::as_array).map_or(0, Vec::len);
+        expect(users == 3, || format!("three should see it: {listed}"))?;
+        self.teller.holds(
+            "Sarah's team and her manager see it, and nobody else: two tuples (owner user:sarah, viewer team:sales#member), and \
+             by Check Sarah, Bob and John may, John as \u{201c}manager from owner\u{201d}; Eva and the agent may not",
+        );
+        Ok(())
     }
 
     /// The calendar, for which nobody need be asked.

@@ -75,9 +75,16 @@ impl Story {
 
     /// Bob has the link, Sarah decides.
     fn decides(&mut self, id: &str) -> Result<(), Failure> {
-        self.teller.step("5.3", "What Sarah sees, on her phone or here");
+        self.teller.step("5.3", "Sarah's phone shows that something waits; what, is on the page");
         let request = id.split('.').next().unwrap_or_default();
         request.clone_into(&mut self.approval);
+        let shown = self.sarah.notified(&self.apps.phones, request)?;
+        self.teller.says("Sarah", &format!("her phone shows \u{201c}{shown}\u{201d}"));
+        self.teller.says(
+            "",
+            "Web Push: encrypted for this phone, signed for its push service, and no word of what is asked; who opens it \
+             signs in",
+        );
         let url = format!("{}/approvals/{request}", self.world.places.acme);
         let page = self.bob.browser.open(&url)?;
         expect(page.status == 404, || format!("Bob should not see it: {}", page.text()))?;

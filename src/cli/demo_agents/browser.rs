@@ -86,6 +86,14 @@ impl Page {
         named.collect()
     }
 
+    /// Where the link with this text leads.
+    pub(super) fn link(&self, text: &str) -> Option<String> {
+        let mut links = self.body.split("<a ");
+        let link = links.find(|part| part.split_once('>').is_some_and(|(_, rest)| rest.starts_with(text)))?;
+        let to = attribute(&format!(" {link}"), "href")?;
+        self.url.join(&to).ok().map(String::from)
+    }
+
     /// Insists that the page says something.
     pub(super) fn says(&self, words: &str) -> Result<&Page, Failure> {
         if self.text().contains(words) { Ok(self) } else { Err(self.broken(&format!("`{words}` does not stand"))) }
@@ -209,6 +217,10 @@ mod tests {
         assert_eq!(form.fields, fields.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert_eq!(form.without("scope", "a").fields.len(), 2);
         assert_eq!(page.element("mono").unwrap(), "A & B");
+        let body = "<a href=\"/a\">One</a><a class=\"button\" href=\"b?c=1&#38;d=2\">Two</a>".to_owned();
+        let links = Page { body, ..page.clone() };
+        assert_eq!(links.link("Two").as_deref(), Some("http://127.0.0.1:1/b?c=1&d=2"));
+        assert!(links.link("Three").is_none());
         assert!(page.form("/elsewhere").is_err() && page.says("A & B").is_ok() && page.says("C").is_err());
     }
 }

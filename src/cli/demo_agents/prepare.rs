@@ -58,12 +58,21 @@ impl Story {
         world.google(&google.url, &google.client(SIGN_IN))?;
         self.sarah.link(&world.places.acme, &self.apps.at_google)?;
         self.sarah.add_phone(&world.places.acme)?;
+        self.john.add_phone(&world.places.acme)?;
+        for person in [&mut self.sarah, &mut self.john] {
+            person.add_pager(&world.places.acme, &self.apps.phones_url)?;
+        }
+        let notices = [&self.sarah, &self.john].map(|person| person.pager.as_ref().map(|p| p.auth().to_vec()));
         let phone = self.sarah.phone.as_ref().map(|phone| phone.key().to_vec()).unwrap_or_default();
         let passwords = [&self.sarah, &self.bob, &self.john, &self.olga].map(|person| person.password.clone());
         for (password, who) in passwords.into_iter().zip([&["Sarah"], &["Bob"], &["John"], &["Olga"]]) {
             self.keeps_secret(&format!("the password of {}", who.concat()), password, who);
         }
         self.keeps_secret("the key of Sarah's phone", phone, &["Sarah"]);
+        for (auth, who) in notices.into_iter().zip([&["Sarah"], &["John"]]) {
+            let name = format!("what lets one send notices to the phone of {}", who.concat());
+            self.keeps_secret(&name, auth.unwrap_or_default(), who);
+        }
         self.keeps_secret("the agent's private key", self.key.private()?, &[]);
         let acme = self.world.acme.object();
         self.world.relate(&[

@@ -51,6 +51,7 @@ impl Story {
     pub(super) fn is_proved(&mut self) -> Result<(), Failure> {
         self.teller.step("7.1", "The log tells it, for whom and through whom");
         self.chain()?;
+        self.explained()?;
         self.verified()?;
         self.teller.step("7.1", "And nothing that is secret is where it must not be");
         self.searched()
@@ -105,6 +106,46 @@ impl Story {
         let heard = self.console.send(Ask::get(url).bearer(&self.john_token))?;
         let refused = super::app::no("the log", &heard, (403, "insufficient_scope"))?;
         self.teller.refused("John", "reads the log", &refused);
+        Ok(())
+    }
+
+    /// Why the file could be put on Drive: each layer's decision, from the sign-in to the call.
+    fn explained(&mut self) -> Result<(), Failure> {
+        let places = &self.world.places;
+        let heard = |query: &str| -> Result<Value, Failure> {
+            let url = format!("{}/admin/audit/{query}", places.acme);
+            ok("the log", &self.console.send(Ask::get(url).bearer(&self.olga_token))?)
+        };
+        let calls = heard(&format!("events?trace={}&kind=proxy.called&resource=connection:workspace", self.trace))?;
+        let all = calls.get("events").and_then(Value::as_array).cloned().unwrap_or_default();
+        let put = all.iter().find(|shown| {
+            let action = shown.pointer("/event/action").and_then(Value::as_str).unwrap_or_default();
+            action.starts_with("PUT /drive")
+        });
+        let number = put.and_then(|shown| shown.get("index")).cloned().unwrap_or_default();
+        let explained = heard(&format!("explain?event={number}"))?;
+        let steps = explained.get("steps").and_then(Value::as_array).cloned().unwrap_or_default();
+        let has = |kind: &str| steps.iter().any(|step| of(step, "kind") == kind);
+        for kind in
+            ["session.started", "token.issued", "approval.asked", "approval.decided", "vault.leased", "proxy.called"]
+        {
+            expect(has(kind), || format!("the explanation should have {kind}: {explained}"))?;
+        }
+        self.teller.allowed(
+            "Olga",
+            &format!("asks why the file could be put on Drive: explain of event {number}, in {} steps", steps.len()),
+            "each line is an event, by its number; `of` names those that it hangs on",
+        );
+        for step in &steps {
+            let from = step.get("from").and_then(Value::as_array).cloned().unwrap_or_default();
+            let from: Vec<String> = from.iter().map(Value::to_string).collect();
+            let of_them = if from.is_empty() { String::new() } else { format!("of {}", from.join(", ")) };
+            let what = format!("{} {}", of(step, "kind"), of(step, "action"));
+            let parts = [what.trim().to_owned(), of(step, "why"), of_them];
+            let text: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+            let number = step.get("number").map(Value::to_string).unwrap_or_default();
+            self.teller.reason(&number, [&of(step, "layer"), &of(step, "outcome"), &text.join("; ")]);
+        }
         Ok(())
     }
 

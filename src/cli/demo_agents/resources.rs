@@ -18,10 +18,12 @@ const VERSION: &str = "2026-07-28";
 const DENIED: i64 = -32_001;
 
 /// Who is what to what, in the company's own store: `object relation subject`.
-const TUPLES: [&str; 18] = [
+const TUPLES: [&str; 20] = [
     "team:sales member user:sarah",
     "team:sales member user:bob",
     "team:executives member user:eva",
+    "user:sarah manager user:john",
+    "user:bob manager user:john",
     "mcp_server:sales can_use team:sales#member",
     "mcp_server:workspace can_use team:sales#member",
     "mcp_server:finance can_use team:sales#member",

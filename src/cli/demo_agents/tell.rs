@@ -41,6 +41,15 @@ impl Teller {
         say(format!("{:INDENT$}{}", "", paint(&text, Tone::Faint)));
     }
 
+    /// A step of an explanation: its number in the log, the layer, how it went, and what and why.
+    pub(super) fn reason(&mut self, number: &str, [layer, outcome, what]: [&str; 3]) {
+        const BEFORE: usize = 31;
+        for (at, part) in wrapped(&self.short(what), WIDTH - INDENT - BEFORE).into_iter().enumerate() {
+            let head = if at == 0 { format!("{number:>5}  {layer:<15}{outcome:<9}") } else { " ".repeat(BEFORE) };
+            say(format!("{:INDENT$}{}", "", paint(&format!("{head}{part}"), Tone::Faint)));
+        }
+    }
+
     /// A step of the paper.
     pub(super) fn step(&mut self, number: &str, title: &str) {
         say(format!("\n{}", paint(&format!("{number:<4} {title}"), Tone::Strong)));

@@ -43,6 +43,8 @@ const INVITED_S: u64 = 3_600;
 pub(super) const DATA_MODEL: &str = "model
   schema 1.1
 type user
+  relations
+    define manager: [user]
 type agent
 type team
   relations
@@ -55,7 +57,8 @@ type account
     define viewer: [user, team#member, agent]
 type document
   relations
-    define viewer: [user, team#member, agent]
+    define owner: [user]
+    define viewer: [user, team#member, agent] or owner or manager from owner
 type calendar
   relations
     define viewer: [user, agent]
@@ -221,6 +224,7 @@ impl World {
             "rules": [{"when": "amount <= most", "who": [], "values": values}, {"who": ["subject"]}],
             "acr": "aal2",
         }))?;
+        self.purchases(&text)?;
         let call = |name: &str, title: &str, fields: Value, arguments: Value| {
             let members: Vec<String> = arguments.as_object().into_iter().flat_map(|all| all.keys().cloned()).collect();
             json!({
@@ -258,6 +262,26 @@ impl World {
         ))
     }
 
+    /// What a purchase is: up to $1,000 nobody need be asked, above that who answers for the agent.
+    fn purchases(&self, text: &Value) -> Result<(), Failure> {
+        let values = json!({
+            "amount": {"kind": "decimal", "path": "/amount"}, "most": {"kind": "decimal", "value": "1000"},
+        });
+        self.put_type(json!({
+            "name": "purchase",
+            "title": "Buy {/what} from {/vendor} for ${/amount}",
+            "schema": {
+                "type": "object", "additionalProperties": false,
+                "required": ["type", "vendor", "what", "amount", "justification"],
+                "properties": {"type": {"const": "purchase"}, "vendor": text, "what": text, "amount": text,
+                               "justification": text},
+            },
+            "fields": [{"label": "Why", "value": "{/justification}"}],
+            "rules": [{"when": "amount <= most", "who": [], "values": values}, {"who": ["accountable"]}],
+            "acr": "aal2",
+        }))
+    }
+
     fn put_type(&self, wanted: Value) -> Result<(), Failure> {
         let wanted: DetailType =
             serde_json::from_value(wanted).map_err(|error| Failure::Said(format!("a type of details: {error}")))?;
@@ -285,6 +309,19 @@ impl World {
         let endpoint = format!("{}/approvals/decided", self.places.portal);
         let told = Backchannel { delivery: Delivery::Ping { endpoint }, signed_requests: false };
         put_backchannel(&self.acme, AGENT, &told, "user:olga", &env())?;
+        Ok(())
+    }
+
+    /// What the agent that buys may ask for as an OAuth client: approvals of purchases (`bailiwick client set`).
+    pub(super) fn buyer_client(&self, id: &str) -> Result<(), Failure> {
+        let held = self.acme.client(id)?;
+        let wanted = Client {
+            grant_types: strings(&[CIBA_GRANT]),
+            scopes: strings(&["openid"]),
+            details_types: strings(&["purchase"]),
+            ..held.value.clone()
+        };
+        self.acme.change_client(&held, &wanted, &env())?;
         Ok(())
     }
 

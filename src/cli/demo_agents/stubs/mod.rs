@@ -6,6 +6,7 @@ pub(super) mod mcp;
 pub(super) mod portal;
 pub(super) mod prices;
 pub(super) mod provider;
+pub(super) mod push;
 pub(super) mod start;
 
 use crate::cli::Failure;

@@ -6,6 +6,7 @@ use super::apis::Api;
 use super::mcp::{SERVERS, Server};
 use super::portal::Portal;
 use super::provider::Provider;
+use super::push::PushService;
 use super::{bound, serve};
 use crate::cli::Failure;
 use serde_json::json;
@@ -25,6 +26,9 @@ pub(in super::super) struct Apps {
     /// The agent's own application.
     pub(in super::super) portal: Arc<Portal>,
     pub(in super::super) portal_url: String,
+    /// What carries notices to phones.
+    pub(in super::super) phones: Arc<PushService>,
+    pub(in super::super) phones_url: String,
     /// Google, with which Sarah signs in and which keeps her files, mail and calendar; and Sarah there.
     pub(in super::super) google: Arc<Provider>,
     pub(in super::super) at_google: Elsewhere,
@@ -47,6 +51,10 @@ impl Apps {
         let portal = Arc::new(Portal::default());
         let (listener, portal_url) = bound(runtime)?;
         serve(runtime, listener, portal.routes());
+
+        let phones = Arc::new(PushService::default());
+        let (listener, phones_url) = bound(runtime)?;
+        serve(runtime, listener, phones.routes());
 
         let account = |name, login: &str| Elsewhere { name, login: login.to_owned(), password: secret() };
         let at_google = account("Google", "sarah.chen@gmail.example");
@@ -79,6 +87,8 @@ impl Apps {
         Ok(Apps {
             portal,
             portal_url,
+            phones,
+            phones_url,
             google,
             at_google,
             workspace,
