@@ -17,8 +17,9 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 const context = await browser.newContext({ viewport: PHONE, deviceScaleFactor: 2 });
 const page = await context.newPage();
 const wrong = [];
-// That a form was not right is said by status 422, which the browser reports and which is meant.
-page.on("console", (message) => { if (message.type() === "error" && !/ 422 /.test(message.text())) wrong.push(`${page.url()}: ${message.text()}`); });
+// That a form was not right is said by status 422, which the browser reports and which is meant; so is that a browser without a
+// profile has no push service.
+page.on("console", (message) => { if (message.type() === "error" && !/ 422 |Push API in incognito mode/.test(message.text())) wrong.push(`${page.url()}: ${message.text()}`); });
 page.on("pageerror", (error) => wrong.push(`${page.url()}: ${error}`));
 const cdp = await context.newCDPSession(page);
 await cdp.send("WebAuthn.enable");
@@ -123,6 +124,15 @@ assert.equal(recovery.length, 10);
 await page.getByRole("link", { name: "I have kept them" }).click();
 await page.waitForURL(/account/);
 await look("account");
+
+// Notices: the script of the page starts our worker, under the page's policy. There is no push service here to be asked, which is
+// said to the person.
+await context.grantPermissions(["notifications"], { origin: new URL(issuer).origin });
+await page.getByRole("button", { name: "Show notices in this browser" }).click();
+await page.locator("form[data-push] [role=alert]").filter({ hasText: /.+/ }).waitFor();
+const scope = await page.evaluate(async (path) => (await navigator.serviceWorker.getRegistration(path))?.scope, `${issuer}/account/x`);
+assert.equal(scope, `${issuer}/account/`);
+await look("account-notices");
 
 // Signs in with them, in another browser without script.
 const plain = await browser.newContext({ viewport: PHONE, deviceScaleFactor: 2, javaScriptEnabled: false });
