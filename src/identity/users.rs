@@ -211,6 +211,7 @@ impl Tenant {
     ///
     /// # Errors
     /// The id or a login name is taken, or something is not right.
+    #[expect(clippy::needless_pass_by_value, reason = "a caller has made the map for this; each try takes a copy")]
     pub fn create_user(
         &self,
         id: Option<&str>,

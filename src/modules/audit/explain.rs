@@ -112,9 +112,12 @@ impl Layer {
     pub fn of(kind: EventKind) -> Layer {
         use EventKind as K;
         match kind {
-            K::SessionStarted | K::SessionEnded | K::LoginFailed | K::CredentialAdded | K::CredentialRemoved => {
-                Layer::Authentication
-            }
+            K::SessionStarted
+            | K::SessionEnded
+            | K::LogoutTold
+            | K::LoginFailed
+            | K::CredentialAdded
+            | K::CredentialRemoved => Layer::Authentication,
             K::GrantCreated
             | K::GrantRevoked
             | K::TokenIssued

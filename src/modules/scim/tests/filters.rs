@@ -173,7 +173,7 @@ fn pieces() -> impl Strategy<Value = String> {
         ".",
         "$ref",
     ];
-    prop::collection::vec(prop::sample::select(&all[..]), 0..24).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(prop::sample::select(all.to_vec()), 0..24).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {
