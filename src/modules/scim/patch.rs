@@ -85,7 +85,7 @@ fn operate(kind: Kind, operation: &Value, wanted: &mut Wanted) -> Answer<()> {
             if is_password(kind, path) {
                 return Ok(());
             }
-            set(kind, action, &Target::parse(kind, path)?, value, wanted)
+            set(action, &Target::parse(kind, path)?, value, wanted)
         }
         (action, None, Some(value)) => {
             let members =
@@ -98,7 +98,7 @@ fn operate(kind: Kind, operation: &Value, wanted: &mut Wanted) -> Answer<()> {
                 let path = path.ok_or_else(|| malformed(format!("there is no attribute `{name}`")))?;
                 // As in a body (RFC 7644 3.5.2.1): what only the server says is passed over.
                 if path.attribute.is_none_or(|attribute| attribute.mutability != Mutability::ReadOnly) {
-                    set(kind, action, &Target { path, filter: None }, value, wanted)?;
+                    set(action, &Target { path, filter: None }, value, wanted)?;
                 }
             }
             Ok(())
@@ -133,14 +133,14 @@ fn writable(attribute: &Attribute, inner: Option<&Attribute>) -> Answer<()> {
     Ok(())
 }
 
-fn set(kind: Kind, action: Action, target: &Target, value: &Value, wanted: &mut Wanted) -> Answer<()> {
+fn set(action: Action, target: &Target, value: &Value, wanted: &mut Wanted) -> Answer<()> {
     let path = target.path;
     let Some(attribute) = path.attribute else {
         let Some(extension) = path.extension else { return Err(Fault::bad("invalidPath", "this names nothing")) };
         let read = read_extension(extension, value)?;
         for (name, value) in read.as_ref().and_then(Value::as_object).into_iter().flatten() {
             let path = Path { attribute: extension.attribute(name), ..path };
-            set(kind, action, &Target { path, filter: None }, value, wanted)?;
+            set(action, &Target { path, filter: None }, value, wanted)?;
         }
         return Ok(());
     };

@@ -76,7 +76,8 @@ pub(super) fn read_extension(schema: &'static Schema, value: &Value) -> Answer<O
     }
     let members = value.as_object().ok_or_else(|| malformed(format!("`{}` is no JSON object", schema.urn)))?;
     let mut out = Map::new();
-    for (name, value) in members {
+    // Clients that take an extension for a resource say `schemas` in it too.
+    for (name, value) in members.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("schemas")) {
         let attribute = schema.attribute(name).ok_or_else(|| unknown(name))?;
         put(&mut out, attribute.name, read_value(attribute, value)?)?;
     }

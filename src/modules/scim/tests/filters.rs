@@ -103,7 +103,7 @@ fn comparison() -> impl Strategy<Value = Node> {
         "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department",
     ];
     let text = prop_oneof!["[a-zA-Z@. ]{0,6}", Just("Tours".to_owned()), ".{0,4}"];
-    (prop::sample::select(&names[..]), prop::sample::select(Op::ALL), text, any::<bool>()).prop_map(
+    (prop::sample::select(names.to_vec()), prop::sample::select(Op::ALL), text, any::<bool>()).prop_map(
         |(name, op, text, flag)| {
             let path = Path::find(Kind::User, name).unwrap();
             let equal = matches!(op, Op::Eq | Op::Ne);

@@ -72,7 +72,7 @@ fn operations_do_what_the_standard_and_the_directories_mean() {
     assert_eq!(one("Replace", &manager, json!("99"))[ENTERPRISE]["manager"]["value"], "99");
     let many = after(&json!([{"op": "Replace", "value": {
         "active": "False", "name.givenName": "B.", format!("{ENTERPRISE}:department"): "Sales",
-        ENTERPRISE: {"costCenter": "4130"}, "id": "other",
+        ENTERPRISE: {"costCenter": "4130", "schemas": [ENTERPRISE]}, "id": "other",
     }}]));
     assert_eq!((&many["active"], &many["name"]["givenName"]), (&json!(false), &json!("B.")));
     assert_eq!(many[ENTERPRISE]["department"], "Sales");
