@@ -18,7 +18,7 @@ with httpx.Client(base_url=os.environ["SCIM_CLI_URL"], headers={name: value}) as
     sarah[Enterprise].manager = Enterprise.model_fields["manager"].annotation.__args__[0](value=boss.id)
     sarah = scim.create(sarah)
     assert sarah[Enterprise].manager.value == boss.id, sarah
-    found = scim.query(User, search_request=SearchRequest(filter='userName eq "SARAH@example.com"'))
+    found = scim.query(User, query_parameters=SearchRequest(filter='userName eq "SARAH@example.com"'))
     assert [one.id for one in found.resources] == [sarah.id], found
     team = Group(display_name="Sales")
     team.members = [Group.model_fields["members"].annotation.__args__[0].__args__[0](value=sarah.id)]
