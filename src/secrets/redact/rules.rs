@@ -106,7 +106,7 @@ pub(super) static RULES: &[Rule] = &[
     },
     token("square-token", &["sq0atp-", "sq0csp-"], r"\bsq0(?:atp|csp)-[\w-]{22,}"),
     // What stands before it is the token's id.
-    Rule { id: "terraform-token", anchors: &[".atlasv1."], name: r"\.atlasv1\.", secret: r"[\w-]{60,}", judge: None },
+    Rule { id: "terraform-token", anchors: &["atlasv1."], name: r"\batlasv1\.", secret: r"[\w-]{60,}", judge: None },
     token("pulumi-token", &["pul-"], r"\bpul-[a-f0-9]{40}\b"),
     token("doppler-token", &["dp."], r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.(?:[a-z0-9_-]{2,35}\.)?[A-Za-z0-9]{40,}"),
     token("airtable-token", &["pat"], r"\bpat[A-Za-z0-9]{14}\.[a-f0-9]{64}\b"),
@@ -122,8 +122,14 @@ pub(super) static RULES: &[Rule] = &[
         &["tskey-"],
         r"\btskey-(?:auth|api|client|scim|webhook)-[A-Za-z0-9]{10,}(?:-[A-Za-z0-9]{20,})?",
     ),
-    // What stands before it is the number of the bot.
-    Rule { id: "telegram-token", anchors: &[":AA"], name: ":", secret: r"AA[\w-]{32,64}", judge: Some(is_random) },
+    // What stands before it is the number of the bot. Public keys of SSH begin with `AAAA`.
+    Rule {
+        id: "telegram-token",
+        anchors: &["AA"],
+        name: "",
+        secret: r"\bAA[B-Za-z0-9_-][\w-]{32}\b",
+        judge: Some(is_random),
+    },
     token("dropbox-token", &["sl."], r"\bsl\.(?:u\.)?[\w-]{100,}"),
     token("buildkite-token", &["bkua_"], r"\bbkua_[a-f0-9]{40}\b"),
     // RFC 9110, 11.6.2: a header of a request that somebody shows.

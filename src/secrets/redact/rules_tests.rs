@@ -62,7 +62,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("supabase-token", "7f2a9c4e1b8d6053f7a2c9e4b1d86035f7a2c9e4"),
     ("netlify-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw6Ea"),
     ("tailscale-key", "auth-kq7Rt2LpX9vCNTRL-q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y"),
-    ("telegram-token", "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw"),
+    ("telegram-token", "Fq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y"),
     (
         "dropbox-token",
         "q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yq7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Y",
@@ -84,7 +84,7 @@ const CLEAN: &str = concat!(
     "password: changeme-changeme-1234567 api_key=YOUR_API_KEY_GOES_HERE_1234 secret = \"example-secret-0123456789\"\n",
     "the secret of good soup; token endpoint; passwords are hashed; max_tokens: 4096, next_page_token: \"CAUQAA\"\n",
     "page_token=q7Rt2LpX9vBn4KsW8mZc nextPageToken: 'q7Rt2LpX9vBn4KsW8mZc' SHA256:q7Rt2LpX9vBn4KsW8mZcTz5Jd0HfUq1Yw6Ea3Go7NiM\n",
-    "password: see-Chapter-12-of-the-Handbook secret=Settings_Db2_Main_Reader path cioppino dp.height ssl.conf patience pul-ver\n",
+    "password: see-Chapter-12-of-the-Handbook secret=Settings_Db2_Main_Reader path cioppino dp.height AAAAC3NzaC1lZDI1NTE5AAAAIq7Rt2LpX9vBn4 ssl.conf patience pul-ver\n",
     "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 and sha512-q7Rt2LpX9vBn4KsW8mZcTz==\n",
     "Authorization: Bearer <token> authorization: basic, SKU 12, key-value, AKIA of old, sk-learn, hf_hub_download\n",
     "Authorization: Bearer YOUR_ACCESS_TOKEN_EXAMPLE_0123 -----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
