@@ -127,7 +127,7 @@ pub(super) static RULES: &[Rule] = &[
         id: "telegram-token",
         anchors: &["AA"],
         name: "",
-        secret: r"\bAA[B-Za-z0-9_-][\w-]{32}\b",
+        secret: r"\bAA[B-Za-z0-9_-][\w-]{31}(?:\w\b|-)",
         judge: Some(is_random),
     },
     token("dropbox-token", &["sl."], r"\bsl\.(?:u\.)?[\w-]{100,}"),
