@@ -19,7 +19,7 @@ fn set_as(world: &World, name: &str, expression: &str, (value, optional): (Claim
     world.tenant.put_claim(&claim, "user:admin", &world.env())
 }
 
-fn profile(world: &World, claims: Value) {
+fn profile(world: &World, claims: &Value) {
     let held = world.tenant.user("sarah").unwrap();
     let logins: Vec<&str> = held.logins.iter().map(String::as_str).collect();
     world.tenant.change_user(&held, &logins, claims.as_object().unwrap().clone(), &world.env()).unwrap();
@@ -32,7 +32,7 @@ fn userinfo(world: &World, tokens: &TokenAnswer) -> Answer<Map<String, Value>> {
 #[test]
 fn a_claim_is_said_where_it_is_to_be() {
     let world = World::new();
-    profile(&world, json!({"name": "Sarah Chen", "role": "sales", "territory": ["EMEA", "DACH"], "level": 3}));
+    profile(&world, &json!({"name": "Sarah Chen", "role": "sales", "territory": ["EMEA", "DACH"], "level": 3}));
     let all = ClaimPlace::ALL;
     set_as(&world, "https://acme.example/role", "user.claims.role", (ClaimType::String, false)).unwrap();
     set_as(&world, "territory", "user.claims.territory", (ClaimType::Strings, false)).unwrap();
@@ -127,15 +127,15 @@ fn what_cannot_be_said_refuses_or_is_left_out_and_is_noted() {
     assert_eq!(rule(world.redeem("crm", &code)), "claim.failed");
     assert_eq!(world.events().len(), noted);
     world.now += 59;
-    profile(&world, json!({"role": 7}));
+    profile(&world, &json!({"role": 7}));
     assert_eq!(rule(world.redeem("crm", &code)), "claim.failed", "of another type");
-    profile(&world, json!({"role": "x".repeat(CUSTOM_CLAIM_BYTES_MAX)}));
+    profile(&world, &json!({"role": "x".repeat(CUSTOM_CLAIM_BYTES_MAX)}));
     assert_eq!(rule(world.redeem("crm", &code)), "claim.failed", "too large");
-    profile(&world, json!({"role": "sales"}));
+    profile(&world, &json!({"role": "sales"}));
     let tokens = world.redeem("crm", &code).unwrap();
     assert_eq!(claims(&tokens.access_token)["role"], "sales");
     // Userinfo too.
-    profile(&world, json!({}));
+    profile(&world, &json!({}));
     assert_eq!(rule(userinfo(&world, &tokens)), "claim.failed");
 
     set_as(&world, "role", "user.claims.role", (ClaimType::String, true)).unwrap();
@@ -145,7 +145,7 @@ fn what_cannot_be_said_refuses_or_is_left_out_and_is_noted() {
     let issued = world.events().into_iter().rfind(|event| event.kind() == EventKind::TokenIssued).unwrap();
     assert_eq!(issued.details()["claims_left_out"], "role role");
     // All together have a bound, whatever each is.
-    profile(&world, json!({"role": "x".repeat(1_900)}));
+    profile(&world, &json!({"role": "x".repeat(1_900)}));
     for name in ["a", "b", "c", "d"] {
         set_as(&world, name, "user.claims.role", (ClaimType::String, true)).unwrap();
     }

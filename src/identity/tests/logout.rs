@@ -114,7 +114,7 @@ fn other_sessions_end_however_many_there_are() {
             break;
         }
     }
-    assert_eq!(live, [kept.id.clone()]);
+    assert_eq!(live, std::slice::from_ref(&kept.id));
 }
 
 #[test]

@@ -152,6 +152,26 @@ fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Nothing comes after the first line.
+fn one_line_and_no_end(endless: Endless) -> Response {
+    let first = tokio_stream::once(Ok::<_, std::io::Error>("one line\n"));
+    let never = tokio_stream::pending().map(move |()| {
+        let _endless = &endless;
+        Ok("")
+    });
+    Body::from_stream(first.chain(never)).into_response()
+}
+
+/// As much as is read.
+fn flood(endless: Endless) -> Response {
+    let chunk = vec![b'.'; 64 << 10];
+    let all = tokio_stream::iter(std::iter::from_fn(move || {
+        let _endless = &endless;
+        Some(Ok::<_, std::io::Error>(chunk.clone()))
+    }));
+    Body::from_stream(all).into_response()
+}
+
 async fn api(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let (method, target) = (request.method().to_string(), request.uri().to_string());
     let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
@@ -191,25 +211,8 @@ async fn api(State(seen): State<Arc<Seen>>, request: Request) -> Response {
             let bytes: Vec<Result<Vec<u8>, std::io::Error>> = token.bytes().map(|byte| Ok(vec![byte])).collect();
             Body::from_stream(tokio_stream::iter(bytes)).into_response()
         }
-        "endless" => {
-            let endless = Endless::new(&seen);
-            let first = tokio_stream::once(Ok::<_, std::io::Error>("one line\n"));
-            // Nothing comes after it.
-            Body::from_stream(first.chain(tokio_stream::pending().map(move |()| {
-                let _endless = &endless;
-                Ok("")
-            })))
-            .into_response()
-        }
-        "flood" => {
-            let endless = Endless::new(&seen);
-            let chunk = vec![b'.'; 64 << 10];
-            let all = tokio_stream::iter(std::iter::from_fn(move || {
-                let _endless = &endless;
-                Some(Ok::<_, std::io::Error>(chunk.clone()))
-            }));
-            Body::from_stream(all).into_response()
-        }
+        "endless" => one_line_and_no_end(Endless::new(&seen)),
+        "flood" => flood(Endless::new(&seen)),
         "events" => {
             let (one, two) = token.split_at(token.len() / 2);
             let event =
