@@ -74,7 +74,7 @@ fn what_is_no_filter_is_refused_with_its_place() {
         ("title pr)", "does not belong"),
         ("not title pr", "brackets"),
         (r#"emails[type eq "work""#, "`]` is missing"),
-        (r#"emails[type eq "work"].value eq "x""#, "no operator"),
+        (r#"emails[type eq "work"].value eq "x""#, "does not belong"),
         (r#"title[type eq "work"]"#, "brackets `[`"),
         (r#"emails[userName eq "x"]"#, "no attribute `userName`"),
         (r#"emails[value[type pr] pr]"#, "stand in no others"),
