@@ -2,12 +2,12 @@
 
 import os
 
-import httpx
-from scim2_client.engines.httpx import SyncSCIMClient
+import httpx2
+from scim2_client.engines.httpx2 import SyncSCIMClient
 from scim2_models import PatchOp, PatchOperation, SearchRequest
 
 name, value = os.environ["SCIM_CLI_HEADERS"].split(": ", 1)
-with httpx.Client(base_url=os.environ["SCIM_CLI_URL"], headers={name: value}) as http:
+with httpx2.Client(base_url=os.environ["SCIM_CLI_URL"], headers={name: value}) as http:
     scim = SyncSCIMClient(http)
     scim.discover()
     User, Group = scim.get_resource_model("User"), scim.get_resource_model("Group")
