@@ -4,7 +4,7 @@
 //! manager is `user:ID#manager`, a group is a team, and a member of it is `team:ID#member`: the tuples that decide. What a
 //! directory says besides, which decides nothing, is kept as it was said.
 //!
-//! Who may is an administrator of the tenant by Check, with a token that has the scope [`READ`] or [`WRITE`].
+//! Who may is an administrator of the tenant by Check, with a token that has the scope `scim:read` or `scim:write`.
 
 mod filter;
 mod groups;
