@@ -5,7 +5,7 @@ use crate::identity::{Answer, Env, Tenant};
 use crate::modules::approval::channel::{Callback, Called, Calls, Channel, Channels, PushCall, Pushes, Webhook};
 use crate::modules::approval::mail::{MailChannel, MailSettingsError, Relay, RelayLogin, RelayTls};
 use crate::modules::{approval, login};
-use crate::wire::{Outgoing, OutgoingError, OutgoingRequest, Redirects};
+use crate::wire::{Outgoing, OutgoingRequest, Redirects};
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use std::time::Duration;
@@ -102,18 +102,7 @@ impl Posts {
             Some(Ok(answer)) => Called::Answered(answer.status.as_u16()),
             Some(Err(error)) => {
                 tracing::info!(%error, "a callback");
-                match error {
-                    OutgoingError::Url(_) | OutgoingError::Address { .. } | OutgoingError::Plain { .. } => {
-                        Called::Refused
-                    }
-                    OutgoingError::Unresolved { .. }
-                    | OutgoingError::Unreachable { .. }
-                    | OutgoingError::TimedOut { .. }
-                    | OutgoingError::Redirect { .. }
-                    | OutgoingError::Headers { .. }
-                    | OutgoingError::Large { .. }
-                    | OutgoingError::Sent { .. } => Called::Failed,
-                }
+                if error.is_final() { Called::Refused } else { Called::Failed }
             }
             None => Called::Failed,
         }

@@ -1,7 +1,7 @@
 //! How clients are told that a session ended: a form, through the one client of other people's servers.
 
 use crate::modules::logout::{Posted, Posts};
-use crate::wire::{Outgoing, OutgoingError, OutgoingRequest, Redirects};
+use crate::wire::{Outgoing, OutgoingRequest, Redirects};
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, header};
 use std::time::Duration;
@@ -26,18 +26,7 @@ impl Posts for Forms {
             Some(Ok(answer)) => Posted::Answered(answer.status.as_u16()),
             Some(Err(error)) => {
                 tracing::info!(%error, "a logout");
-                match error {
-                    OutgoingError::Url(_) | OutgoingError::Address { .. } | OutgoingError::Plain { .. } => {
-                        Posted::Refused
-                    }
-                    OutgoingError::Unresolved { .. }
-                    | OutgoingError::Unreachable { .. }
-                    | OutgoingError::TimedOut { .. }
-                    | OutgoingError::Redirect { .. }
-                    | OutgoingError::Headers { .. }
-                    | OutgoingError::Large { .. }
-                    | OutgoingError::Sent { .. } => Posted::Failed,
-                }
+                if error.is_final() { Posted::Refused } else { Posted::Failed }
             }
             None => Posted::Failed,
         }

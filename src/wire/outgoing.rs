@@ -176,6 +176,23 @@ pub enum OutgoingError {
     },
 }
 
+impl OutgoingError {
+    /// Whether the address is refused, so that to ask again is of no use.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            OutgoingError::Url(_) | OutgoingError::Address { .. } | OutgoingError::Plain { .. } => true,
+            OutgoingError::Unresolved { .. }
+            | OutgoingError::Unreachable { .. }
+            | OutgoingError::TimedOut { .. }
+            | OutgoingError::Redirect { .. }
+            | OutgoingError::Headers { .. }
+            | OutgoingError::Large { .. }
+            | OutgoingError::Sent { .. } => false,
+        }
+    }
+}
+
 /// What becomes of an answer that sends elsewhere. It is never followed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Redirects {
