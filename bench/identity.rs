@@ -46,7 +46,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const ANSWER_BYTES: usize = 4 << 10;
 
 fn env() -> Env<'static> {
-    Env { now: now(), random: &random, trace: None, address: None }
+    Env::new(now(), &random)
 }
 
 fn strings(list: &[&str]) -> Vec<String> {
@@ -195,7 +195,7 @@ fn served(runtime: &Runtime, directory: &Path, sync: bool, listener: &TcpListene
     let settings = server::Settings {
         http: any,
         grpc: any,
-        issuers: Some(Issuers { listener: Arc::new(listener.try_clone().unwrap()), identity }),
+        issuers: Some(Issuers { listener: Arc::new(listener.try_clone().unwrap()), mutual_tls: None, identity }),
         outgoing: OutgoingSettings { loopback: true, ..OutgoingSettings::default() },
         ..server::Settings::default()
     };

@@ -8,7 +8,9 @@ mod kinds;
 mod openfga;
 
 use kinds::Kind;
-use kinds::{Address, AllowList, Count, Directory, Endpoint, File, LogLevel, MailTls, Names, Text, Time};
+use kinds::{
+    Address, AllowList, Count, Directory, Endpoint, File, LogLevel, MailTls, Names, OptionalAddress, Text, Time,
+};
 pub(crate) use kinds::{LogFormat, MailTlsWish};
 use openfga::{FOREIGN, Foreign, Verdict};
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
@@ -89,7 +91,12 @@ settings! {
     http_addr: Address = "127.0.0.1:8080", "http-addr", None, "where to listen for HTTP; port 0 takes a free one";
     grpc_addr: Address = "127.0.0.1:8081", "grpc-addr", None, "where to listen for gRPC; port 0 takes a free one";
     insecure_listen: bool = "false", "insecure-listen", None,
-        "listen on addresses that other machines reach, although there is no authentication yet";
+        "listen on addresses that other machines reach, although nobody is asked there who they are";
+    tls_cert: File = "", "tls-cert", None,
+        "the server's certificate and those between it and a root, in PEM; with it every listener speaks TLS 1.2 and 1.3 alone; it is read again when it changes (docs/tls.md)";
+    tls_key: File = "", "tls-key", None, "the private key of that certificate, in PEM";
+    tls_client_ca: File = "", "tls-client-ca", None,
+        "authorities in PEM, one of which must have signed the certificate of whoever calls the engine over HTTP and gRPC; who has such a certificate may do everything there";
     http_cors_allowed_origins: Names = "*", "http-cors-allowed-origins", None, "origins whose scripts may read HTTP answers";
     http_cors_allowed_headers: Names = "*", "http-cors-allowed-headers", None, "headers that scripts of other origins may send";
     log_format: LogFormat = "text", "log-format", None, "how log lines look, on standard error";
@@ -150,6 +157,10 @@ settings! {
         "the file of the keys that seal secrets (docs/secrets.md); with it the issuers of the database are served";
     identity_addr: Address = "127.0.0.1:8082", "identity-addr", None,
         "where to listen for the issuers; each is found by the host and the path of its URL";
+    identity_mtls_addr: OptionalAddress = "", "identity-mtls-addr", None,
+        "where to listen besides for clients of the issuers that show a certificate (RFC 8705); it needs `tls-cert`";
+    identity_client_ca: File = "", "identity-client-ca", None,
+        "authorities in PEM that are trusted to sign certificates of the issuers' clients, for `tls_client_auth` and X.509-SVIDs; the engine does not trust them";
     outgoing_allow: AllowList = "", "outgoing-allow", None,
         "what the issuers may connect to although its address is private, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too, but never the engine's own `http-addr` and `grpc-addr` (docs/vault.md)";
     outgoing_authorities: File = "", "outgoing-authorities", None,

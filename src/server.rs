@@ -9,6 +9,7 @@ mod logs;
 mod mcp;
 mod outgoing;
 mod plugs;
+mod tls;
 
 use crate::api::{Api, Cors, grpc_service, http_routes};
 use crate::engine::Engine;
@@ -28,12 +29,10 @@ use crate::modules::oauth::{self, OAuth};
 use crate::modules::scim;
 use crate::modules::vault::{self, FederatedConnection, VAULT, Vault};
 use crate::wire::{
-    Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, JwkSets, Outgoing, OutgoingSettings,
-    OutgoingStartError, Pool, SystemResolver, now, random,
+    ALIVE_EVERY, ALIVE_TIMEOUT, Bounds, Embedder, EmbeddingSettings, EmbeddingStartError, Front, JwkSets, Listener,
+    Outgoing, OutgoingSettings, OutgoingStartError, Pool, SystemResolver, now, random, serve_http,
 };
 use approvals::{Shapes, Spent};
-use axum::ServiceExt as _;
-use axum::serve::ListenerExt as _;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 pub use explain::StorePaths;
 use house::Resealing;
@@ -46,9 +45,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tls::{Place, Tls};
+pub use tls::{TlsError, TlsSettings};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
-use tonic::transport::server::TcpIncoming;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// What a client may send on one stream, and on one connection, before it is taken. The largest message fits.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -71,8 +71,11 @@ const MCP_QUEUE_MAX: usize = 256;
 /// Why the server could not start or had to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Without authentication, which comes later, only this machine may reach the server.
-    #[error("{0} is not a loopback address and there is no authentication yet; add --insecure-listen if you mean it")]
+    /// Where nobody is asked who they are, only this machine may reach the server.
+    #[error(
+        "{0} is not a loopback address and nobody is asked there who they are; name the authorities of clients by \
+         --tls-client-ca, or add --insecure-listen if you mean it"
+    )]
     NotLoopback(SocketAddr),
     /// The address is taken or may not be used.
     #[error("cannot listen on {address}: {reason}; stop what listens there, or say another --http-addr or --grpc-addr")]
@@ -88,6 +91,12 @@ pub enum ServeError {
     /// The settings of outgoing requests are of no use.
     #[error(transparent)]
     Outgoing(#[from] OutgoingStartError),
+    /// The files of TLS are of no use.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Certificates of clients are to be shown, and there is none of ours.
+    #[error("clients can show certificates over TLS alone; say --tls-cert and --tls-key with --identity-mtls-addr")]
+    MutualTls,
     /// The settings of mail are of no use.
     #[error(transparent)]
     Mail(#[from] MailSettingsError),
@@ -103,7 +112,7 @@ pub struct Settings {
     pub http: SocketAddr,
     /// Where to listen for gRPC. Port 0 takes a free one.
     pub grpc: SocketAddr,
-    /// Whether other addresses than loopback are allowed.
+    /// Whether other addresses than loopback are allowed, although nobody is asked who they are.
     pub insecure_listen: bool,
     /// How long running requests get to finish once the server is told to stop.
     pub drain_timeout: Duration,
@@ -123,6 +132,8 @@ pub struct Settings {
     pub outgoing: OutgoingSettings,
     /// How people learn that something waits for their approval.
     pub channels: ChannelSettings,
+    /// The certificate with which all listeners speak TLS; without one, TLS ends before the server.
+    pub tls: Option<TlsSettings>,
 }
 
 /// The issuers of a database, on a listener of their own: they show who calls, and may be reached from elsewhere, where the
@@ -131,6 +142,8 @@ pub struct Settings {
 pub struct Issuers {
     /// Bound by the caller, who may have to know the port before a tenant is made.
     pub listener: Arc<std::net::TcpListener>,
+    /// Where clients show certificates (RFC 8705), when they may. It needs TLS of ours.
+    pub mutual_tls: Option<Arc<std::net::TcpListener>>,
     /// All tenants.
     pub identity: Identity,
 }
@@ -151,7 +164,21 @@ impl Default for Settings {
             issuers: None,
             outgoing: OutgoingSettings::default(),
             channels: ChannelSettings::default(),
+            tls: None,
         }
+    }
+}
+
+impl Settings {
+    /// Refuses to let other machines in where nobody is asked who they are, and files of TLS that are of no use.
+    ///
+    /// # Errors
+    /// [`ServeError::NotLoopback`], [`ServeError::Tls`].
+    pub fn check(&self) -> Result<(), ServeError> {
+        self.tls.clone().map(Tls::open).transpose()?;
+        let asked = self.tls.as_ref().is_some_and(|tls| tls.engine_clients.is_some());
+        let open = [self.http, self.grpc].into_iter().find(|address| !address.ip().is_loopback());
+        open.filter(|_| !asked && !self.insecure_listen).map_or(Ok(()), |address| Err(ServeError::NotLoopback(address)))
     }
 }
 
@@ -167,11 +194,8 @@ pub async fn serve(
     ready: impl FnOnce(SocketAddr, SocketAddr),
     stop: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    for address in [settings.http, settings.grpc] {
-        if !address.ip().is_loopback() && !settings.insecure_listen {
-            return Err(ServeError::NotLoopback(address));
-        }
-    }
+    settings.check()?;
+    let tls = settings.tls.clone().map(Tls::open).transpose()?;
     let embedder = settings.embedding.clone().map(Embedder::new).transpose()?;
     let (http, grpc) = (bind(settings.http).await?, bind(settings.grpc).await?);
     let local = |l: &TcpListener, a| l.local_addr().unwrap_or(a);
@@ -184,26 +208,34 @@ pub async fn serve(
     let wait = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
         let _ = stopped.changed().await; // an error means the sender is gone: stop as well
     };
-    // Small answers must not wait for the acknowledgement of those before; a connection that cannot is served all the same.
-    let http = http.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let http = axum::serve(http, http_routes(api.clone(), cors)).with_graceful_shutdown(wait(stopped.clone()));
+    let listen = |socket| Listener::new(socket, tls.as_ref().map(|tls| tls.at(Place::Engine)));
+    let http = serve_http(listen(http), http_routes(api.clone(), cors), wait(stopped.clone()));
     let grpc = tonic::transport::Server::builder()
         .max_concurrent_streams(settings.streams_per_connection_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .serve_with_incoming_shutdown(service, TcpIncoming::from(grpc).with_nodelay(Some(true)), wait(stopped));
+        .http2_keepalive_interval(Some(ALIVE_EVERY))
+        .http2_keepalive_timeout(Some(ALIVE_TIMEOUT))
+        .serve_with_incoming_shutdown(service, listen(grpc), wait(stopped));
     let own = [addresses.0, addresses.1];
-    let serve_one = |issuers| serve_issuers(issuers, own, &settings, embedder.clone(), wait(stopping.subscribe()));
+    let stop_issuers = || wait(stopping.subscribe());
+    let serve_one = |issuers| {
+        serve_issuers((issuers, tls.as_ref()), own, &settings, embedder.clone(), [stop_issuers(), stop_issuers()])
+    };
     let issuers = settings.issuers.clone().map(serve_one).transpose()?;
+    let _keeping = tls.clone().map(|tls| AbortOnDrop(tokio::spawn(tls.keep()).abort_handle()));
     let both = async {
         tokio::try_join!(
-            async { http.await.map_err(|e| e.to_string()) },
+            async {
+                http.await;
+                Ok(())
+            },
             async { grpc.await.map_err(|e| e.to_string()) },
             async {
-                match issuers {
-                    Some(issuers) => issuers.await,
-                    None => Ok(()),
+                if let Some(issuers) = issuers {
+                    issuers.await;
                 }
+                Ok(())
             }
         )
     };
@@ -223,6 +255,15 @@ pub async fn serve(
             tracing::warn!(timeout_ms = settings.drain_timeout.as_millis(), "some requests did not finish in time");
             Ok(())
         }
+    }
+}
+
+/// A task that ends with whoever holds this.
+struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -282,18 +323,26 @@ fn issuer_routes(
 
 /// Serves the issuers until told to stop, and keeps house for them. `own` is where the engine listens, which asks nobody who
 /// they are: no request of ours goes there.
-fn serve_issuers(
-    issuers: Issuers,
+fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
+    (issuers, tls): (Issuers, Option<&Arc<Tls>>),
     own: [SocketAddr; 2],
     settings: &Settings,
     embedder: Option<Embedder>,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<impl Future<Output = Result<(), String>>, ServeError> {
+    [stop, stop_mutual]: [S; 2],
+) -> Result<impl Future<Output = ()> + use<S>, ServeError> {
     let failed = |e: std::io::Error| ServeError::Failed(e.to_string());
-    let listener = issuers.listener.try_clone().map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    let listener = TcpListener::from_std(listener).map_err(failed)?;
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let listen = |socket: &std::net::TcpListener, place| {
+        let socket = socket.try_clone().map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        let (port, socket) =
+            (socket.local_addr().map_err(failed)?.port(), TcpListener::from_std(socket).map_err(failed)?);
+        Ok::<_, ServeError>((port, Listener::new(socket, tls.map(|tls| tls.at(place)))))
+    };
+    if issuers.mutual_tls.is_some() && tls.is_none() {
+        return Err(ServeError::MutualTls);
+    }
+    let mutual = issuers.mutual_tls.as_deref().map(|socket| listen(socket, Place::MutualTls)).transpose()?;
+    let (port, listener) = listen(&issuers.listener, Place::Issuers)?;
     let outgoing = Outgoing::apart_from(&own, settings.outgoing.clone(), SystemResolver)?;
     let channels = settings.channels.open(&outgoing, settings.outgoing.authorities.as_deref())?;
     let told = ApprovalSettings { channels: settings.channels.names(), push: true, ..ApprovalSettings::default() };
@@ -302,7 +351,12 @@ fn serve_issuers(
     let routes = issuer_routes(&issuers.identity, (outgoing.clone(), approvals.clone()), embedder).map_err(failed)?;
     let bounds = &settings.bounds;
     let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
-    let service = front.map_err(failed)?.into_make_service_with_connect_info::<SocketAddr>();
+    let front = front.map_err(failed)?;
+    let mutual = mutual.map(|(mutual_port, listener)| {
+        issuers.identity.set_mutual_tls_port(mutual_port);
+        serve_http(listener, front.clone().at_another_port(port), stop_mutual)
+    });
+    let served = serve_http(listener, front, stop);
     let logs = tokio::spawn(keep_logs(issuers.identity.clone()));
     let witnesses = tokio::spawn(keep_witnesses(issuers.identity.clone(), outgoing));
     let notices = tokio::spawn(keep_telling(issuers.identity.clone(), "notices of approvals", move |tenant, env| {
@@ -313,13 +367,16 @@ fn serve_issuers(
     }));
     let house = tokio::spawn(keep_house(issuers.identity));
     Ok(async move {
-        let served = axum::serve(listener, service).with_graceful_shutdown(stop).await;
+        tokio::join!(served, async {
+            if let Some(mutual) = mutual {
+                mutual.await;
+            }
+        });
         house.abort();
         logs.abort();
         witnesses.abort();
         notices.abort();
         logouts.abort();
-        served.map_err(|e| e.to_string())
     })
 }
 
@@ -331,7 +388,7 @@ async fn keep_house(identity: Identity) {
         ticks.tick().await;
         let (identity, mut under_way) = (identity.clone(), std::mem::take(&mut resealing));
         let work = move || {
-            let env = Env { now: now(), random: &random, trace: None, address: None };
+            let env = Env::new(now(), &random);
             for tenant in identity.tenants() {
                 let tidied = tidy(&tenant, &env).and_then(|()| under_way.go_on(&tenant, &env));
                 if let Err(refusal) = tidied {
@@ -365,7 +422,7 @@ async fn keep_telling(
         for tenant in identity.tenants().into_iter().filter(|tenant| !busy.contains(&tenant.number())) {
             let (say, number) = (Arc::clone(&say), tenant.number());
             let task = tasks.spawn_blocking(move || {
-                let env = Env { now: now(), random: &random, trace: None, address: None };
+                let env = Env::new(now(), &random);
                 if let Err(refusal) = say(&tenant, &env) {
                     tracing::error!(tenant = tenant.name(), %refusal, "{what} wait; it is tried again");
                 }

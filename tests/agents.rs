@@ -15,7 +15,7 @@ use std::path::Path;
 const NOW: Timestamp = Timestamp(1_800_000_000_000_000_000);
 
 fn env() -> Env<'static> {
-    Env { now: NOW, random: &random, trace: None, address: None }
+    Env::new(NOW, &random)
 }
 
 fn tenant(engine: Engine) -> Tenant {

@@ -154,7 +154,7 @@ impl Furnished {
         let settings = server::Settings {
             http: any,
             grpc: any,
-            issuers: Some(Issuers { listener: Arc::new(listener), identity }),
+            issuers: Some(Issuers { listener: Arc::new(listener), mutual_tls: None, identity }),
             outgoing: OutgoingSettings { allow: vec!["localhost".parse().unwrap()], ..OutgoingSettings::default() },
             ..server::Settings::default()
         };

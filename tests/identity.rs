@@ -20,7 +20,7 @@ pub(crate) const CALLBACK: &str = "https://app.example/cb";
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 
 pub(crate) fn env() -> Env<'static> {
-    Env { now: now(), random: &random, trace: None, address: None }
+    Env::new(now(), &random)
 }
 
 /// A server with an issuer at the root of its listener and one below a path.
@@ -57,7 +57,7 @@ impl Issuing {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let (ready, bound) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let issuers = Some(Issuers { listener, identity });
+        let issuers = Some(Issuers { listener, mutual_tls: None, identity });
         let outgoing = OutgoingSettings { loopback: true, ..OutgoingSettings::default() };
         let mut settings = server::Settings { http: any, grpc: any, issuers, outgoing, ..server::Settings::default() };
         change(&mut settings);

@@ -40,7 +40,7 @@ impl Site {
         let engine = Bailiwick::open(directory.path()).unwrap();
         let line = KeyRing::key_line("k", 1, b"a key of thirty-two bytes, or so").unwrap();
         let ring = KeyRing::parse(&format!("{}{}", KeyRing::head(), *line), &[]).unwrap();
-        let env = Env { now: Timestamp(START as i64 * 1_000_000_000), random: &random, trace: None, address: None };
+        let env = Env::new(Timestamp(START as i64 * 1_000_000_000), &random);
         let identity = Identity::open(engine, ring, &env).unwrap();
         let tenant = identity.create_tenant("acme", issuer, &TenantSettings::default(), &env).unwrap();
         let cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
@@ -50,7 +50,7 @@ impl Site {
 
     pub(crate) fn env(&self) -> Env<'static> {
         let now = Timestamp(self.now() as i64 * 1_000_000_000);
-        Env { now, random: &random, trace: Some("trace-1"), address: Some("192.0.2.7") }
+        Env { trace: Some("trace-1"), address: Some("192.0.2.7"), ..Env::new(now, &random) }
     }
 
     pub(crate) fn pass(&self, seconds: u64) {

@@ -67,6 +67,7 @@ mod stored;
 mod story;
 mod surface;
 mod tidy;
+mod tls;
 mod vault_served;
 mod wire;
 mod wire_client;

@@ -23,7 +23,11 @@ const HOMES: &[(&str, &[&str])] = &[
     ("qrcode", &["modules/login/pages.rs"]),
     ("unicode_normalization", &["modules/login/password.rs"]),
     ("reqwest", &["wire/embedding.rs", "wire/outgoing"]),
-    ("rustls", &["wire/embedding.rs", "wire/outgoing"]),
+    ("rustls", &["wire/embedding.rs", "wire/outgoing", "wire/listen.rs", "server/tls.rs"]),
+    ("tokio_rustls", &["wire/listen.rs"]),
+    ("hyper", &["wire/listen.rs"]),
+    ("hyper_util", &["wire/listen.rs"]),
+    ("x509_parser", &["identity/certificate.rs"]),
     ("aho_corasick", &["secrets/redact"]),
     ("regex_automata", &["secrets/redact"]),
     (

@@ -6,7 +6,7 @@ use crate::config::{self, Config, LogFormat, MailTlsWish, SETTINGS, Said, Settin
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::secrets::KeyRing;
 use bailiwick::server::{
-    self, ChannelSettings, Issuers, MailSettings, RelayLogin, RelayTls, ServeError, WebhookSettings, serve,
+    self, ChannelSettings, Issuers, MailSettings, RelayLogin, RelayTls, ServeError, TlsSettings, WebhookSettings, serve,
 };
 use bailiwick::wire::{
     Bounds, EMBEDDING_KEY_BYTES_MAX, EmbeddingKey, EmbeddingSettings, Outgoing, OutgoingSettings, SystemResolver,
@@ -117,12 +117,10 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     let data = config.data.0.as_ref().ok_or_else(|| {
         Failure::Said("where is the database to be kept? Say --data DIR; it is made when it is not there".into())
     })?;
-    // What will be refused is refused before a directory is made.
-    let open = [config.http_addr.0, config.grpc_addr.0].into_iter().find(|a| !a.ip().is_loopback());
-    if let Some(address) = open.filter(|_| !config.insecure_listen) {
-        return Err(ServeError::NotLoopback(address).into());
-    }
     let mut server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
+    server.tls = tls(config)?;
+    // What will be refused is refused before a directory is made.
+    server.check()?;
     server.outgoing = outgoing(config)?;
     server.channels = channels(config)?;
     let ring = config.identity_key_ring.0.as_deref().map(identity::ring_of_file).transpose()?;
@@ -130,13 +128,16 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     let engine = Engine::open_with(data, engine_settings(config))?;
     server.issuers = ring.map(|ring| issuers(config, &engine, ring)).transpose()?;
     let issuing = server.issuers.as_ref().and_then(|issuers| issuers.listener.local_addr().ok());
+    let mutual = server.issuers.as_ref().and_then(|issuers| issuers.mutual_tls.as_ref()?.local_addr().ok());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Said(format!("no threads: {error}")))?;
     let ready = move |http, grpc| {
         let issuing = issuing.map(|address| format!(", issuers on {address}")).unwrap_or_default();
-        say(format!("serving HTTP on {http}, gRPC on {grpc}{issuing}"));
+        let mutual =
+            mutual.map(|address| format!(", their clients with certificates on {address}")).unwrap_or_default();
+        say(format!("serving HTTP on {http}, gRPC on {grpc}{issuing}{mutual}"));
     };
     runtime.block_on(serve(engine, server, ready, stop()))?;
     Ok(ExitCode::SUCCESS)
@@ -144,13 +145,17 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
 
 /// The issuers of the database, and where they are served.
 fn issuers(config: &Config, engine: &Engine, ring: KeyRing) -> Result<Issuers, Failure> {
-    let address = config.identity_addr.0;
-    let listener = std::net::TcpListener::bind(address).map_err(|reason| ServeError::Bind { address, reason })?;
+    let bind = |address| {
+        let bound = std::net::TcpListener::bind(address).map_err(|reason| ServeError::Bind { address, reason });
+        bound.map(Arc::new)
+    };
+    let listener = bind(config.identity_addr.0)?;
+    let mutual_tls = config.identity_mtls_addr.0.map(bind).transpose()?;
     let identity = identity::open(engine.clone(), ring)?;
     if identity.tenants().is_empty() {
         note("note: the database has no issuer yet; `bailiwick tenant create` makes one");
     }
-    Ok(Issuers { listener: Arc::new(listener), identity })
+    Ok(Issuers { listener, mutual_tls, identity })
 }
 
 fn engine_settings(config: &Config) -> engine::Settings {
@@ -193,6 +198,35 @@ fn embedding(config: &Config, key: Option<String>) -> Result<Option<EmbeddingSet
     let key = key.map(|key| EmbeddingKey::new(&key).map_err(server::ServeError::from)).transpose()?;
     let model = config.embedding_model.0.clone();
     Ok(Some(EmbeddingSettings { url, model, key, timeout: config.embedding_timeout.0 }))
+}
+
+/// How listeners speak TLS. What makes sense with it alone is refused without it, and half a setting is a mistake.
+fn tls(config: &Config) -> Result<Option<TlsSettings>, Failure> {
+    let needs = |name: &str, other: &str| {
+        Err(Failure::Said(format!("`{name}` is set and `{other}` is not; set both or neither")))
+    };
+    match (&config.tls_cert.0, &config.tls_key.0) {
+        (Some(certificate), Some(key)) => {
+            if config.identity_client_ca.0.is_some() && config.identity_mtls_addr.0.is_none() {
+                return needs("identity-client-ca", "identity-mtls-addr");
+            }
+            if config.identity_mtls_addr.0.is_some() && config.identity_key_ring.0.is_none() {
+                return needs("identity-mtls-addr", "identity-key-ring");
+            }
+            Ok(Some(TlsSettings {
+                certificate: certificate.clone(),
+                key: key.clone(),
+                engine_clients: config.tls_client_ca.0.clone(),
+                identity_clients: config.identity_client_ca.0.clone(),
+            }))
+        }
+        (Some(_), None) => needs("tls-cert", "tls-key"),
+        (None, Some(_)) => needs("tls-key", "tls-cert"),
+        (None, None) if config.tls_client_ca.0.is_some() => needs("tls-client-ca", "tls-cert"),
+        (None, None) if config.identity_client_ca.0.is_some() => needs("identity-client-ca", "tls-cert"),
+        (None, None) if config.identity_mtls_addr.0.is_some() => Err(ServeError::MutualTls.into()),
+        (None, None) => Ok(None),
+    }
 }
 
 /// How the issuers ask other people's servers. That it can be used is seen here, before anything is opened.

@@ -111,6 +111,26 @@ impl Kind for Address {
     }
 }
 
+/// Where to listen, or nowhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);
+
+impl Kind for OptionalAddress {
+    const FORM: &'static str = "ADDRESS";
+    fn read(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(OptionalAddress(None));
+        }
+        Address::read(text).map(|address| OptionalAddress(Some(address.0)))
+    }
+    fn show(&self) -> String {
+        self.0.map(|address| address.to_string()).unwrap_or_default()
+    }
+    fn bound() -> String {
+        Address::bound()
+    }
+}
+
 /// A path, or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Directory(pub(crate) Option<PathBuf>);

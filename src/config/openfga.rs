@@ -66,8 +66,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
             "http-tls-key",
         ],
         verdict: Verdict::Refuse,
-        advice: "there is no TLS yet, and serving in the clear what you want encrypted would be unsafe; leave it out, listen on \
-                 loopback, and let a proxy terminate TLS",
+        advice: "all listeners speak TLS together; say `tls-cert` and `tls-key`",
     },
     Foreign {
         flags: &[

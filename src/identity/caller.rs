@@ -1,8 +1,8 @@
 //! Who a client is: one way to show it in each request, and one that the client may use (RFC 6749 2.3, RFC 7523).
 
 use super::{
-    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, Form, Held, Refusal, Seconds, Stored, Tenant, decode,
-    hash_of, jwt, same,
+    Answer, AuthMethod, Client, ClientKeys, Confirmation, Env, ErrorCode, Form, Held, Refusal, Seconds, Stored, Tenant,
+    decode, hash_of, jwt, same,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -22,6 +22,16 @@ pub struct Caller {
     pub method: AuthMethod,
     /// The thumbprint of the key that it has proved besides (RFC 9449), to which its tokens are bound.
     pub jkt: Option<String>,
+}
+
+impl Caller {
+    /// What must be proved with the tokens that it is given: what it has proved now, as far as it is to be bound to that.
+    ///
+    /// # Errors
+    /// Its tokens are to be bound to a certificate, and it has shown none.
+    pub fn bound(&self, env: &Env<'_>) -> Answer<Confirmation> {
+        Ok(Confirmation { jkt: self.jkt.clone(), x5t: self.client.bound_to(env)? })
+    }
 }
 
 /// Where JWK sets of others come from.
@@ -127,7 +137,8 @@ impl Tenant {
         self.authenticate_client_by(authorization, form, keys, env).map(|(caller, _)| caller)
     }
 
-    /// The same, and which of its credentials the client has shown: the id of a secret, or the `kid` of a key.
+    /// The same, and which of its credentials the client has shown: the id of a secret, the `kid` of a key, or the subject of a
+    /// certificate.
     ///
     /// # Errors
     /// As [`Tenant::authenticate_client`].
@@ -150,7 +161,10 @@ impl Tenant {
                 let (id, kid) = self.check_assertion(assertion, form.get("client_id"), keys, env)?;
                 (id, AuthMethod::PrivateKeyJwt, kid)
             }
-            Shown::Nothing(id) => (id.to_owned(), AuthMethod::None, None),
+            Shown::Nothing(id) => match self.check_certificate(id, keys, env)? {
+                Some((method, credential)) => (id.to_owned(), method, credential),
+                None => (id.to_owned(), AuthMethod::None, None),
+            },
         };
         let client = self.known(&id)?;
         if !client.auth_methods.contains(&method) {
@@ -174,6 +188,46 @@ impl Tenant {
         // All are looked at, so that the time tells nothing of which it was.
         let found = good.fold(None, |found, known| if same(&known.hash, &hash) { Some(&known.id) } else { found });
         found.cloned().ok_or_else(|| refuse("client.secret"))
+    }
+
+    /// How a client is known by the certificate that it has shown, and by which subject or key (RFC 8705 2). `None` when it is no
+    /// client that is known so.
+    fn check_certificate(
+        &self,
+        id: &str,
+        keys: &dyn KeySource,
+        env: &Env<'_>,
+    ) -> Answer<Option<(AuthMethod, Option<String>)>> {
+        let client = self.known(id)?;
+        if !AuthMethod::BY_CERTIFICATE.iter().any(|method| client.auth_methods.contains(method)) {
+            return Ok(None);
+        }
+        let Some(shown) = env.certificate else {
+            return Err(refuse("client.certificate.none").because("no certificate was shown"));
+        };
+        if let Some(subject) = &client.tls_subject
+            && shown.is_of(subject)
+        {
+            return Ok(Some((AuthMethod::TlsClientAuth, Some(subject.to_string()))));
+        }
+        if !client.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) {
+            let rule = if shown.trusted { "client.certificate.subject" } else { "client.certificate.authority" };
+            return Err(refuse(rule));
+        }
+        let kid = |jwk: &Value| jwk.get("kid").and_then(Value::as_str).map(str::to_owned);
+        let found = match &client.keys {
+            Some(ClientKeys::Jwks(set)) => shown.key_in(set).map(kid),
+            Some(ClientKeys::JwksUri(uri)) => {
+                let found = |fresh| keys.jwks(self.number(), uri, fresh).map(|set| shown.key_in(&set).map(kid));
+                match found(false)? {
+                    None => found(true)?,
+                    found => found,
+                }
+            }
+            None => None,
+        };
+        let kid = found.ok_or_else(|| refuse("client.certificate.key"))?;
+        Ok(Some((AuthMethod::SelfSignedTlsClientAuth, kid)))
     }
 
     /// The client that signed an assertion, and with which key. An assertion is used once.

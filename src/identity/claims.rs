@@ -2,7 +2,7 @@
 
 use super::{Actor, Grant, Seconds};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// What a token is. One is never taken for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +69,23 @@ impl<'de> Deserialize<'de> for Audience {
     }
 }
 
-/// The key that must be proved with a token (RFC 7800, RFC 9449 6.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Confirmation {
-    pub(super) jkt: String,
+/// What must be proved with a token (RFC 7800): each that is there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// The thumbprint of a key (RFC 9449 6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jkt: Option<String>,
+    /// The SHA-256 thumbprint of a certificate (RFC 8705 3.1).
+    #[serde(default, skip_serializing_if = "Option::is_none", rename = "x5t#S256")]
+    pub x5t: Option<String>,
+}
+
+impl Confirmation {
+    /// As the claim `cnf`; `None` when nothing need be proved.
+    #[must_use]
+    pub fn claim(&self) -> Option<Value> {
+        (*self != Confirmation::default()).then(|| json!(self))
+    }
 }
 
 /// The claims of an access token or an ID token.

@@ -1,8 +1,8 @@
 //! Clients: applications and agents that ask for tokens, and what they may ask for.
 
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, again, hash_of,
-    is_scope, jwt, users,
+    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, TlsSubject, again,
+    hash_of, is_scope, jwt, users,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,16 +52,25 @@ pub enum AuthMethod {
     ClientSecretPost,
     /// A signed assertion (RFC 7523).
     PrivateKeyJwt,
+    /// A certificate by an authority that is trusted, with the subject of the client (RFC 8705 2.1).
+    TlsClientAuth,
+    /// A certificate with a key of the client's, whoever signed it (RFC 8705 2.2).
+    SelfSignedTlsClientAuth,
 }
 
 impl AuthMethod {
     /// All that are served, as metadata names them.
-    pub const ALL: [(AuthMethod, &'static str); 4] = [
+    pub const ALL: [(AuthMethod, &'static str); 6] = [
         (AuthMethod::None, "none"),
         (AuthMethod::ClientSecretBasic, "client_secret_basic"),
         (AuthMethod::ClientSecretPost, "client_secret_post"),
         (AuthMethod::PrivateKeyJwt, "private_key_jwt"),
+        (AuthMethod::TlsClientAuth, "tls_client_auth"),
+        (AuthMethod::SelfSignedTlsClientAuth, "self_signed_tls_client_auth"),
     ];
+
+    /// Those that show a certificate, which is possible only where one is asked for.
+    pub const BY_CERTIFICATE: [AuthMethod; 2] = [AuthMethod::TlsClientAuth, AuthMethod::SelfSignedTlsClientAuth];
 
     /// Its name.
     #[must_use]
@@ -158,6 +167,12 @@ pub struct Client {
     /// Whether its tokens must be bound to a key (RFC 9449 5.2).
     #[serde(default)]
     pub dpop_bound_access_tokens: bool,
+    /// The subject of its certificate, for `tls_client_auth` (RFC 8705 2.1.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls_subject: Option<TlsSubject>,
+    /// Whether its tokens must be bound to the certificate that it shows (RFC 8705 3.4).
+    #[serde(default)]
+    pub tls_client_certificate_bound_access_tokens: bool,
     /// When it was made.
     pub created_at: Seconds,
     /// When it was deleted; then it can do nothing.
@@ -192,6 +207,8 @@ impl Client {
             consent: ConsentRule::Ask,
             require_pushed_requests: false,
             dpop_bound_access_tokens: false,
+            tls_subject: None,
+            tls_client_certificate_bound_access_tokens: false,
             created_at: 0,
             deleted_at: None,
         }
@@ -219,6 +236,22 @@ impl Client {
     #[must_use]
     pub fn redirects_to(&self, uri: &str) -> bool {
         uri.len() <= REDIRECT_URI_BYTES_MAX && self.redirect_uris.iter().any(|known| same_redirect(known, uri))
+    }
+
+    /// The thumbprint of the certificate to which its tokens are bound, when they are to be.
+    ///
+    /// # Errors
+    /// They are to be, and it has shown none.
+    pub(super) fn bound_to(&self, env: &Env<'_>) -> Answer<Option<String>> {
+        if !self.tls_client_certificate_bound_access_tokens {
+            return Ok(None);
+        }
+        let shown = env.certificate.ok_or_else(|| {
+            let text = "this client's tokens are bound to its certificate; ask where `mtls_endpoint_aliases` of the \
+                        metadata says, with the certificate (RFC 8705 5)";
+            Refusal::new(ErrorCode::InvalidRequest, "certificate.missing", text)
+        })?;
+        Ok(Some(shown.thumbprint.clone()))
     }
 
     fn check(&self) -> Answer<()> {
@@ -256,6 +289,12 @@ impl Client {
             let text = "a client that cannot show who it is cannot act for itself (RFC 6749 4.4)";
             return refuse("client.public", text.to_owned());
         }
+        let by_subject = self.auth_methods.contains(&AuthMethod::TlsClientAuth);
+        if by_subject != self.tls_subject.is_some() {
+            let text = "`tls_client_auth` and the subject of the certificate go together; set both or neither";
+            return refuse("client.tls_subject", text.to_owned());
+        }
+        self.tls_subject.as_ref().map(TlsSubject::check).transpose()?;
         self.check_keys()
     }
 
@@ -277,8 +316,10 @@ impl Client {
                     return refuse("`jwks_uri` is no `https` URL");
                 }
             }
-            None if self.auth_methods.contains(&AuthMethod::PrivateKeyJwt) => {
-                return refuse("`private_key_jwt` needs `jwks` or `jwks_uri`");
+            None if self.auth_methods.contains(&AuthMethod::PrivateKeyJwt)
+                || self.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) =>
+            {
+                return refuse("`private_key_jwt` and `self_signed_tls_client_auth` need `jwks` or `jwks_uri`");
             }
             None => {}
         }

@@ -150,6 +150,7 @@ impl Tenant {
             consent: None,
             epoch: session.epoch,
             jkt: None,
+            x5t: None,
             refresh: refreshes.then_some(Refresh { generation: 0, rotated_at: now }),
             revoked_at: None,
         }
@@ -182,13 +183,14 @@ impl Tenant {
         let chain = self.living(&held.grant, env)?;
         let leaf = chain.grants().first().ok_or_else(|| refuse("grant.missing", "what this hangs on is gone"))?;
         let mut grant = leaf.value.clone();
-        // A public client's refresh tokens are bound to its key (RFC 9449 5).
+        // A public client's refresh tokens are bound to its key and its certificate (RFC 9449 5, RFC 8705 4).
         grant.jkt = caller.jkt.clone().filter(|_| caller.client.is_public());
+        grant.x5t = caller.client.bound_to(env)?.filter(|_| caller.client.is_public());
         let wanted = Wanted { resources: form.resources(), details: form.details()?, ..Wanted::default() };
         let mut change = self.change(env);
         change.replace(&held, &Code { used_at: Some(env.seconds()), ..held.value.clone() });
         chain.expect(&mut change);
-        if grant.jkt.is_some() {
+        if grant != leaf.value {
             change.replace(leaf, &grant);
         }
         let answer = self.issue(&mut change, caller, &grant, &wanted, env)?;
@@ -295,6 +297,7 @@ impl GrantType for ClientCredentialsGrant {
             consent: None,
             epoch: 0,
             jkt: None,
+            x5t: None,
             refresh: None,
             revoked_at: None,
         };

@@ -23,7 +23,13 @@ impl Tenant {
     /// # Errors
     /// [`super::ErrorCode::InvalidDpopProof`], with the rule that refused.
     pub fn check_proof(&self, proof: &str, of: &Proved<'_>, env: &Env<'_>) -> Answer<String> {
-        let judged = judge_proof(proof, of, env.seconds())?;
+        let judged = judge_proof(proof, of, env.seconds());
+        // Where certificates are shown, a client names the port at which it is.
+        let elsewhere = self.mutual_tls_of(of.url).filter(|_| judged.as_ref().is_err_and(|r| r.rule == "dpop.htu"));
+        let judged = match &elsewhere {
+            Some(url) => judge_proof(proof, &Proved { url, ..*of }, env.seconds())?,
+            None => judged?,
+        };
         let (jkt, until, part) = (judged.jkt, judged.until, hash_of(&judged.jti));
         let mut change = self.change(env);
         change.create(&[&jkt, &part], &UsedProof { until });

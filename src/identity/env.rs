@@ -1,5 +1,6 @@
 //! What a call takes from outside: the time, randomness, and what its events say of the request.
 
+use super::ClientCertificate;
 use crate::tuple::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,9 +22,17 @@ pub struct Env<'a> {
     pub trace: Option<&'a str>,
     /// The network address of the caller.
     pub address: Option<&'a str>,
+    /// The certificate that the caller has shown in the TLS handshake.
+    pub certificate: Option<&'a ClientCertificate>,
 }
 
-impl Env<'_> {
+impl<'a> Env<'a> {
+    /// Of no request.
+    #[must_use]
+    pub fn new(now: Timestamp, random: &'a (dyn Fn(&mut [u8]) + Sync)) -> Env<'a> {
+        Env { now, random, trace: None, address: None, certificate: None }
+    }
+
     /// The time in whole seconds.
     #[must_use]
     pub fn seconds(&self) -> Seconds {
@@ -84,7 +93,7 @@ mod tests {
     #[test]
     fn ids_and_secrets_come_from_what_is_given() {
         let random = |bytes: &mut [u8]| bytes.fill(7);
-        let env = Env { now: Timestamp(1_700_000_000_999_999_999), random: &random, trace: None, address: None };
+        let env = Env::new(Timestamp(1_700_000_000_999_999_999), &random);
         assert_eq!(env.seconds(), 1_700_000_000);
         let id = ulid::Ulid::from_string(&env.id()).unwrap();
         assert_eq!(id.timestamp_ms(), 1_700_000_000_999);

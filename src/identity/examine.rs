@@ -86,6 +86,8 @@ pub struct Examined {
     pub issued_at: Seconds,
     /// The thumbprint of the key that must be proved with it (`cnf.jkt`). Who takes the token must see the proof.
     pub jkt: Option<String>,
+    /// The thumbprint of the certificate that must be shown with it (`cnf.x5t#S256`); see [`Examined::must_be_held`].
+    pub x5t: Option<String>,
     /// The claims that the tenant added.
     pub custom: Map<String, Value>,
     details: Vec<Value>,
@@ -98,6 +100,20 @@ impl Examined {
     #[must_use]
     pub fn ends(&self) -> Seconds {
         self.expires_at.min(self.chain.ends())
+    }
+
+    /// Refuses a token that is bound to another certificate than whoever shows it has shown (RFC 8705 3). Whoever is shown a
+    /// token by another than its holder, as introspection is, has nothing to ask here.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidToken`].
+    pub fn must_be_held(&self, env: &Env<'_>) -> Answer<()> {
+        if self.x5t.is_some() && self.x5t.as_ref() != env.certificate.map(|shown| &shown.thumbprint) {
+            let text = "this token is bound to a certificate; show it where `mtls_endpoint_aliases` of the metadata says, \
+                        with that certificate (RFC 8705 3)";
+            return Err(Refusal::new(ErrorCode::InvalidToken, "token.certificate", text));
+        }
+        Ok(())
     }
 
     /// Who administers the tenant with it, as a subject: an administrator by Check, with a token of their own, which has one of
@@ -193,6 +209,7 @@ impl Examined {
             consent: None, // the parent's is looked at through the chain
             epoch: self.grant.epoch,
             jkt: None,
+            x5t: None,
             refresh: None,
             revoked_at: None,
         }
@@ -252,6 +269,7 @@ impl Tenant {
         let grant = chain.grants.first().map(|held| held.value.clone());
         let grant = grant.ok_or_else(|| refuse("grant.missing", "what this token hangs on is gone"))?;
         let resources = claims.aud.0.iter().filter(|aud| grant.resources.contains(aud)).cloned().collect();
+        let bound = claims.cnf.unwrap_or_default();
         Ok(Examined {
             kind,
             scopes: claims.scope.unwrap_or_default().split(' ').filter(|s| !s.is_empty()).map(str::to_owned).collect(),
@@ -259,7 +277,8 @@ impl Tenant {
             audience: claims.aud.0,
             jti: claims.jti,
             issued_at: claims.iat,
-            jkt: claims.cnf.map(|cnf| cnf.jkt),
+            jkt: bound.jkt,
+            x5t: bound.x5t,
             custom: claims.profile,
             details: claims.authorization_details,
             expires_at: claims.exp,
@@ -285,6 +304,7 @@ impl Tenant {
             jti: String::new(),
             issued_at: grant.refresh.map_or(grant.created_at, |state| state.rotated_at),
             jkt: grant.jkt.clone(),
+            x5t: grant.x5t.clone(),
             custom: Map::new(),
             details: grant.details.clone(),
             expires_at: grant.expires_at,

@@ -89,6 +89,9 @@ pub struct Grant {
     /// The thumbprint of the key to which its refresh tokens are bound (RFC 9449 5).
     #[serde(default)]
     pub jkt: Option<String>,
+    /// The thumbprint of the certificate to which they are (RFC 8705 4).
+    #[serde(default)]
+    pub x5t: Option<String>,
     /// Its refresh tokens, when it has any.
     #[serde(default)]
     pub refresh: Option<Refresh>,

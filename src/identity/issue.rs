@@ -90,6 +90,7 @@ impl Tenant {
             let text = "this client's tokens are bound to a key; send a `DPoP` proof (RFC 9449 5)";
             return Err(Refusal::new(ErrorCode::InvalidDpopProof, "dpop.missing", text));
         }
+        let bound = caller.bound(env)?;
         let (keys, now) = (self.keys()?, env.seconds());
         let share = self.share(caller, grant, wanted, now)?;
         // An ID token says who the person is, and its access token is good at userinfo, which is the issuer's own.
@@ -113,7 +114,7 @@ impl Tenant {
             scope: Some(share.scopes.join(" ")).filter(|scope| !scope.is_empty()),
             authorization_details: share.details.clone(),
             act: act_claim(&grant.actors),
-            cnf: caller.jkt.clone().map(|jkt| Confirmation { jkt }),
+            cnf: Some(bound).filter(|bound| *bound != Confirmation::default()),
             profile: in_access.claims,
             ..Claims::of(grant, self.issuer())
         };

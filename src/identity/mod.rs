@@ -4,6 +4,7 @@
 //! adds its methods to `Tenant`: records and rules, without a server, with time and randomness in an `Env`.
 
 mod caller;
+mod certificate;
 mod claims;
 mod clients;
 mod codes;
@@ -34,7 +35,8 @@ mod tenant;
 mod users;
 
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, JWT_BEARER, KeySource, NoKeys};
-pub use claims::{TokenKind, act_claim, profile_claims};
+pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
+pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
 pub use clients::{
     ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ClientSecret, ConsentRule, JWKS_BYTES_MAX,
     REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, SECRETS_MAX,

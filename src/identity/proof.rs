@@ -77,7 +77,7 @@ pub fn judge_proof(proof: &str, of: &Proved<'_>, now: Seconds) -> Answer<Proof> 
 }
 
 /// The thumbprint of a public key (RFC 7638).
-fn thumbprint(jwk: &Value) -> Option<String> {
+pub(super) fn thumbprint(jwk: &Value) -> Option<String> {
     let member = |name: &str| jwk.get(name).and_then(Value::as_str);
     // serde_json keeps the order in which members are written, which here is that of the alphabet.
     let canonical = match member("kty")? {

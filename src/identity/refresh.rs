@@ -77,6 +77,10 @@ impl Tenant {
             if held.jkt.is_some() && held.jkt != caller.jkt {
                 return Err(refuse("refresh.dpop", "this refresh token is bound to a key, which must be proved"));
             }
+            if held.x5t.is_some() && held.x5t.as_ref() != env.certificate.map(|shown| &shown.thumbprint) {
+                let text = "this refresh token is bound to a certificate, which must be shown";
+                return Err(refuse("refresh.certificate", text));
+            }
             let state = held.refresh.ok_or_else(|| refuse("refresh.none", "this grant has no refresh tokens"))?;
             match turn(state, shown.generation, env.seconds(), self.settings().refresh_grace_s) {
                 Turn::Next => self.refreshed(caller, &chain, held, state.generation.saturating_add(1), wanted, env),

@@ -135,6 +135,8 @@ struct Inner {
     /// Compiled claims of tenants, beside the record that they were compiled from.
     claims: Mutex<HashMap<u32, Arc<CompiledClaims>>>,
     limits: Counts,
+    /// Where clients show certificates, once somebody listens there.
+    mutual_tls_port: OnceLock<u16>,
 }
 
 /// The identities of a database. Clones share it.
@@ -215,6 +217,7 @@ impl Identity {
             keys: Mutex::default(),
             claims: Mutex::default(),
             limits: Counts::default(),
+            mutual_tls_port: OnceLock::new(),
         };
         let identity = Identity { inner: Arc::new(inner) };
         let nobody = identity.nobody();
@@ -341,6 +344,11 @@ impl Identity {
         record.map(|record| Tenant { identity: self.clone(), record })
     }
 
+    /// Says that clients of all issuers may show certificates (RFC 8705) at this port of the issuers' hosts. It is said once.
+    pub fn set_mutual_tls_port(&self, port: u16) {
+        let _ = self.inner.mutual_tls_port.set(port); // whoever serves twice serves at the first
+    }
+
     /// The engine.
     #[must_use]
     pub fn engine(&self) -> &Engine {
@@ -414,6 +422,20 @@ impl Tenant {
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.record.issuer.trim_end_matches('/'))
+    }
+
+    /// The same path where clients show certificates; `None` when they can nowhere.
+    #[must_use]
+    pub fn mutual_tls_url(&self, path: &str) -> Option<String> {
+        let mut url = Url::parse(&self.url(path)).ok()?;
+        url.set_scheme("https").ok()?;
+        url.set_port(Some(*self.identity.inner.mutual_tls_port.get()?)).ok()?;
+        Some(url.into())
+    }
+
+    /// The same for a URL of the issuer's.
+    pub(super) fn mutual_tls_of(&self, url: &str) -> Option<String> {
+        self.mutual_tls_url(url.strip_prefix(self.record.issuer.trim_end_matches('/'))?)
     }
 
     /// Lives and defaults.

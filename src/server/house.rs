@@ -113,7 +113,7 @@ mod tests {
     const AGENTS: usize = RESEALED_PER_GO + 3;
 
     fn env() -> Env<'static> {
-        Env { now: now(), random: &random, trace: None, address: None }
+        Env::new(now(), &random)
     }
 
     fn holder(n: usize) -> Holder {

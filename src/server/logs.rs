@@ -41,7 +41,7 @@ pub(super) async fn keep_logs(identity: Identity) {
 fn tend(identity: &Identity, drops: bool) -> bool {
     let (audit, logs) = (Audit::new(identity.engine()), Logs(identity.clone()));
     for tenant in identity.tenants() {
-        let env = Env { now: now(), random: &random, trace: None, address: None };
+        let env = Env::new(now(), &random);
         if let Err(error) = logs.first_key(&tenant, &env) {
             tracing::error!(tenant = tenant.name(), %error, "the audit log has no key; it is tried again");
         }

@@ -73,13 +73,14 @@ impl Of {
 }
 
 fn env(now: Timestamp, trace: Option<&str>) -> Env<'_> {
-    Env { now, random: &random, trace, address: None }
+    Env { trace, ..Env::new(now, &random) }
 }
 
 impl mcp::Tokens for Of {
     fn judge(&self, presented: &Presented<'_>, resource: &str, now: Timestamp) -> Result<Judged, mcp::Refusal> {
         let tenant = self.tenant().ok_or(mcp::Refusal::Unavailable)?;
-        judged(&tenant, presented, resource, &env(now, None)).map_err(refusal)
+        let env = Env { certificate: presented.certificate, ..env(now, None) };
+        judged(&tenant, presented, resource, &env).map_err(refusal)
     }
 }
 
@@ -103,6 +104,7 @@ fn refusal(refusal: Refusal) -> mcp::Refusal {
 fn judged(tenant: &Tenant, presented: &Presented<'_>, resource: &str, env: &Env<'_>) -> Answer<Judged> {
     let refuse = |error, rule, text: &str| Refusal::new(error, rule, text);
     let examined = tenant.examine(presented.token, TokenKind::Access, Some(resource), env)?;
+    examined.must_be_held(env)?;
     // Whoever sees a token for several could use it at the others. The issuer's own endpoints are no such other.
     if examined.audience.iter().any(|audience| audience != resource && audience != tenant.issuer()) {
         let text = "this token is for other resources too; ask for one with this `resource` alone";

@@ -8,7 +8,7 @@ use crate::modules::audit::{Audit, AuditError, By, Tenants};
 use crate::modules::login::{CookieKind, Cookies, sign_in_url};
 use crate::modules::{agent, approval, oauth, scim, vault};
 use crate::tuple::StoreId;
-use crate::wire::{Asked, now, random};
+use crate::wire::Asked;
 use axum::http::HeaderMap;
 use axum::http::header::COOKIE;
 use axum::http::request::Parts;
@@ -105,8 +105,7 @@ impl Auditors {
         let Some(asked) = request.extensions.get::<Asked>() else {
             return Err(Box::new(Refusal::failed("audit.tenant", "no tenant was found for it").into_response()));
         };
-        let address = asked.address.to_string();
-        let env = Env { now: now(), random: &random, trace: Some(asked.trace()), address: Some(&address) };
+        let env = asked.env();
         let examined = administration(&asked.tenant, request, &env);
         let judged = examined.and_then(|examined| rule(asked, &examined, &env));
         judged.map_err(|refusal| Box::new(refusal.into_response()))

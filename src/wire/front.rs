@@ -3,18 +3,18 @@
 //! A tenant is found by the host and the path of its issuer; behind the door its routes stand at the root, so that a module
 //! writes `/token` once for all. Handlers run rules on a bounded pool of threads, because most wait for the disk.
 
-use super::{Pool, now, random, request_id};
-use crate::identity::{Answer, Env, ErrorCode, Identity, Refusal, Tenant};
+use super::{Peer, Pool, now, random, request_id};
+use crate::identity::{Answer, ClientCertificate, Env, ErrorCode, Identity, Refusal, Tenant};
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, Limited};
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -37,6 +37,8 @@ pub struct Asked {
     pub tenant: Tenant,
     /// The address of the caller.
     pub address: IpAddr,
+    address_text: Arc<str>,
+    certificate: Option<Arc<ClientCertificate>>,
     trace: Arc<str>,
     pool: Arc<Pool>,
 }
@@ -74,11 +76,24 @@ impl Asked {
         rules: impl FnOnce(&Tenant, &Env<'_>) -> Answer<T> + Send + 'static,
     ) -> impl FnOnce() -> Answer<T> + Send + 'static {
         let asked = self.clone();
-        move || {
-            let address = asked.address.to_string();
-            let env = Env { now: now(), random: &random, trace: Some(&asked.trace), address: Some(&address) };
-            rules(&asked.tenant, &env)
+        move || rules(&asked.tenant, &asked.env())
+    }
+
+    /// What rules take from outside, now.
+    #[must_use]
+    pub fn env(&self) -> Env<'_> {
+        Env {
+            trace: Some(&self.trace),
+            address: Some(&self.address_text),
+            certificate: self.certificate(),
+            ..Env::new(now(), &random)
         }
+    }
+
+    /// The certificate that the caller has shown in the TLS handshake.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&ClientCertificate> {
+        self.certificate.as_deref()
     }
 
     /// What ties the events and log lines of the request together.
@@ -144,6 +159,8 @@ pub struct Front {
     identity: Identity,
     routes: Router,
     pool: Arc<Pool>,
+    /// The port of the issuers, when this is the door at another one.
+    issuers_port: Option<u16>,
 }
 
 impl Front {
@@ -153,7 +170,22 @@ impl Front {
     /// # Errors
     /// The system gives no more threads.
     pub fn new(identity: Identity, routes: Router, threads: usize, queue_max: usize) -> std::io::Result<Front> {
-        Ok(Front { identity, routes, pool: Arc::new(Pool::new("identity", threads, queue_max)?) })
+        Ok(Front { identity, routes, pool: Arc::new(Pool::new("identity", threads, queue_max)?), issuers_port: None })
+    }
+
+    /// The same door where clients show certificates: at another port of the issuers' hosts. The issuers' own is `port`, unless
+    /// they are behind a proxy and their URLs name none.
+    #[must_use]
+    pub fn at_another_port(self, port: u16) -> Front {
+        Front { issuers_port: Some(port), ..self }
+    }
+
+    /// What the issuer of a request may be called, by the host that the request names.
+    fn hosts(&self, host: &str) -> Vec<String> {
+        let Some(port) = self.issuers_port else { return vec![host.to_owned()] };
+        let Some(url) = origin("https", host).and_then(|origin| Url::parse(&origin).ok()) else { return Vec::new() };
+        let name = url.host_str().unwrap_or_default();
+        vec![format!("{name}:{port}"), name.to_owned()]
     }
 
     /// The tenant of a host and a path, and the path below it: that of the longest issuer that fits.
@@ -186,16 +218,25 @@ impl Front {
     fn admit(&self, mut request: Request) -> Result<Request, StatusCode> {
         let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let host = named.or_else(|| request.uri().authority().map(|a| a.as_str())).unwrap_or_default();
-        let (tenant, path) = self.find(host, request.uri().path()).ok_or(StatusCode::NOT_FOUND)?;
+        let find = |host: String| Some((self.find(&host, request.uri().path())?, host));
+        let ((tenant, path), host) = self.hosts(host).into_iter().find_map(find).ok_or(StatusCode::NOT_FOUND)?;
+        if self.issuers_port.is_some() {
+            // Behind the door it is the host of the issuer, for all that compare it.
+            let host = HeaderValue::try_from(host).map_err(|_| StatusCode::BAD_REQUEST)?;
+            request.headers_mut().insert(header::HOST, host);
+        }
         let target = match request.uri().query() {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
         let target = PathAndQuery::try_from(target).map_err(|_| StatusCode::BAD_REQUEST)?;
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+        let peer = request.extensions().get::<Peer>();
+        let address = address(peer.map(|peer| peer.address), request.headers());
         let asked = Asked {
             tenant,
-            address: address(peer, request.headers()),
+            address,
+            address_text: address.to_string().into(),
+            certificate: peer.and_then(|peer| peer.certificate.clone()),
             trace: trace(request.headers()),
             pool: Arc::clone(&self.pool),
         };

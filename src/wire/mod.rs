@@ -7,6 +7,7 @@ mod embedding;
 mod flight;
 mod front;
 mod jwks;
+mod listen;
 mod outgoing;
 mod places;
 mod pool;
@@ -23,6 +24,10 @@ pub use embedding::{
 pub use flight::Flights;
 pub use front::{Asked, FORM_BYTES_MAX, Front, body as read_body, json as json_response};
 pub use jwks::{FETCHED_JWKS_BYTES_MAX, JWKS_KEPT_MAX_S, JWKS_KEPT_MIN_S, JWKS_KEPT_S, JWKS_REFETCH_S, JwkSets};
+pub use listen::{
+    ALIVE_EVERY, ALIVE_TIMEOUT, CONNECTIONS_MAX, Connection, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Listener, Peer, Secure,
+    WRITE_TIMEOUT, serve_http,
+};
 pub use outgoing::{
     ANSWER_HEADER_BYTES_MAX, ANSWER_HEADERS_MAX, Allowed, AllowedError, Outgoing, OutgoingAnswer, OutgoingError,
     OutgoingRequest, OutgoingSettings, OutgoingStartError, Range, Redirects, Resolution, Resolver, SystemResolver,

@@ -168,7 +168,7 @@ fn served(directory: &Path, tape: &Tape) -> Result<(usize, usize), Failure> {
         drain_timeout: Duration::from_secs(1),
         // The stubs are on this machine, where a server looks for nobody's API unless it is told to.
         outgoing: OutgoingSettings { loopback: true, ..OutgoingSettings::default() },
-        issuers: Some(Issuers { listener: Arc::new(listener), identity: identity.clone() }),
+        issuers: Some(Issuers { listener: Arc::new(listener), mutual_tls: None, identity: identity.clone() }),
         ..Settings::default()
     };
     let serving = engine.clone();

@@ -3,9 +3,9 @@
 use super::super::Failure;
 use super::super::show::{note, say};
 use super::{InTenant, env, json_file, json_of, time};
-use bailiwick::identity::AuthMethod;
+use bailiwick::identity::{AuthMethod, TlsSubject};
 use bailiwick::modules::agent::{
-    Access, Agent as Shown, AgentType, By, Filter, NewKeys, NoApprovals, Profile, Registry, ScopeClass, Stage,
+    Access, Agent as Shown, AgentType, By, Filter, NewKeys, NoApprovals, Profile, Registry, ScopeClass, Stage, Ways,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -227,9 +227,15 @@ pub(crate) enum Credential {
     Methods {
         /// The agent's id
         agent: String,
-        /// none, client_secret_basic, client_secret_post, private_key_jwt
+        /// none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
         #[arg(required = true, value_parser = method)]
         methods: Vec<AuthMethod>,
+        /// The subject of its certificate, as `san-uri=spiffe://example.org/sales` or `dn=CN=sales,O=Example`
+        #[arg(long, value_name = "KIND=VALUE")]
+        tls_subject: Option<TlsSubject>,
+        /// Whether its tokens are bound to the certificate that it shows; yes, if it can show nothing else
+        #[arg(long, value_name = "BOOL")]
+        certificate_bound: Option<bool>,
         #[command(flatten)]
         tenant: InTenant,
     },
@@ -515,8 +521,9 @@ impl Credential {
                 };
                 with(&tenant, |r| r.set_keys(by, &agent, &keys, &env()))?;
             }
-            Credential::Methods { agent, methods, tenant } => {
-                with(&tenant, |r| r.set_methods(by, &agent, &methods, &env()))?;
+            Credential::Methods { agent, methods, tls_subject, certificate_bound, tenant } => {
+                let ways = Ways { auth_methods: methods, tls_subject, certificate_bound };
+                with(&tenant, |r| r.set_methods(by, &agent, &ways, &env()))?;
             }
         }
         Ok(())

@@ -145,7 +145,8 @@ pub(crate) struct What {
     /// The types of authorization details it may ask for
     #[arg(long, value_name = "NAME")]
     details_type: Option<Vec<String>>,
-    /// How it may show who it is: none, client_secret_basic, client_secret_post, private_key_jwt
+    /// How it may show who it is: none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth,
+    /// self_signed_tls_client_auth
     #[arg(long, value_name = "METHOD", value_parser = method)]
     auth: Option<Vec<AuthMethod>>,
     /// A file with its JWK set
@@ -163,6 +164,12 @@ pub(crate) struct What {
     /// Whether its tokens must be bound to a key
     #[arg(long, value_name = "BOOL")]
     dpop_bound: Option<bool>,
+    /// The subject of its certificate, as `san-uri=spiffe://example.org/sales` or `dn=CN=sales,O=Example`; empty for none
+    #[arg(long, value_name = "KIND=VALUE")]
+    tls_subject: Option<String>,
+    /// Whether its tokens must be bound to the certificate that it shows
+    #[arg(long, value_name = "BOOL")]
+    certificate_bound: Option<bool>,
 }
 
 fn method(text: &str) -> Result<AuthMethod, String> {
@@ -193,6 +200,11 @@ impl What {
             Consent::Managed => ConsentRule::Managed,
         });
         set(&mut client.consent, consent);
+        set(&mut client.tls_client_certificate_bound_access_tokens, self.certificate_bound);
+        if let Some(subject) = self.tls_subject {
+            let read = |text: String| text.parse().map_err(Failure::Said);
+            client.tls_subject = Some(subject).filter(|text| !text.is_empty()).map(read).transpose()?;
+        }
         if let Some(uri) = self.backchannel_logout_uri {
             client.backchannel_logout_uri = Some(uri).filter(|uri| !uri.is_empty());
         }

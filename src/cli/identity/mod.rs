@@ -71,7 +71,7 @@ pub(super) struct InTenant {
 
 /// What rules take from outside.
 pub(super) fn env() -> Env<'static> {
-    Env { now: now(), random: &random, trace: None, address: None }
+    Env::new(now(), &random)
 }
 
 /// Opens the identities of a database, with the model of this program.

@@ -245,6 +245,7 @@ proptest! {
             consent: None,
             epoch: 0,
             jkt: None,
+            x5t: None,
             refresh: None,
             revoked_at: None,
         };

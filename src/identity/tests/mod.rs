@@ -1,5 +1,6 @@
 //! The rules of identity, without a server: a database in a directory of its own, a clock and dice that the test moves.
 
+mod certificates;
 mod clients;
 mod dpop;
 mod flows;
@@ -53,7 +54,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let engine = Engine::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
         let random = dice();
-        let env = Env { now: at(START), random: &*random, trace: Some("trace-1"), address: Some("192.0.2.1") };
+        let env = Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(at(START), &*random) };
         let identity = Identity::open(engine, ring(), &env).unwrap();
         let issuer = "https://id.example/acme";
         let tenant = identity.create_tenant("acme", issuer, &TenantSettings::default(), &env).unwrap();
@@ -81,7 +82,7 @@ impl World {
     }
 
     pub(super) fn env(&self) -> Env<'_> {
-        Env { now: at(self.now), random: &*self.random, trace: Some("trace-1"), address: Some("192.0.2.1") }
+        Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(at(self.now), &*self.random) }
     }
 
     /// A client that has shown who it is.

@@ -6,9 +6,9 @@ use super::records::LastUse;
 use super::stage::{Stage, Who};
 use super::{Agent, By, Registry};
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Held, Refusal, Seconds, again,
+    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Held, Refusal, Seconds, TlsSubject, again,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The step in which the last use of a credential is noted, in seconds: a token request costs no write each time.
@@ -29,6 +29,8 @@ pub enum CredentialSort {
     Key,
     /// Public keys at a URL.
     KeySet,
+    /// A certificate with a subject, by an authority that is trusted (RFC 8705 2.1).
+    Certificate,
 }
 
 /// A credential as it is shown.
@@ -36,7 +38,7 @@ pub enum CredentialSort {
 pub struct CredentialInfo {
     /// What kind.
     pub sort: CredentialSort,
-    /// Its id: of a secret, the `kid` of a key, or the URL.
+    /// Its id: of a secret, the `kid` of a key, the URL, or the subject.
     pub id: String,
     /// When it was made, if we made it.
     pub created_at: Option<Seconds>,
@@ -56,6 +58,21 @@ pub struct Issued {
     pub secret: String,
     /// What is said of every secret.
     pub warning: &'static str,
+}
+
+/// How an agent may show who it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ways {
+    /// One of these in each request.
+    pub auth_methods: Vec<AuthMethod>,
+    /// The subject of its certificate, for `tls_client_auth` (RFC 8705 2.1.2).
+    #[serde(default)]
+    pub tls_subject: Option<TlsSubject>,
+    /// Whether its tokens are bound to the certificate that it shows (RFC 8705 3). When it is not said they are if it can show
+    /// nothing else.
+    #[serde(default)]
+    pub certificate_bound: Option<bool>,
 }
 
 /// The keys that an agent is to have.
@@ -117,6 +134,9 @@ impl<'a> Registry<'a> {
             Some(ClientKeys::JwksUri(uri)) => key(CredentialSort::KeySet, uri)?,
             None => {}
         }
+        if let Some(subject) = &client.tls_subject {
+            key(CredentialSort::Certificate, &subject.to_string())?;
+        }
         Ok(all)
     }
 
@@ -174,7 +194,8 @@ impl<'a> Registry<'a> {
                 NewKeys::None => None,
             };
             wanted.auth_methods.retain(|method| *method != AuthMethod::PrivateKeyJwt && *method != AuthMethod::None);
-            if wanted.keys.is_some() {
+            // Whoever shows a certificate with one of its keys goes on to.
+            if wanted.keys.is_some() && !wanted.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) {
                 wanted.auth_methods.push(AuthMethod::PrivateKeyJwt);
                 if client.secrets.is_empty() {
                     wanted.auth_methods = vec![AuthMethod::PrivateKeyJwt];
@@ -191,12 +212,27 @@ impl<'a> Registry<'a> {
     ///
     /// # Errors
     /// They may not, or the agent has not what a way needs.
-    pub fn set_methods(&self, by: By<'a>, id: &str, methods: &[AuthMethod], env: &Env<'_>) -> Answer<Agent> {
+    pub fn set_methods(&self, by: By<'a>, id: &str, ways: &Ways, env: &Env<'_>) -> Answer<Agent> {
         again(|| {
             let (mut edit, client) = self.edit_client(by, id, "auth_methods", env)?;
-            let wanted = Client { auth_methods: methods.to_vec(), ..client.value.clone() };
+            let by_certificate = ways.auth_methods.iter().all(|method| AuthMethod::BY_CERTIFICATE.contains(method));
+            let wanted = Client {
+                auth_methods: ways.auth_methods.clone(),
+                tls_subject: ways.tls_subject.clone(),
+                tls_client_certificate_bound_access_tokens: ways.certificate_bound.unwrap_or(by_certificate),
+                ..client.value.clone()
+            };
             self.tenant.put_client(&mut edit.change, &client, &wanted, env)?;
             self.methods_field(&mut edit.fields, &client, &wanted);
+            let subject = |client: &Client| client.tls_subject.as_ref().map(ToString::to_string);
+            if client.tls_subject != wanted.tls_subject {
+                edit.fields.push(field("tls_subject", subject(&client).as_deref(), subject(&wanted).as_deref()));
+            }
+            let bound =
+                |client: &Client| if client.tls_client_certificate_bound_access_tokens { "true" } else { "false" };
+            if bound(&client) != bound(&wanted) {
+                edit.fields.push(field("certificate_bound", Some(bound(&client)), Some(bound(&wanted))));
+            }
             self.finish(edit, EventKind::AgentChanged, env)
         })
     }

@@ -3,8 +3,8 @@
 //! A token needs the scope [`READ`] or [`WRITE`], and who it is for is judged by Check. A token with which an agent acts for a
 //! person reads and changes nothing here: agents do not administer agents.
 
-use super::{Access, Agent, Approvals, By, Filter, NewKeys, Profile, Registry, Stage, Step};
-use crate::identity::{Answer, AuthMethod, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
+use super::{Access, Agent, Approvals, By, Filter, NewKeys, Profile, Registry, Stage, Step, Ways};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
 use crate::tuple::StoreId;
 use crate::wire::{Asked, json_response, read_body};
 use axum::Router;
@@ -345,14 +345,8 @@ async fn set_keys(call: Call, Path(id): Path<String>, Json(keys): Json<Keys>) ->
     .await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Methods {
-    auth_methods: Vec<AuthMethod>,
-}
-
-async fn set_methods(call: Call, Path(id): Path<String>, Json(wanted): Json<Methods>) -> Response {
-    call.work(move |r, by, env| Ok(agent_json(&r.set_methods(by, &id, &wanted.auth_methods, env)?))).await
+async fn set_methods(call: Call, Path(id): Path<String>, Json(ways): Json<Ways>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.set_methods(by, &id, &ways, env)?))).await
 }
 
 #[derive(Deserialize)]

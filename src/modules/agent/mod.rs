@@ -22,7 +22,7 @@ mod stage;
 mod tests;
 
 pub use access::{Access, ConnectionAccess, SCOPES_PER_CHANGE_MAX, ScopeClass, Widening};
-pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S};
+pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
 pub use reach::{DataReach, Dependencies, NAMES_MAX, Names, Reach, Side};
 pub use records::{

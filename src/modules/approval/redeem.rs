@@ -200,6 +200,7 @@ impl Approvals {
             consent: None,
             epoch: approved.epoch,
             jkt: None,
+            x5t: None,
             refresh: None,
             revoked_at: None,
         };

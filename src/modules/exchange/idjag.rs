@@ -9,8 +9,8 @@ use super::records::{ASSERTION_S_MAX, Connection, Server, Target};
 use super::request::Request;
 use crate::engine::View;
 use crate::identity::{
-    Actor, Answer, ErrorCode, Event, EventKind, Examined, Held, Outcome, Refusal, Seconds, Tenant, TokenAnswer,
-    TokenKind, act_claim, encode, with_actors,
+    Actor, Answer, Confirmation, ErrorCode, Event, EventKind, Examined, Held, Outcome, Refusal, Seconds, Tenant,
+    TokenAnswer, TokenKind, act_claim, encode, with_actors,
 };
 use serde_json::{Map, Value, json};
 
@@ -51,6 +51,7 @@ struct Said<'a> {
     scopes: Vec<String>,
     resources: Vec<String>,
     actors: Vec<Actor>,
+    bound: Confirmation,
     jti: String,
     until: Seconds,
 }
@@ -93,6 +94,7 @@ pub(super) fn issue(
         scopes,
         resources,
         actors: act::taken_on(&caller.client, &examined.grant.actors)?,
+        bound: caller.bound(attempt.env)?,
         jti: format!("{}.{}", examined.grant.id, encode(&env.bytes::<16>())),
         until: until.min(life).min(had.until.unwrap_or(Seconds::MAX)),
     };
@@ -150,8 +152,8 @@ fn claims(
     if let Some(act) = act_claim(&said.actors) {
         say("act", act);
     }
-    if let Some(jkt) = &attempt.caller.jkt {
-        say("cnf", json!({ "jkt": jkt }));
+    if let Some(bound) = said.bound.claim() {
+        say("cnf", bound);
     }
     claims
 }

@@ -8,9 +8,9 @@ use super::subject::{Seen, must_be_confidential, noted};
 use super::trust::trusted_issuer;
 use super::{mapping, metadata};
 use crate::identity::{
-    Actor, Answer, Authentication, Caller, Env, ErrorCode, EventKind, Form, Grant, GrantSubject, GrantType, Held,
-    KeySource, Outcome, Refusal, SCOPES_MAX, SKEW_S, Seconds, Tenant, TokenAnswer, User, Verified, Wanted, again,
-    check_times, hash_of, scopes_of, unverified_claim, unverified_header, verify_with,
+    Actor, Answer, Authentication, Caller, Confirmation, Env, ErrorCode, EventKind, Form, Grant, GrantSubject,
+    GrantType, Held, KeySource, Outcome, Refusal, SCOPES_MAX, SKEW_S, Seconds, Tenant, TokenAnswer, User, Verified,
+    Wanted, again, check_times, hash_of, scopes_of, unverified_claim, unverified_header, verify_with,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -172,16 +172,22 @@ impl Attempt<'_> {
         }
     }
 
-    /// An assertion that is bound to a key needs the proof of it (RFC 7800 3.1). One that is bound in a way that we cannot
+    /// An assertion that is bound to a key or a certificate needs the proof of it (RFC 7800 3.1). One that is bound in a way that we cannot
     /// prove is of no use.
     fn check_key(&self, claims: &Verified) -> Answer<()> {
         let Some(bound) = claims.claims.get("cnf") else { return Ok(()) };
-        let only = bound.as_object().is_some_and(|members| members.len() == 1);
-        let jkt = bound.get("jkt").and_then(Value::as_str).filter(|_| only);
-        let jkt = jkt.ok_or_else(|| refuse("redeem.cnf", "the assertion is bound in a way that is not known here"))?;
-        if self.caller.jkt.as_deref() != Some(jkt) {
+        let bound: Confirmation = serde_json::from_value(bound.clone()).unwrap_or_default();
+        // What is not understood, or binds to nothing, is not passed over.
+        if bound.claim().as_ref() != claims.claims.get("cnf") {
+            return Err(refuse("redeem.cnf", "the assertion is bound in a way that is not known here"));
+        }
+        if bound.jkt.is_some() && bound.jkt != self.caller.jkt {
             let text = "the assertion is bound to a key; send a `DPoP` proof of that key with the request (RFC 9449)";
             return Err(refuse("redeem.dpop", text));
+        }
+        if bound.x5t.is_some() && bound.x5t.as_ref() != self.env.certificate.map(|shown| &shown.thumbprint) {
+            let text = "the assertion is bound to a certificate; show it with the request (RFC 8705)";
+            return Err(refuse("redeem.certificate", text));
         }
         Ok(())
     }
@@ -290,6 +296,7 @@ impl Attempt<'_> {
             consent: None,
             epoch: user.epoch,
             jkt: None,
+            x5t: None,
             refresh: None,
             revoked_at: None,
         };

@@ -117,6 +117,8 @@ fn examined(tenant: &Tenant, caller: &Caller, token: &str, kind: TokenKind, env:
         ErrorCode::InvalidToken | ErrorCode::InvalidGrant => Refusal { error: ErrorCode::InvalidRequest, ..refusal },
         _ => refusal,
     })?;
+    let of_request = |refusal: Refusal| Refusal { error: ErrorCode::InvalidRequest, ..refusal };
+    examined.must_be_held(env).map_err(of_request)?;
     if examined.jkt.is_some() && examined.jkt != caller.jkt {
         let text = "this token is bound to a key; send a `DPoP` proof of that key with the request (RFC 9449)";
         return Err(Refusal::new(ErrorCode::InvalidDpopProof, "exchange.dpop", text));

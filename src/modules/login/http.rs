@@ -80,11 +80,7 @@ async fn answer(State(served): State<Arc<Served>>, asked: Asked, request: Reques
 
 /// Answers on a pool of its own.
 async fn on(pool: &Pool, served: Arc<Served>, asked: Asked, sent: Sent) -> Answer<Reply> {
-    let work = move || {
-        let address = asked.address.to_string();
-        let env = Env { now: wire::now(), random: &wire::random, trace: Some(asked.trace()), address: Some(&address) };
-        sent.answer(&served.login, &asked.tenant, &env)
-    };
+    let work = move || sent.answer(&served.login, &asked.tenant, &asked.env());
     let done = pool.run(work).map_err(|_| busy())?;
     done.await.unwrap_or_else(|_| Err(Refusal::failed("pool.panic", "a page panicked")))
 }

@@ -26,7 +26,7 @@ fn dice(bytes: &mut [u8]) {
 }
 
 fn env(now: i64) -> Env<'static> {
-    Env { now: Timestamp((START + now) * 1_000_000_000), random: &dice, trace: None, address: None }
+    Env::new(Timestamp((START + now) * 1_000_000_000), &dice)
 }
 
 /// Clients that answer as they are told to, and what they were sent.

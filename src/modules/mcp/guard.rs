@@ -3,6 +3,7 @@
 use super::resource::{Challenge, Resource, is_scope};
 use super::{Judged, Presented, Refusal, Scheme, SettingsError, Tokens};
 use crate::tuple::Timestamp;
+use crate::wire::Asked;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -190,7 +191,9 @@ impl Guard {
                 nonce: None,
             }));
         }
-        Ok(Presented { scheme, token, proof, method: head.method.as_str(), url: self.inner.resource.url() })
+        let certificate = head.extensions.get::<Asked>().and_then(Asked::certificate);
+        let (method, url) = (head.method.as_str(), self.inner.resource.url());
+        Ok(Presented { scheme, token, proof, method, url, certificate })
     }
 
     /// The answer to a request that is not admitted. `scopes` are what the call needs, as far as that is known.

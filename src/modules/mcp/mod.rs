@@ -35,6 +35,7 @@ pub use policy::{CALL_TYPE, CheckSpec, Policy, PolicySpec, ResourceRuleSpec, Rul
 pub use resource::{Resource, ResourceSpec};
 pub use servers::{MCP, SERVERS_MAX, Server, ServerSpec, put_server, remove_server, server, servers};
 
+use crate::identity::ClientCertificate;
 use crate::tuple::{Object, Timestamp};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -68,6 +69,8 @@ pub struct Presented<'a> {
     pub method: &'a str,
     /// The URL of the request as clients know it, which a proof names (`htu`).
     pub url: &'a str,
+    /// The certificate that was shown in the TLS handshake.
+    pub certificate: Option<&'a ClientCertificate>,
 }
 
 impl fmt::Debug for Presented<'_> {

@@ -12,7 +12,10 @@ impl OAuth {
     /// The disk failed.
     pub fn metadata(&self, tenant: &Tenant) -> Answer<Value> {
         let algorithms: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
-        let methods: Vec<&str> = AuthMethod::ALL.iter().map(|(_, name)| *name).collect();
+        let mutual = tenant.mutual_tls_url("").is_some();
+        let methods =
+            AuthMethod::ALL.iter().filter(|(method, _)| mutual || !AuthMethod::BY_CERTIFICATE.contains(method));
+        let methods: Vec<&str> = methods.map(|(_, name)| *name).collect();
         let shown: Vec<&str> = methods.iter().filter(|method| **method != "none").copied().collect();
         let resources = tenant.resources()?;
         let of_resources =
@@ -70,6 +73,23 @@ impl OAuth {
         for grant_type in self.grant_types.iter() {
             grant_type.describe(tenant, &mut document);
         }
+        if mutual {
+            let aliases = mutual_tls_aliases(tenant, &document);
+            document.insert("mtls_endpoint_aliases".to_owned(), aliases);
+            document.insert("tls_client_certificate_bound_access_tokens".to_owned(), true.into());
+        }
         Ok(Value::Object(document))
     }
+}
+
+/// Where clients reach the endpoints that are theirs with a certificate (RFC 8705 5). Those of browsers are not among them.
+fn mutual_tls_aliases(tenant: &Tenant, document: &Map<String, Value>) -> Value {
+    let of_browsers = ["authorization_endpoint", "end_session_endpoint"];
+    let theirs =
+        document.iter().filter(|(name, _)| name.ends_with("_endpoint") && !of_browsers.contains(&name.as_str()));
+    let alias = |(name, url): (&String, &Value)| {
+        let path = url.as_str()?.strip_prefix(&tenant.url(""))?;
+        Some((name.clone(), tenant.mutual_tls_url(path)?.into()))
+    };
+    Value::Object(theirs.filter_map(alias).collect())
 }

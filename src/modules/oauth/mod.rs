@@ -9,8 +9,8 @@ mod metadata;
 pub use http::{bearer, bearer_for, routes};
 
 use crate::identity::{
-    Answer, Caller, ClientKind, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome, Proved,
-    Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
+    Answer, Caller, ClientKind, Confirmation, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource, Outcome,
+    Proved, Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -248,7 +248,7 @@ fn described(tenant: &Tenant, examined: &Examined) -> Value {
     if examined.kind == TokenKind::Access {
         say("token_type", if examined.jkt.is_some() { "DPoP" } else { "Bearer" }.into());
     }
-    say("cnf", examined.jkt.as_ref().map(|jkt| json!({"jkt": jkt})).into());
+    say("cnf", Confirmation { jkt: examined.jkt.clone(), x5t: examined.x5t.clone() }.claim().into());
     say("act", act_claim(&grant.actors).into());
     say("authorization_details", json!(examined.details()));
     if let Some(authentication) = examined.authentication() {
@@ -289,6 +289,7 @@ pub fn judged(
 ) -> Answer<Examined> {
     let (token, with_proof) = shown(head)?;
     let examined = tenant.examine(token, TokenKind::Access, audience, env)?;
+    examined.must_be_held(env)?;
     if examined.jkt.is_some() != with_proof {
         let text = "a token that is bound to a key is shown as `DPoP` with a proof, and another as `Bearer`";
         return Err(refuse(ErrorCode::InvalidToken, "dpop.scheme", text));

@@ -108,6 +108,7 @@ fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -
         let text = "the subject token was given to another client";
         return Err(Refusal::new(ErrorCode::InvalidGrant, "exchange.client", text));
     }
+    examined.must_be_held(env).map_err(|refusal| Refusal { error: ErrorCode::InvalidGrant, ..refusal })?;
     if examined.jkt.is_some() && examined.jkt != caller.jkt {
         let text = "the subject token is bound to a key that this request does not prove (RFC 9449)";
         return Err(Refusal::new(ErrorCode::InvalidDpopProof, "exchange.dpop", text));

@@ -69,6 +69,7 @@ impl Shown {
             invalid("token.none", "show an access token of this issuer in the `Authorization` header")
         })?;
         let examined = tenant.examine(token.trim(), TokenKind::Access, None, env)?;
+        examined.must_be_held(env)?;
         if !examined.audience.iter().any(|audience| audiences.contains(audience)) {
             return Err(invalid("token.audience", "this token is not for this; ask for one with this `resource`"));
         }

@@ -255,7 +255,7 @@ impl Vault {
 
 /// Runs rules that belong to no request on a thread that may wait.
 async fn rules<T: Send + 'static>(rules: impl FnOnce(&Env<'_>) -> Answer<T> + Send + 'static) -> Answer<T> {
-    crate::wire::blocking(move || rules(&Env { now: now(), random: &random, trace: None, address: None }))
+    crate::wire::blocking(move || rules(&Env::new(now(), &random)))
         .await
         .unwrap_or_else(|| Err(Refusal::failed("vault.panic", "a rule panicked")))
 }

@@ -81,7 +81,7 @@ pub(super) fn dice() -> impl Fn(&mut [u8]) + Sync {
 pub(super) fn at<T>(seconds: u64, rules: impl FnOnce(&Env<'_>) -> T) -> T {
     let random = dice();
     let now = Timestamp(i64::try_from(seconds).unwrap() * 1_000_000_000);
-    rules(&Env { now, random: &random, trace: Some("trace-1"), address: Some("192.0.2.1") })
+    rules(&Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(now, &random) })
 }
 
 /// Does rules now: the stories have the clock of the machine, as their server has.

@@ -257,7 +257,8 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
         "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]});
     let (registry, env) = (world.registry(), world.env());
     registry.set_keys(OLGA, "bot", &NewKeys::Jwks(key), &env).unwrap();
-    registry.set_methods(OLGA, "bot", &[AuthMethod::PrivateKeyJwt], &env).unwrap();
+    let ways = Ways { auth_methods: vec![AuthMethod::PrivateKeyJwt], ..Ways::default() };
+    registry.set_methods(OLGA, "bot", &ways, &env).unwrap();
     assert_eq!(shows(&world, &third.secret), "client.method", "a secret is of no use any more");
     assert_eq!(rule(registry.add_secret(OLGA, "bot", None, None, &env)), "agent.secret.method");
     let kinds: Vec<_> = registry.credentials("bot").unwrap().iter().map(|c| c.sort).collect();

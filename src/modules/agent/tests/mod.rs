@@ -42,7 +42,7 @@ impl World {
         let line = KeyRing::key_line("a", 1, b"a key of thirty-two bytes, or so").unwrap();
         let ring = KeyRing::parse(&(KeyRing::head() + &line), &[]).unwrap();
         let random = dice();
-        let env = Env { now: at(START), random: &*random, trace: None, address: None };
+        let env = Env::new(at(START), &*random);
         let identity = Identity::open(engine, ring, &env).unwrap();
         let settings = TenantSettings::default();
         let tenant = identity.create_tenant("acme", "https://id.example/acme", &settings, &env).unwrap();
@@ -62,7 +62,7 @@ impl World {
     }
 
     pub(super) fn env(&self) -> Env<'_> {
-        Env { now: at(self.now), random: &*self.random, trace: Some("trace-1"), address: None }
+        Env { trace: Some("trace-1"), address: None, ..Env::new(at(self.now), &*self.random) }
     }
 
     pub(super) fn registry(&self) -> Registry<'_> {

@@ -22,7 +22,7 @@ impl Tokens for Bearer {
         let none = || Refusal::new(ErrorCode::InvalidToken, "token.none", "there is no token");
         let header = head.headers.get("authorization").and_then(|h| h.to_str().ok()).ok_or_else(none)?;
         let random = |bytes: &mut [u8]| bytes.fill(0);
-        let env = Env { now: at(START), random: &random, trace: None, address: None };
+        let env = Env::new(at(START), &random);
         tenant.examine(header.strip_prefix("Bearer ").ok_or_else(none)?, TokenKind::Access, Some(ADMIN), &env)
     }
 }
@@ -69,6 +69,7 @@ fn token(world: &World, client: &str, user: Option<&str>, scopes: &[&str]) -> St
         consent: None,
         epoch: 0,
         jkt: None,
+        x5t: None,
         refresh: None,
         revoked_at: None,
     };

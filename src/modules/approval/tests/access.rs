@@ -39,6 +39,7 @@ fn token(world: &World, client: &str, user: Option<&str>) -> Examined {
         consent: None,
         epoch: 0,
         jkt: None,
+        x5t: None,
         refresh: None,
         revoked_at: None,
     };

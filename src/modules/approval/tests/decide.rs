@@ -289,7 +289,7 @@ fn a_restart_between_question_and_answer_loses_nothing() {
     let number = tenant.number();
     drop(tenant);
     let random = dice();
-    let env = Env { now: at(now + 60), random: &*random, trace: None, address: None };
+    let env = Env::new(at(now + 60), &*random);
     let identity = Identity::open(engine(directory.path()), ring(), &env).unwrap();
     let tenant = identity.tenant(number).unwrap();
     let approvals = Approvals::new(ApprovalSettings::default());

@@ -67,7 +67,7 @@ impl World {
     pub(super) fn with(settings: ApprovalSettings) -> World {
         let directory = tempfile::tempdir().unwrap();
         let random = dice();
-        let env = Env { now: at(START), random: &*random, trace: None, address: None };
+        let env = Env::new(at(START), &*random);
         let identity = Identity::open(engine(directory.path()), ring(), &env).unwrap();
         let tenant = identity.create_tenant("acme", ISSUER, &TenantSettings::default(), &env).unwrap();
         let approvals = Approvals::new(settings);
@@ -120,7 +120,7 @@ impl World {
     }
 
     pub(super) fn env(&self) -> Env<'_> {
-        Env { now: at(self.now), random: &*self.random, trace: Some("trace-1"), address: Some("192.0.2.1") }
+        Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(at(self.now), &*self.random) }
     }
 
     pub(super) fn relate(&self, tuples: &[&str]) {

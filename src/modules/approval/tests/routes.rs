@@ -19,7 +19,7 @@ impl Visitors for Browsers {
     fn visitor(&self, tenant: &Tenant, head: &Parts, _: &Env<'_>) -> Answer<Option<Visitor>> {
         let cookie = head.headers.get("cookie").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let random = |bytes: &mut [u8]| bytes.fill(0);
-        let env = Env { now: at(START), random: &random, trace: None, address: None };
+        let env = Env::new(at(START), &random);
         let session = tenant.session_of_cookie(cookie, &env)?;
         Ok(session.map(|session| Visitor { session, secret: cookie.to_owned() }))
     }

@@ -56,7 +56,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let engine = Engine::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
         let random = dice();
-        let env = Env { now: at(START), random: &*random, trace: Some("trace-1"), address: Some("192.0.2.1") };
+        let env = Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(at(START), &*random) };
         let ring = KeyRing::head() + &KeyRing::key_line("a", 1, b"a key of thirty-two bytes, or so").unwrap();
         let identity = Identity::open(engine, KeyRing::parse(&ring, &[]).unwrap(), &env).unwrap();
         let tenant = |name, issuer| identity.create_tenant(name, issuer, &TenantSettings::default(), &env).unwrap();
@@ -111,7 +111,7 @@ impl World {
     }
 
     pub(super) fn env(&self) -> Env<'_> {
-        Env { now: at(self.now), random: &*self.random, trace: Some("trace-1"), address: Some("192.0.2.1") }
+        Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(at(self.now), &*self.random) }
     }
 
     /// A client that has shown who it is.

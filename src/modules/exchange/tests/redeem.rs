@@ -116,8 +116,11 @@ fn a_claim_that_is_not_right_is_refused() {
         ("resource", json!(1), "redeem.resource"),
         // Bound to a key that is not proved, or in a way that cannot be.
         ("cnf", json!({"jkt": "A"}), "redeem.dpop"),
-        ("cnf", json!({"x5t#S256": "A"}), "redeem.cnf"),
-        ("cnf", json!({"jkt": "A", "x5t#S256": "A"}), "redeem.cnf"),
+        ("cnf", json!({"x5t#S256": "A"}), "redeem.certificate"),
+        ("cnf", json!({"kid": "A"}), "redeem.cnf"),
+        ("cnf", json!({}), "redeem.cnf"),
+        ("cnf", json!({"jkt": "A", "x5t#S256": "A"}), "redeem.dpop"),
+        ("cnf", json!({"jkt": "A", "kid": "A"}), "redeem.cnf"),
         ("cnf", json!("A"), "redeem.cnf"),
     ] {
         let answer = world.redeem(&signed(&world, &changed(&good, claim, value.clone())), &[]);
