@@ -21,9 +21,11 @@ pub mod audit {
     pub mod tree;
 }
 
-/// What the identity room decodes before it believes anything: tokens, key sets, proofs, forms.
+/// What the identity room decodes before it believes anything: tokens, key sets, proofs, certificates, forms.
 #[path = "."]
 pub mod identity {
+    #[path = "../../src/identity/certificate.rs"]
+    mod certificate;
     #[path = "../../src/identity/env.rs"]
     mod env;
     #[path = "../../src/identity/form.rs"]
@@ -36,6 +38,7 @@ pub mod identity {
     #[path = "../../src/identity/refusal.rs"]
     mod refusal;
 
+    pub use certificate::{ClientCertificate, TlsSubject};
     pub use env::{Env, Seconds, decode, encode, hash_of, same};
     pub use form::Form;
     pub use jwt::{TOKEN_BYTES_MAX, check_times, unverified_claim, unverified_header, usable_keys, verify_with};

@@ -3,7 +3,7 @@
 use bailiwick_fuzz::audit::note::{Checkpoint, KeyKind, Note, Signer, SignerKey, VerifierKey};
 use bailiwick_fuzz::audit::tree::{HASH_BYTES, extends, includes, whole_parts};
 use bailiwick_fuzz::identity::{
-    Form, Proved, TOKEN_BYTES_MAX, check_times, decode, encode, judge_proof, unverified_claim, unverified_header,
+    ClientCertificate, Form, Proved, TOKEN_BYTES_MAX, TlsSubject, check_times, decode, encode, judge_proof, unverified_claim, unverified_header,
     usable_keys, verify_with,
 };
 use bailiwick_fuzz::keys::{Fields, Key, Table};
@@ -371,6 +371,47 @@ fn proofs() {
             assert!(!proof.jti.is_empty() && proof.until > 1_800_000_000);
         }
         assert!(judge_proof(&other, &of, 1_800_000_000).is_err(), "another key signed it");
+    });
+}
+
+/// A certificate of `O=Acme, Inc., CN=sales` with a name of each kind, as openssl writes it.
+const CERTIFICATE: &str =
+    "MIIB8jCCAZigAwIBAgIUd3xwedmiHsaFOv/Fy87CYiTIYAUwCgYIKoZIzj0EAwIwJTETMBEGA1UECgwKQWNtZSwgSW5jLjEOMAwG\
+     A1UEAwwFc2FsZXMwIBcNMjYxMTI4MDIxNjExWhgPMjEyNjExMDQwMjE2MTFaMCUxEzARBgNVBAoMCkFjbWUsIEluYy4xDjAMBgNV\
+     BAMMBXNhbGVzMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE++itgz+keVqAK0U6pBjNHbq8LUOi5biQT/Y79Y0buV6ky9hRQXja\
+     qUwDVf7DsquYsWHR5B0bZGJVHVFmnQ6b9aOBozCBoDAdBgNVHQ4EFgQUnxI9fWlpvEUPdMol0RnoPBTdHv8wHwYDVR0jBBgwFoAU\
+     nxI9fWlpvEUPdMol0RnoPBTdHv8wDwYDVR0TAQH/BAUwAwEB/zBNBgNVHREERjBEgg1zYWxlcy5leGFtcGxlhhpzcGlmZmU6Ly9l\
+     eGFtcGxlLm9yZy9zYWxlc4cEwAACB4ERc2FsZXNAZXhhbXBsZS5vcmcwCgYIKoZIzj0EAwIDSAAwRQIgcvUNRp1xhIpDGiAGTDtf\
+     SEEHMP4MhGrXYdhK2txMLmECIQCJlHoq/vAhLoxom6KpO74mUbc6y+QJZ98peS0/r5+KFg==";
+
+/// Certificates that clients show: what is read is the whole of the bytes, and is nobody else's; subjects are written as they
+/// were read.
+#[test]
+fn certificates() {
+    use base64::Engine as _;
+    let good = base64::engine::general_purpose::STANDARD.decode(CERTIFICATE).unwrap();
+    let subject: TlsSubject = "san-uri=spiffe://example.org/sales".parse().unwrap();
+    let own = ClientCertificate::read(&good, true).unwrap();
+    assert!(own.is_of(&subject) && own.is_of(&r"dn=CN=sales,O=Acme\, Inc.".parse().unwrap()));
+    bolero::check!().for_each(|input: &[u8]| {
+        let _ = ClientCertificate::read(input, true);
+        if let Some(([high, low, flip], _)) = input.split_first_chunk::<3>() {
+            let mut bytes = good.clone();
+            let at = usize::from(u16::from_be_bytes([*high, *low])) % bytes.len();
+            bytes[at] ^= flip;
+            if let Some(read) = ClientCertificate::read(&bytes, false) {
+                assert!(!read.is_of(&subject), "nobody who is trusted has signed it");
+                assert_eq!(read.thumbprint == own.thumbprint, *flip == 0);
+            }
+        }
+        let text = String::from_utf8_lossy(input);
+        for kind in ["dn", "san-dns", "san-uri", "san-email", ""] {
+            let written = format!("{kind}={text}");
+            if let Ok(subject) = written.parse::<TlsSubject>() {
+                assert_eq!(subject.to_string(), written);
+                let _ = own.is_of(&subject);
+            }
+        }
     });
 }
 

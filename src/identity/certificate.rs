@@ -211,7 +211,8 @@ impl ClientCertificate {
     }
 
     /// Whether it is of a subject, by an authority that is trusted (RFC 8705 2.1).
-    pub(super) fn is_of(&self, subject: &TlsSubject) -> bool {
+    #[must_use]
+    pub fn is_of(&self, subject: &TlsSubject) -> bool {
         let is = |name: &AlternativeName| match (subject, name) {
             (TlsSubject::Dns(wanted), AlternativeName::Dns(name)) => wanted.eq_ignore_ascii_case(name),
             (TlsSubject::Uri(wanted), AlternativeName::Uri(name)) => wanted == name,
@@ -234,7 +235,8 @@ impl ClientCertificate {
     }
 
     /// The key of a JWK set that it has, or where it is itself as `x5c` (RFC 8705 2.2).
-    pub(super) fn key_in<'a>(&self, set: &'a Value) -> Option<&'a Value> {
+    #[must_use]
+    pub fn key_in<'a>(&self, set: &'a Value) -> Option<&'a Value> {
         let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         keys.iter().find(|jwk| {
             let chain = jwk.get("x5c").and_then(Value::as_array).and_then(|chain| chain.first());
