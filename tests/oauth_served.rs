@@ -4,7 +4,10 @@
 use crate::elsewhere::{Elsewhere, Furnished, Serving, Walker};
 use crate::identity::{Heard, env};
 use bailiwick::identity::{Authentication, Held, Session};
-use bailiwick::identity::{Browser, EventKind, Outcome, REQUESTS_OF_ADDRESS, decode, hash_of, verify_with};
+use bailiwick::identity::{
+    Browser, EventKind, Outcome, REQUESTS_OF_ADDRESS, Registrants, RegistrationSettings, TenantSettings, decode,
+    hash_of, verify_with,
+};
 use bailiwick::modules::approval::{ApprovalSettings, Approvals, Choice, Decider};
 use serde_json::{Map, Value, json};
 use std::time::{Duration, Instant};
@@ -265,6 +268,41 @@ fn an_api_gives_a_client_so_many_tokens_and_an_address_so_many_requests() {
     let last = last.unwrap();
     assert_eq!((last.status, last.header("retry-after")), (429, Some("1")));
     assert!(last.body.contains("too many requests come from this address"), "{}", last.body);
+}
+
+// MCPM-2: RFC 7591, off until it is turned on, and then for whom the tenant says.
+#[test]
+fn clients_register_where_the_tenant_lets_them() {
+    let world = World::new();
+    let ops = administrator(&world.db, &["clients:register"]);
+    let serving = world.db.serve();
+    let metadata = || serving.send("GET", "/.well-known/openid-configuration", &[], "").json();
+    let wanted = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "client_secret_post"});
+    let register = |token: &str| serving.with(token, "POST", "/register", &wanted);
+    let set = |who| {
+        let registration = RegistrationSettings { who, ..RegistrationSettings::default() };
+        let settings = TenantSettings { registration, ..serving.tenant.settings().clone() };
+        serving.tenant.change_settings(settings, &env()).unwrap();
+    };
+    let token = serving.token("ops", &ops, "clients:register", "/admin");
+    assert_eq!((register(&token).status, metadata().get("registration_endpoint")), (404, None));
+    set(Registrants::Administrators);
+    assert!(metadata()["registration_endpoint"].as_str().unwrap().ends_with("/register"));
+    assert_eq!(register("none").status, 401);
+    assert_eq!(register(&token).status, 403, "it is no administrator yet");
+    let mut change = serving.tenant.change(&env());
+    change.relate(&serving.tenant.object(), "admin", "app:ops");
+    change.commit().unwrap();
+    let registered = register(&token);
+    assert_eq!(registered.status, 201, "{}", registered.body);
+    let told = registered.json();
+    let known = active(&serving, text(&told, "client_secret"), text(&told, "client_id"), "none");
+    assert!(!known, "it is known by its secret, and asks of no token of ours");
+    set(Registrants::Anybody);
+    assert_eq!(register("none").status, 201);
+    let body = [("content-type", "application/json")];
+    let heard = serving.send("POST", "/register", &body, "{");
+    assert_eq!((heard.status, text(&heard.json(), "error")), (400, "invalid_client_metadata"));
 }
 
 /// A person who has just signed in with two factors.

@@ -254,6 +254,12 @@ impl Client {
         Ok(Some(shown.thumbprint.clone()))
     }
 
+    /// The same with a secret that is good for ever.
+    pub(super) fn with_secret(&self, secret: &str, env: &Env<'_>) -> Client {
+        let made = ClientSecret { id: env.id(), hash: hash_of(secret), created_at: env.seconds(), expires_at: None };
+        Client { secrets: vec![made], ..self.clone() }
+    }
+
     fn check(&self) -> Answer<()> {
         let refuse = |rule, text: String| Err(Refusal::new(ErrorCode::InvalidRequest, rule, text));
         if self.name.is_empty() || self.name.len() > 128 || self.name.chars().any(char::is_control) {
@@ -562,6 +568,7 @@ impl Tenant {
         let gone = Client { secrets: Vec::new(), keys: None, deleted_at: Some(env.seconds()), ..held.value.clone() };
         change.replace(held, &gone);
         change.unrelate(&self.object(), "member", &held.subject());
+        Tenant::forget_registration(change, &held.id);
         change.event(&self.event(EventKind::ClientDeleted, Outcome::Done, env).client(held.subject()));
     }
 }

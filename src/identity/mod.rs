@@ -25,6 +25,7 @@ mod logout;
 mod proof;
 mod records;
 mod refresh;
+mod registration;
 mod refusal;
 mod requests;
 mod rule;
@@ -73,6 +74,7 @@ pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, Lo
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
 pub use refusal::{Answer, ErrorCode, Refusal};
+pub use registration::{REGISTERED_MAX, Registrants, RegistrationSettings};
 pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
 pub use scopes::{

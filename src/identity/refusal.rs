@@ -89,6 +89,10 @@ codes! {
     MissingUserCode = "missing_user_code", 400;
     /// CIBA 13
     InvalidUserCode = "invalid_user_code", 400;
+    /// RFC 7591 3.2.2
+    InvalidRedirectUri = "invalid_redirect_uri", 400;
+    /// RFC 7591 3.2.2
+    InvalidClientMetadata = "invalid_client_metadata", 400;
     /// Administration: there is no such thing in this tenant.
     NotFound = "not_found", 404;
     /// Administration: somebody was faster, or the name is taken.

@@ -5,7 +5,10 @@
 use super::custom::CompiledClaims;
 use super::keys::KeyChain;
 use super::limit::Counts;
-use super::{Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Stored, hash_of};
+use super::{
+    Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, RegistrationSettings, Seconds, Stored,
+    hash_of,
+};
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
 use crate::secrets::KeyRing;
@@ -57,6 +60,8 @@ pub struct TenantSettings {
     pub key_lead_s: Seconds,
     /// The identifier of the resource that is meant when a client names none.
     pub default_resource: Option<String>,
+    /// How clients may register themselves (RFC 7591); nobody may unless it is said.
+    pub registration: RegistrationSettings,
 }
 
 impl Default for TenantSettings {
@@ -74,6 +79,7 @@ impl Default for TenantSettings {
             key_life_s: 90 * 24 * 3_600,
             key_lead_s: 24 * 3_600,
             default_resource: None,
+            registration: RegistrationSettings::default(),
         }
     }
 }
@@ -567,6 +573,7 @@ impl Tenant {
     /// # Errors
     /// Somebody was faster.
     pub fn change_settings(&self, settings: TenantSettings, env: &Env<'_>) -> Answer<Tenant> {
+        settings.registration.check()?;
         let nobody = self.identity.nobody();
         let mut tenants = self.identity.inner.tenants.write();
         let held = nobody.held::<TenantRecord>(&[&padded(self.number())])?;

@@ -8,6 +8,7 @@ mod kill;
 mod logout;
 mod custom;
 mod rates;
+mod registration;
 mod system;
 mod tenants;
 

@@ -1,7 +1,7 @@
 //! The endpoints over HTTP: each decodes, makes one call, encodes.
 
 use super::{Head, OAuth, end_session, introspection_token, judged, userinfo};
-use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Refusal, Refused, Tenant};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Refusal, Refused, Registrants, Tenant};
 use crate::wire::{Asked, json_response, read_body};
 use axum::Router;
 use axum::extract::{Request, State};
@@ -12,6 +12,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::Value;
 
+/// The scope that registers clients, where administrators do (docs/oauth.md).
+const CLIENTS_REGISTER: &str = "clients:register";
 const DPOP: HeaderName = HeaderName::from_static("dpop");
 const FORM: &str = "application/x-www-form-urlencoded";
 const JSON: &str = "application/json";
@@ -32,6 +34,7 @@ pub fn routes(oauth: OAuth) -> Router {
         .route("/revoke", post(revoke))
         .route("/oauth/revoke", post(revoke))
         .route("/userinfo", get(info).post(info))
+        .route("/register", post(register))
         .layer(middleware::from_fn(cors));
     Router::new()
         .route("/authorize", get(authorize).post(authorize))
@@ -140,6 +143,31 @@ fn refused(refusal: Refusal, head: Option<&Head>) -> Response {
     response
 }
 
+/// Registers a client (RFC 7591 3), where the tenant lets anybody or the administrator whose token is shown.
+async fn register(asked: Asked, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let metadata = read_body(body).await.and_then(|bytes| {
+        let text = "the body is no JSON";
+        serde_json::from_slice::<Value>(&bytes)
+            .map_err(|_| Refusal::new(ErrorCode::InvalidClientMetadata, "registration.form", text))
+    });
+    let rules = move |tenant: &Tenant, env: &Env<'_>| {
+        let by = match tenant.settings().registration.who {
+            Registrants::Administrators => {
+                let token = bearer(tenant, &parts, &tenant.url("/admin"), env)?;
+                let refused = ["registration.scope_of_token", "registration.by"];
+                Some(token.administrator(tenant, [CLIENTS_REGISTER; 2], refused)?)
+            }
+            Registrants::Nobody | Registrants::Anybody => None,
+        };
+        tenant.register_client(&metadata?, by.as_deref(), env)
+    };
+    match asked.run(rules).await {
+        Ok(registered) => json_response(StatusCode::CREATED, &registered),
+        Err(refusal) => challenged(refusal),
+    }
+}
+
 /// Runs what a client asks for with a form, and shows the answer.
 async fn with_form<T: Send + 'static>(
     asked: Asked,
@@ -246,21 +274,21 @@ async fn info(asked: Asked, request: Request) -> Response {
         Ok(head) => asked.run(move |tenant, env| userinfo(tenant, &method, &head, env)).await,
         Err(refusal) => Err(refusal),
     };
-    match answer {
-        Ok(claims) => json_response(StatusCode::OK, &claims),
-        Err(refusal) => {
-            let unproved = refusal.error == ErrorCode::InvalidDpopProof;
-            let challenge = challenge(&refusal).filter(|_| unproved || matches!(refusal.error.status(), 401 | 403));
-            let mut response = refusal.into_response();
-            if unproved {
-                *response.status_mut() = StatusCode::UNAUTHORIZED; // RFC 9449 7.1: at a resource
-            }
-            if let Some(challenge) = challenge {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
-            }
-            response
-        }
+    answer.map_or_else(challenged, |claims| json_response(StatusCode::OK, &claims))
+}
+
+/// A refusal at a resource, with the challenge that belongs to it (RFC 6750 3, RFC 9449 7.1).
+fn challenged(refusal: Refusal) -> Response {
+    let unproved = refusal.error == ErrorCode::InvalidDpopProof;
+    let challenge = challenge(&refusal).filter(|_| unproved || matches!(refusal.error.status(), 401 | 403));
+    let mut response = refusal.into_response();
+    if unproved {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
     }
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    response
 }
 
 fn see_other(to: &str) -> Response {

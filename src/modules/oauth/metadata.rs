@@ -1,7 +1,7 @@
 //! What an issuer says of itself (RFC 8414, OpenID Connect Discovery 1.0), in one document for both.
 
 use super::OAuth;
-use crate::identity::{ACR_VALUES, ALGORITHMS, Answer, AuthMethod, OPENID_SCOPES, Tenant};
+use crate::identity::{ACR_VALUES, ALGORITHMS, Answer, AuthMethod, OPENID_SCOPES, Registrants, Tenant};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -13,9 +13,7 @@ impl OAuth {
     pub fn metadata(&self, tenant: &Tenant) -> Answer<Value> {
         let algorithms: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
         let mutual = tenant.mutual_tls_url("").is_some();
-        let methods =
-            AuthMethod::ALL.iter().filter(|(method, _)| mutual || !AuthMethod::BY_CERTIFICATE.contains(method));
-        let methods: Vec<&str> = methods.map(|(_, name)| *name).collect();
+        let methods = auth_methods(mutual);
         let shown: Vec<&str> = methods.iter().filter(|method| **method != "none").copied().collect();
         let resources = tenant.resources()?;
         let of_resources =
@@ -36,6 +34,9 @@ impl OAuth {
             ("end_session_endpoint", "/end_session"),
         ] {
             say(name, tenant.url(path).into());
+        }
+        if tenant.settings().registration.who != Registrants::Nobody {
+            say("registration_endpoint", tenant.url("/register").into());
         }
         say("scopes_supported", json!(scopes));
         say("response_types_supported", json!(["code"]));
@@ -92,4 +93,10 @@ fn mutual_tls_aliases(tenant: &Tenant, document: &Map<String, Value>) -> Value {
         Some((name.clone(), tenant.mutual_tls_url(path)?.into()))
     };
     Value::Object(theirs.filter_map(alias).collect())
+}
+
+/// How clients may show who they are.
+fn auth_methods(mutual_tls: bool) -> Vec<&'static str> {
+    let served = |method| mutual_tls || !AuthMethod::BY_CERTIFICATE.contains(&method);
+    AuthMethod::ALL.into_iter().filter(|(method, _)| served(*method)).map(|(_, name)| name).collect()
 }

@@ -219,6 +219,22 @@ await refused(again, "invalid_grant");
 await refused(client.initiateBackchannelAuthentication(sales, { scope: "openid", login_hint: "nobody@example.com" }), "unknown_user_id");
 step("CIBA: approved, denied, by a client with a key, and once");
 
+// ---- A client that registers itself, with a way to show who it is and without.
+const ways = { client_secret_basic: client.ClientSecretBasic(), client_secret_post: client.ClientSecretPost(), none: client.None() };
+for (const [token_endpoint_auth_method, auth] of Object.entries(ways)) {
+  const grant_types = ["authorization_code", "refresh_token"];
+  const wanted = { client_name: "A tool", redirect_uris: [callback], grant_types, scope: "openid read write", token_endpoint_auth_method };
+  const tool = await client.dynamicClientRegistration(new URL(issuer), wanted, auth, options);
+  assert.equal(tool.clientMetadata().scope, "openid read");
+  const asked = await ask(tool, { scope: "openid read", resource: api });
+  const had = await client.authorizationCodeGrant(tool, asked.url, asked.checks);
+  assert.equal((await verify(had.access_token, api, "at+jwt")).payload.client_id, tool.clientMetadata().client_id);
+}
+await refused(client.dynamicClientRegistration(new URL(issuer), { redirect_uris: [] }, undefined, options), "invalid_redirect_uri");
+const worker_like = { redirect_uris: [callback], grant_types: ["client_credentials"] };
+await refused(client.dynamicClientRegistration(new URL(issuer), worker_like, undefined, options), "invalid_client_metadata");
+step("a client that registers itself, within what the tenant lets it");
+
 // ---- The end.
 const url = client.buildEndSessionUrl(app, { id_token_hint: lent.id_token, post_logout_redirect_uri: "http://127.0.0.1/bye", state: "s" });
 assert.equal((await sarah.browse(url)).url.href, "http://127.0.0.1/bye?state=s");

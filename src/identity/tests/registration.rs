@@ -1,0 +1,136 @@
+//! Clients that register themselves (RFC 7591), where they may.
+
+use super::*;
+
+fn with(world: &World, settings: RegistrationSettings) -> Tenant {
+    let settings = TenantSettings { registration: settings, ..world.tenant.settings().clone() };
+    world.tenant.change_settings(settings, &world.env()).unwrap()
+}
+
+fn open() -> RegistrationSettings {
+    RegistrationSettings {
+        who: Registrants::Anybody,
+        scopes: strings(&["openid", "offline_access", "read"]),
+        resources: strings(&[API]),
+        clients_max: 4,
+    }
+}
+
+/// What is good, with other members; a null takes one away.
+fn metadata(more: &Value) -> Value {
+    let mut metadata =
+        json!({"redirect_uris": [CALLBACK], "client_name": "A tool", "token_endpoint_auth_method": "none"});
+    for (name, value) in more.as_object().unwrap() {
+        metadata[name] = value.clone();
+        if value.is_null() {
+            metadata.as_object_mut().unwrap().remove(name);
+        }
+    }
+    metadata
+}
+
+#[test]
+fn nobody_registers_unless_the_tenant_says_who() {
+    let world = World::new();
+    let register = |tenant: &Tenant, by| tenant.register_client(&metadata(&json!({})), by, &world.env());
+    assert_eq!(rule(register(&world.tenant, Some("user:admin"))), "not_found");
+    let tenant = with(&world, RegistrationSettings { who: Registrants::Administrators, ..open() });
+    assert_eq!(rule(register(&tenant, None)), "registration.by");
+    register(&tenant, Some("user:admin")).unwrap();
+    let tenant = with(&world, open());
+    register(&tenant, None).unwrap();
+    let too_many = RegistrationSettings { clients_max: REGISTERED_MAX + 1, ..open() };
+    let settings = TenantSettings { registration: too_many, ..TenantSettings::default() };
+    assert_eq!(rule(world.tenant.change_settings(settings, &world.env())), "registration.clients_max");
+}
+
+#[test]
+fn what_is_registered_is_told_and_is_no_more_than_may_be_had() {
+    let world = World::new();
+    let tenant = with(&world, open());
+    let wanted = metadata(&json!({
+        "token_endpoint_auth_method": null, // the default shows a secret
+        "grant_types": ["authorization_code", "refresh_token"],
+        "scope": "openid read discounts",
+        "logo_uri": "https://tool.example/logo.png", // not kept, and so not told
+        "software_statement": "x.y.z",
+        "dpop_bound_access_tokens": true,
+    }));
+    let told = tenant.register_client(&wanted, None, &world.env()).unwrap();
+    let (id, secret) = (told["client_id"].as_str().unwrap(), told["client_secret"].as_str().unwrap());
+    let client = tenant.client(id).unwrap();
+    assert_eq!(
+        told,
+        json!({
+            "client_id": id,
+            "client_id_issued_at": START,
+            "client_secret": secret,
+            "client_secret_expires_at": 0,
+            "client_name": "A tool",
+            "redirect_uris": [CALLBACK],
+            "grant_types": ["authorization_code", "refresh_token"],
+            "response_types": ["code"],
+            "token_endpoint_auth_method": "client_secret_basic",
+            "scope": "openid read",
+            "dpop_bound_access_tokens": true,
+        })
+    );
+    assert_eq!((client.kind, client.consent, &client.resources), (ClientKind::App, ConsentRule::Ask, &strings(&[API])));
+    let header = super::clients::basic(id, secret);
+    tenant.authenticate_client(Some(&header), &form(&[]), &NoKeys, &world.env()).unwrap();
+    assert_eq!(world.events().last().unwrap().kind(), EventKind::ClientCreated);
+    // The secret is not in the database.
+    let all = tenant.engine().records(IDENTITY).scan(&[], None, 1_000).unwrap();
+    assert!(all.iter().all(|(_, value)| !String::from_utf8_lossy(value).contains(secret)));
+}
+
+#[test]
+fn what_may_not_be_registered_is_refused_in_the_words_of_the_standard() {
+    let world = World::new();
+    let tenant = with(&world, open());
+    let (redirect, other) = (ErrorCode::InvalidRedirectUri, ErrorCode::InvalidClientMetadata);
+    for (more, error) in [
+        (json!({"redirect_uris": null}), redirect),
+        (json!({"redirect_uris": []}), redirect),
+        (json!({"redirect_uris": ["http://app.example/cb"]}), redirect),
+        (json!({"redirect_uris": ["https://app.example/cb#x"]}), redirect),
+        (json!({"redirect_uris": ["javascript:alert(1)"]}), redirect),
+        (json!({"redirect_uris": vec!["https://app.example/cb"; REDIRECT_URIS_MAX + 1]}), redirect),
+        (json!({"redirect_uris": CALLBACK}), other),
+        (json!({"redirect_uris": [1]}), other),
+        (json!({"client_name": 1}), other),
+        (json!({"client_name": "x".repeat(129)}), other),
+        (json!({"client_name": "a\nb"}), other),
+        (json!({"grant_types": ["client_credentials"]}), other),
+        (json!({"grant_types": ["implicit"]}), other),
+        (json!({"grant_types": []}), other),
+        (json!({"response_types": ["token"]}), other),
+        (json!({"token_endpoint_auth_method": "tls_client_auth"}), other),
+        (json!({"token_endpoint_auth_method": "client_secret_jwt"}), other),
+        (json!({"token_endpoint_auth_method": "private_key_jwt"}), other),
+        (json!({"jwks": {"keys": []}}), other),
+        (json!({"jwks": {"keys": []}, "jwks_uri": "https://app.example/keys"}), other),
+        (json!({"jwks_uri": "http://app.example/keys"}), other),
+        (json!({"scope": "write"}), other),
+        (json!({"scope": "a\"b"}), other),
+        (json!({"dpop_bound_access_tokens": "yes"}), other),
+    ] {
+        let refusal = tenant.register_client(&metadata(&more), None, &world.env()).unwrap_err();
+        assert_eq!(refusal.error, error, "{more}: {refusal}");
+    }
+    assert_eq!(rule(tenant.register_client(&json!([]), None, &world.env())), "registration.form");
+    assert_eq!(tenant.clients(None, 100).unwrap().len(), 2, "nothing was made");
+}
+
+#[test]
+fn there_are_at_most_as_many_as_may_be_and_one_that_is_deleted_makes_room() {
+    let world = World::new();
+    let tenant = with(&world, open());
+    let register = || tenant.register_client(&metadata(&json!({})), None, &world.env());
+    let first = register().unwrap()["client_id"].as_str().unwrap().to_owned();
+    (0..3).for_each(|_| drop(register().unwrap()));
+    assert_eq!(rule(register()), "registration.max");
+    tenant.delete_client(&first, &world.env()).unwrap();
+    register().unwrap();
+    assert_eq!(rule(register()), "registration.max");
+}
