@@ -39,6 +39,7 @@ use house::Resealing;
 use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
+pub use outgoing::ConnectionAccounts;
 use outgoing::{Connections, Drafts};
 use plugs::{Administration, Auditors, Browsers, data_stores};
 use std::collections::{HashMap, HashSet};
@@ -291,6 +292,7 @@ fn issuer_routes(
     let agents = agent::http::Setup {
         tokens: Arc::new(Administration),
         approvals: Arc::new(Spent(approvals.clone())),
+        accounts: Arc::new(ConnectionAccounts),
         data_stores: data_stores(identity.clone()),
     };
     let servers = McpPlugs { outgoing: outgoing.clone(), vault: vault.clone(), approvals: approvals.clone() };

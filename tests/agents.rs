@@ -2,6 +2,7 @@
 //! tombstone.
 
 use crate::cli::{err, out, program};
+use crate::elsewhere::Furnished;
 use bailiwick::engine::{Engine, Settings, WriteQuery};
 use bailiwick::identity::{Env, Identity, Tenant, TenantSettings};
 use bailiwick::model::Model;
@@ -137,6 +138,88 @@ fn an_agents_life_by_commands() {
     assert_eq!(actions, expected, "{history}");
     refused(directory, &["agent", "register", "--id", "sales", "--name", "Again"], "never given again");
     refused(directory, &["agent", "show", "nobody"], "no such agent");
+}
+
+/// REG-EX: by a command with a file, and by a program over HTTP, which may do nothing else.
+#[test]
+fn agents_that_nobody_registered_are_found_by_their_accounts() {
+    let db = Furnished::new();
+    let admin = format!("{}/admin", db.issuer);
+    let scopes = ["agents:read", "agents:write", "agents:report"].map(|scope| ["--scope", scope]).concat();
+    db.good(&[&["resource", "create", &admin, "--id", "admin"], &scopes[..]].concat());
+    let client = |id: &str, scopes: &[&str]| {
+        let create = ["client", "create", "--id", id, "--kind", "app", "--auth", "client_secret_post"];
+        let grant = ["--grant-type", "client_credentials", "--resource", &admin];
+        db.json(&[&create[..], &grant, scopes].concat())["client_secret"].as_str().unwrap().to_owned()
+    };
+    let report = ["--scope", "agents:report"];
+    let (scout, other) = (client("scout", &report), client("other", &report));
+    let ops = client("ops", &["--scope", "agents:read", "--scope", "agents:write", "--admin"]);
+    db.good(&["agent", "reporter", "app:scout"]);
+    db.refused(&["agent", "reporter", "app:nobody"], "no such client");
+    let connection = ["connection", "create", "crm", "--type", "oauth2", "--holder", "user"];
+    let base = ["--base", "https://api.crm.example/v1", "--client-id", "acme-vault"];
+    let urls =
+        ["--authorize-url", "https://crm.example/authorize", "--token-url", "https://login.crm.example:8443/token"];
+    db.good(&[&connection[..], &base, &urls, &["--rule", "GET /**"]].concat());
+
+    let accounts = serde_json::json!([
+        {"account": "svc-1", "name": "Proposal bot", "scopes": ["crm.read"], "last_used_at": 1_795_000_000},
+        {"account": "app-2", "kind": "oauth_app", "client_id": "acme-vault"},
+    ]);
+    std::fs::write(db.directory.path().join("accounts.json"), accounts.to_string()).unwrap();
+    let discover = |system: &str| db.good(&["agent", "discover", "--system", system, "accounts.json"]);
+    let found = discover("crm");
+    let draft = found.lines().next().unwrap().strip_prefix("svc-1\tnew\tagent:").unwrap().to_owned();
+    assert_eq!(found.lines().nth(1).unwrap(), "app-2\tconnection\tconnection:crm");
+    assert_eq!(discover("crm").lines().next().unwrap(), format!("svc-1\twaiting\tagent:{draft}"));
+    for host in ["crm.example", "api.crm.example", "login.crm.example:8443"] {
+        assert!(discover(host).contains("app-2\tconnection\t"), "{host}");
+    }
+    assert!(discover("login.crm.example").contains("app-2\tnew\t"), "another port is another system");
+    let shown = db.json(&["agent", "show", &draft]);
+    assert_eq!(
+        (&shown["stage"], &shown["accounts"][0]["account"]["scopes"][0]),
+        (&"discovered".into(), &"crm.read".into())
+    );
+    assert_eq!(shown["origin"]["account"], "svc-1");
+    std::fs::write(db.directory.path().join("bad.json"), r#"[{"id": "svc-1"}]"#).unwrap();
+    db.refused(&["agent", "discover", "--system", "crm", "bad.json"], "unknown field `id`");
+    assert_eq!(db.good(&["agent", "adopt", &draft, "--as", "proposals", "--name", "Proposals"]), "registered");
+    assert_eq!(db.json(&["agent", "show", "proposals"])["accounts"][0]["account"]["account"], "svc-1");
+    db.good(&["agent", "register", "--id", "planner", "--name", "Planner"]);
+
+    let serving = db.serve();
+    let token = |id: &str, secret: &str, scope: &str| serving.token(id, secret, scope, "/admin");
+    let ops = token("ops", &ops, "agents:read agents:write");
+    let scout = token("scout", &scout, "agents:report");
+    let send = |token: &str, method: &str, path: &str, body: Value| {
+        let heard = serving.with(token, method, &format!("/admin{path}"), &body);
+        (heard.status, heard.json())
+    };
+    let body = serde_json::json!({"system": "crm", "accounts": [{"account": "svc-1"}, {"account": "svc-3"}]});
+    let (status, refused) = send(&token("other", &other, "agents:report"), "POST", "/discovered", body.clone());
+    assert_eq!((status, &refused["error"]), (403, &"access_denied".into()), "{refused}");
+    assert_eq!(send(&scout, "GET", "/discovered", Value::Null).0, 403);
+    assert_eq!(send(&scout, "POST", "/agents", serde_json::json!({"profile": {"name": "x"}})).0, 403);
+    let (status, told) = send(&scout, "POST", "/discovered", body);
+    assert_eq!((status, &told["accounts"][0]["of"]), (200, &"agent:proposals".into()), "{told}");
+    assert_eq!(told["accounts"][1]["whose"], "new");
+    let draft = told["accounts"][1]["of"].as_str().unwrap().strip_prefix("agent:").unwrap();
+    let (_, drafts) = send(&ops, "GET", "/discovered?limit=50", Value::Null);
+    let of_drafts = drafts["agents"].as_array().unwrap().iter().map(|one| &one["accounts"][0]["account"]["account"]);
+    let mut of_drafts: Vec<&str> = of_drafts.map(|id| id.as_str().unwrap()).collect();
+    of_drafts.sort_unstable();
+    // Each name of a system is a system, as whoever reports it says.
+    assert_eq!(of_drafts, ["app-2", "svc-1", "svc-1", "svc-1", "svc-1", "svc-3"]);
+    let same = send(&ops, "POST", &format!("/agents/{draft}/same"), serde_json::json!({"agent": "planner"}));
+    assert_eq!((same.0, &same.1["accounts"][0]["account"]["account"]), (200, &"svc-3".into()), "{}", same.1);
+    assert_eq!(send(&ops, "GET", &format!("/agents/{draft}"), Value::Null).1["stage"], "retired");
+    let wrong = send(&scout, "POST", "/discovered", serde_json::json!({"system": "crm", "accounts": [{"account": 7}]}));
+    assert!(
+        wrong.0 == 400 && wrong.1["error_description"].as_str().unwrap().contains("accounts[0].account"),
+        "{wrong:?}"
+    );
 }
 
 #[test]

@@ -10,13 +10,20 @@ fn an_agent_writes_a_proposal_for_somebody_step_by_step() {
     assert_eq!(output.status.code(), Some(0), "{said}{}", err(&output));
     assert_eq!(err(&output), "");
     let steps = [
-        "1.2 ", "2.1 ", "2.2 ", "3.1 ", "3.2 ", "3.3 ", "3.4 ", "3.5 ", "4.1 ", "4.2 ", "4.3 ", "4.4 ", "5.1 ", "5.2 ",
-        "5.3 ", "5.4 ", "6.1 ", "6.2 ", "6.3 ", "6.4 ", "5+ ", "7.1 ",
+        "1.1 ", "1.2 ", "2.1 ", "2.2 ", "3.1 ", "3.2 ", "3.3 ", "3.4 ", "3.5 ", "4.1 ", "4.2 ", "4.3 ", "4.4 ", "5.1 ",
+        "5.2 ", "5.3 ", "5.4 ", "6.1 ", "6.2 ", "6.3 ", "6.4 ", "5+ ", "7.1 ",
     ];
     let at: Vec<_> = steps.iter().map(|step| said.find(&format!("\n{step}")).expect(step)).collect();
     assert!(at.is_sorted(), "{said}");
     let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
+        "svc-proposals new agent:",
+        "app-0017 connection connection:crm",
+        "sees the draft: Proposal bot (svc-proposals), made by j.smith 40 days ago",
+        "one account is found once",
+        "lets the draft act as it is 409 conflict",
+        "adopts the draft as sales-agent-prod-001; its account at the CRM goes with it",
+        "svc-proposals is the account of sales-agent-prod-001",
         "began in another browser",
         "reads pricing://executive-discounts 200 MCP -32001 by mcp.check",
         "the vault refreshed it, once",

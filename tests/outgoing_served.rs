@@ -6,7 +6,7 @@ use crate::identity::{Issuing, env};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use bailiwick::identity::{EventKind, encode};
-use bailiwick::modules::agent::{By, Filter, NoApprovals, Profile, Registry, Stage};
+use bailiwick::modules::agent::{By, Filter, NoApprovals, Origin, Profile, Registry, Stage};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -165,8 +165,8 @@ fn an_agent_that_nobody_registered_is_a_draft_after_its_first_request() {
     }
     let seen = drafts();
     let one = seen.iter().find(|agent| agent.record.profile.name == "Agent /one.json").unwrap();
-    let origin = one.record.origin.as_ref().unwrap();
-    assert_eq!(origin.document, format!("{}/one.json", stub.origin));
+    let Some(Origin::Document { document, .. }) = &one.record.origin else { panic!("{:?}", one.record.origin) };
+    assert_eq!(*document, format!("{}/one.json", stub.origin));
     assert_eq!(serving.events().iter().filter(|event| event.kind() == EventKind::FindingRaised).count(), 3);
     // Who is adopted is told its id, and is a client like others.
     let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
@@ -178,7 +178,7 @@ fn an_agent_that_nobody_registered_is_a_draft_after_its_first_request() {
         ..Profile::default()
     };
     registry.adopt(By::Machine, &one.record.id, &profile, &env()).unwrap();
-    let (_, text) = told(&serving, "/token", &origin.document);
+    let (_, text) = told(&serving, "/token", document);
     assert!(text.contains(&format!("registered as `{}`", one.record.id)), "{text}");
 }
 

@@ -2,7 +2,9 @@
 
 use super::plugs::Administration;
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
-use crate::modules::agent::{self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, Registry, Stage};
+use crate::modules::agent::{
+    self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
+};
 use crate::modules::{login, oauth, vault};
 use crate::wire::{Outgoing, OutgoingRequest};
 use axum::http::request::Parts;
@@ -41,6 +43,17 @@ impl login::ConnectedAccounts for Connections {
 impl vault::Tell for Connections {
     fn reconnect_needed(&self, tenant: &Tenant, user: &str, connection: &str) {
         tracing::warn!(tenant = tenant.name(), user, connection, "somebody has to connect this again");
+    }
+}
+
+/// The tenant's own accounts at other systems: those of its connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectionAccounts;
+
+impl OwnAccounts for ConnectionAccounts {
+    fn of(&self, tenant: &Tenant) -> Answer<Vec<OwnAccount>> {
+        let found = vault::accounts(tenant)?.into_iter();
+        Ok(found.map(|(connection, systems, account)| OwnAccount { connection, systems, account }).collect())
     }
 }
 

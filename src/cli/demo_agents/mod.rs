@@ -7,6 +7,7 @@ mod act;
 mod app;
 mod approve;
 mod browser;
+mod discover;
 mod gather;
 mod keys;
 mod licences;
@@ -67,6 +68,8 @@ struct Story {
     olga: Person,
     agent: App,
     console: App,
+    /// What looks for agents that nobody registered.
+    scout: App,
     /// The token with which Olga works, and what Sarah's sign-in gave the agent.
     olga_token: String,
     signed_in: serde_json::Value,
@@ -227,6 +230,9 @@ impl Story {
         let trace = format!("{:032x}", fresh_id().0);
         agent.begin_task(&trace);
         let console = App::new("console", tape, ("console", &places.acme, &callback));
+        let scouts = Arc::new(Key::new("2026-11")?);
+        world.scout(&scouts, (&apps.crm_url, &apps.directory_key))?;
+        let scout = App::new("scout", tape, (world::SCOUT, &places.acme, "")).with_key(&scouts);
         let mut story = Story {
             teller: Teller::default(),
             directory: directory.to_owned(),
@@ -245,6 +251,7 @@ impl Story {
             notification_token: keys::secret(),
             tape: tape.clone(),
             console,
+            scout,
             olga_token: String::new(),
             john_token: String::new(),
             read_only: String::new(),
@@ -257,6 +264,8 @@ impl Story {
         };
         story.keeps_secret("the key of the key ring", ring_key, &[]);
         story.keeps_secret("the secret of the price service", service.into_bytes(), &["prices"]);
+        story.keeps_secret("the scout's private key", scouts.private()?, &[]);
+        story.keeps_secret("the key of the CRM's list of accounts", story.apps.directory_key.clone(), &[]);
         Ok(story)
     }
 

@@ -1,5 +1,5 @@
-//! Before the story: people come by their invitations, and John and Olga bring the agent under control (the paper's step 1.2):
-//! registered with an owner and a purpose, a key in place of a password, and what it may reach.
+//! Before the story: people come by their invitations, and John and Olga bring the agent that was found under control (the
+//! paper's step 1.2): an id, an owner and a purpose, a key in place of a password, and what it may reach.
 
 use super::app::{ok, text};
 use super::keys::seconds;
@@ -39,7 +39,10 @@ impl Story {
         }
         self.teller.names = vec![(places.acme.clone(), "ACME"), (places.pricing.clone(), "PRICES")];
         self.people()?;
-        self.register()
+        self.consoles()?;
+        self.connections()?;
+        let draft = self.is_found()?;
+        self.register(&draft)
     }
 
     /// Everybody comes by an invitation and sets a password; Sarah adds an authenticator app.
@@ -82,10 +85,9 @@ impl Story {
         ])
     }
 
-    fn register(&mut self) -> Result<(), Failure> {
-        let places = self.world.places.clone();
-        let admin = places.admin();
-        self.teller.step("1.2", "Before: the agent gets an identity, an owner and bounds");
+    /// John and Olga sign in at the console.
+    fn consoles(&mut self) -> Result<(), Failure> {
+        let admin = self.world.places.admin();
         let mut tokens = Vec::new();
         for (person, scope) in
             [(&mut self.john, "agents:write"), (&mut self.olga, "agents:write audit:read connections:write mcp:write")]
@@ -101,18 +103,27 @@ impl Story {
                 })?;
             tokens.push(text(&given, "access_token"));
         }
-        let (john, olga) = (tokens.remove(0), tokens.remove(0));
+        (self.john_token, self.olga_token) = (tokens.remove(0), tokens.remove(0));
+        self.keeps_secret("John's token", self.john_token.clone(), &["console"]);
+        self.keeps_secret("Olga's token", self.olga_token.clone(), &["console"]);
+        Ok(())
+    }
+
+    fn register(&mut self, draft: &str) -> Result<(), Failure> {
+        let places = self.world.places.clone();
+        self.teller.step("1.2", "The agent gets an identity, an owner and bounds");
+        let (john, olga) = (self.john_token.clone(), self.olga_token.clone());
         let send = |method, path: &str, token: &str, body: &serde_json::Value| {
             self.console.send(Ask::json(method, format!("{}/admin/agents{path}", places.acme), body).bearer(token))
         };
         let purpose = "Writes and sends proposals for account executives";
         let profile = json!({"name": "Sales agent", "purpose": purpose, "owner": "team:sales-ops",
                              "accountable": "user:john"});
-        let made = ok("the agent", &send("POST", "", &john, &json!({"id": AGENT, "profile": profile}))?)?;
+        let made = ok("the agent", &send("POST", &format!("/{draft}/adopt?as={AGENT}"), &john, &profile)?)?;
         expect(text(&made, "stage") == "registered", || format!("the agent should be registered: {made}"))?;
         self.teller.allowed(
             "John",
-            &format!("registers {AGENT}, found on a service account of the CRM"),
+            &format!("adopts the draft as {AGENT}; its account at the CRM goes with it"),
             &format!("his team sales-ops owns it, he answers for it; purpose: {purpose}"),
         );
         let keys = json!({ "jwks": self.key.public()? });
@@ -121,13 +132,10 @@ impl Story {
         ok("its way to authenticate", &send("PUT", &format!("/{AGENT}/auth_methods"), &john, &methods)?)?;
         ok("its start", &send("POST", &format!("/{AGENT}/activate"), &john, &json!({}))?)?;
         self.teller.says("", "it shows who it is with a key of its own (private_key_jwt), and is active");
+        self.is_accounted_for()?;
         self.world.agent_client()?;
-        self.keeps_secret("John's token", john.as_str(), &["console"]);
-        self.keeps_secret("Olga's token", olga.as_str(), &["console"]);
-        (self.john_token, self.olga_token) = (john.clone(), olga.clone());
         self.data_store()?;
         self.world.managed_connections()?;
-        self.connections(&olga)?;
         self.bounds((&john, &olga))?;
         self.sarah.connect(&places.acme, "crm", &self.apps.at_crm)?;
         self.sarah.connect(&places.acme, "workspace", &self.apps.at_google)?;
@@ -141,7 +149,7 @@ impl Story {
     }
 
     /// The accounts at which the vault holds tokens for people, and what is let through there.
-    fn connections(&self, olga: &str) -> Result<(), Failure> {
+    fn connections(&self) -> Result<(), Failure> {
         let (google, crm) = (&self.apps.google, &self.apps.crm_login);
         let oauth = |at: &str, scopes: &[&str]| {
             json!({
@@ -175,7 +183,7 @@ impl Story {
         ] {
             let body = json!({"connection": spec, "client_secret": secret});
             let url = format!("{}/admin/connections", self.world.places.acme);
-            ok("a connection", &self.console.send(Ask::json("POST", url, &body).bearer(olga))?)?;
+            ok("a connection", &self.console.send(Ask::json("POST", url, &body).bearer(&self.olga_token))?)?;
         }
         Ok(())
     }

@@ -10,19 +10,24 @@ use bailiwick::identity::{
     AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Identity, OPENID_SCOPES, Resource, Scope, Tenant,
     TenantSettings,
 };
+use bailiwick::modules::agent::{NoApprovals, Registry};
 use bailiwick::modules::approval::{Backchannel, CIBA_GRANT, Delivery, DetailType, put_backchannel, put_type};
 use bailiwick::modules::exchange::{
     Connection, IssuerKeys, JWT_BEARER, Replay, Server, SubjectClaims, SubjectMapping, TOKEN_EXCHANGE, Target,
     TrustedIssuer, put_connection, trust,
 };
 use bailiwick::modules::login::{NewProvider, put_provider};
-use bailiwick::modules::vault::FEDERATED_GRANT;
+use bailiwick::modules::vault::{self, FEDERATED_GRANT, Hidden, Holder, ScopeClass, Secret};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The agent's id at Acme, and at the pricing domain.
 pub(super) const AGENT: &str = "sales-agent-prod-001";
 pub(super) const AGENT_THERE: &str = "acme-sales";
+/// The program that looks for agents that nobody registered, what it may read, and through which connection.
+pub(super) const SCOUT: &str = "scout";
+pub(super) const ACCOUNTS_SCOPE: &str = "crm:accounts";
+pub(super) const DIRECTORY: &str = "crm-accounts";
 /// The scopes of the vault's proxy, and what they mean to a person.
 const VAULT_SCOPES: [(&str, &str); 7] = [
     ("crm:read", "Read contacts and deals"),
@@ -168,10 +173,13 @@ impl World {
             tenant
                 .put_resource(&Resource { id: id.into(), identifier, name: name.into(), scopes, created_at: 0 }, &env())
         };
-        put(&self.acme, "proxy", self.places.proxy(), "Your connected accounts", &VAULT_SCOPES)?;
+        let of_scout = (ACCOUNTS_SCOPE, "List the accounts of the CRM");
+        let scopes: Vec<_> = VAULT_SCOPES.into_iter().chain([of_scout]).collect();
+        put(&self.acme, "proxy", self.places.proxy(), "Your connected accounts", &scopes)?;
         let admin = [
             ("agents:read", "See agents"),
             ("agents:write", "Change agents"),
+            ("agents:report", "Report accounts"),
             ("audit:read", "Read the audit log"),
             ("connections:write", "Change connections"),
             ("mcp:write", "Change MCP servers"),
@@ -194,6 +202,35 @@ impl World {
             ..Client::new("console", ClientKind::App, "The console")
         };
         self.acme.create_client(&console, &env())?;
+        Ok(())
+    }
+
+    /// The program that looks for agents that nobody registered: through the vault's proxy it reads one list of the CRM, with a
+    /// key that it never sees, and it may report it (`bailiwick client create`, `agent reporter`, `connection create`).
+    pub(super) fn scout(&self, key: &Key, (crm, directory_key): (&str, &str)) -> Result<(), Failure> {
+        let (acme, env, by) = (&self.acme, env(), "user:olga");
+        let scout = Client {
+            auth_methods: vec![AuthMethod::PrivateKeyJwt],
+            keys: Some(ClientKeys::Jwks(key.public()?)),
+            grant_types: strings(&["client_credentials"]),
+            scopes: strings(&[ACCOUNTS_SCOPE, "agents:report"]),
+            resources: vec![self.places.proxy(), self.places.admin()],
+            ..Client::new(SCOUT, ClientKind::App, "The scout")
+        };
+        acme.create_client(&scout, &env)?;
+        let subject = scout.subject();
+        Registry { tenant: acme, approvals: &NoApprovals }.reporter(&subject, true, &env)?;
+        let spec = json!({
+            "id": DIRECTORY, "name": "The CRM's list of accounts", "holder": "agent", "base": crm,
+            "provider": {"type": "api_key_header", "header": "Authorization", "prefix": "Bearer "},
+            "rules": [{"methods": ["GET"], "path": "/service-accounts", "scope": ACCOUNTS_SCOPE}],
+        });
+        let spec = serde_json::from_value(spec).map_err(|error| Failure::Said(format!("a connection: {error}")))?;
+        vault::create(acme, spec, None, by, &env)?;
+        let key = Secret::ApiKey { key: Hidden::new(directory_key.to_owned()) };
+        vault::set_credential(acme, DIRECTORY, &Holder::Agent(subject.clone()), key, by, &env)?;
+        vault::allow(acme, DIRECTORY, &subject, true, by, &env)?;
+        vault::classify(acme, (DIRECTORY, ACCOUNTS_SCOPE), &subject, Some(ScopeClass::Automatic), by, &env)?;
         Ok(())
     }
 

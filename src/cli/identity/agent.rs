@@ -1,5 +1,7 @@
 //! `bailiwick agent`: register, list and show agents, lead them through their life, and see what they reach.
 
+mod account;
+
 use super::super::Failure;
 use super::super::show::{note, say};
 use super::{InTenant, env, json_file, json_of, time};
@@ -61,10 +63,15 @@ pub(crate) enum Agent {
         #[command(flatten)]
         tenant: InTenant,
     },
+    #[command(flatten)]
+    Found(account::Found),
     /// Take on an agent that was seen
     Adopt {
         /// Its id
         agent: String,
+        /// Give one that was found by its account this id, which is never given again; the draft's own is then gone
+        #[arg(long = "as", value_name = "ID")]
+        id: Option<String>,
         #[command(flatten)]
         what: What,
         #[command(flatten)]
@@ -344,6 +351,7 @@ fn whole(registry: &Registry<'_>, id: &str) -> Result<Value, bailiwick::identity
     if let Some(members) = value.as_object_mut() {
         members.insert("connections".to_owned(), json!(registry.access(id)?));
         members.insert("credentials".to_owned(), json!(registry.credentials(id)?));
+        members.insert("accounts".to_owned(), json!(registry.accounts(id)?));
         members.insert("needs".to_owned(), json!(registry.dependencies(&format!("agent:{id}"))?));
     }
     Ok(value)
@@ -440,12 +448,9 @@ impl Agent {
                 })?;
                 stepped(&tenant, &changed);
             }
-            Agent::Adopt { agent, what, tenant } => {
-                let adopted = with(&tenant, |r| {
-                    let profile = what.over(r.get(&agent)?.record.profile);
-                    r.adopt(by, &agent, &profile, &env())
-                })?;
-                stepped(&tenant, &adopted);
+            Agent::Found(found) => found.run()?,
+            Agent::Adopt { agent, id, what, tenant } => {
+                stepped(&tenant, &with(&tenant, |r| account::adopt(r, &agent, id.as_deref(), what))?);
             }
             Agent::Activate { agent, tenant } => stepped(&tenant, &with(&tenant, |r| r.activate(by, &agent, &env()))?),
             Agent::Suspend { agent, reason, tenant } => {

@@ -158,7 +158,7 @@ impl Registry<'_> {
                 return Ok(Seen::Known(agent)); // somebody else's first request was faster
             }
             let profile = Profile { name: client.name.clone(), ..Profile::default() };
-            let origin = Origin { document: url.to_owned(), seen_at: env.seconds() };
+            let origin = Origin::Document { document: url.to_owned(), seen_at: env.seconds() };
             let record = fresh(&id, &profile, Stage::Discovered, Some(origin), env);
             let mut edit = self.begin(By::Machine, record, "discover", env)?;
             self.tenant.add_dormant_client(&mut edit.change, &client, env)?;

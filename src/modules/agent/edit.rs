@@ -20,6 +20,8 @@ pub(super) struct Edit<'a> {
     pub(super) change: Change<'a>,
     /// What is different.
     pub(super) fields: Vec<FieldChange>,
+    /// What its event says besides.
+    pub(super) evidence: Vec<(&'static str, String)>,
     by: By<'a>,
     action: &'static str,
     /// Which approval allowed it.
@@ -49,7 +51,8 @@ impl<'a> Registry<'a> {
         let record =
             AgentRecord { changed_at: env.seconds(), version: held.version.saturating_add(1), ..held.value.clone() };
         let change = self.tenant.change(env);
-        Ok(Edit { held: Some(held), record, change, fields: Vec::new(), by, action, approval: None })
+        let (fields, evidence) = (Vec::new(), Vec::new());
+        Ok(Edit { held: Some(held), record, change, fields, evidence, by, action, approval: None })
     }
 
     /// Begins an agent.
@@ -61,8 +64,9 @@ impl<'a> Registry<'a> {
         env: &Env<'_>,
     ) -> Answer<Edit<'a>> {
         check_id(&record.id)?;
-        let fields = Profile::default().changes_to(&record.profile);
-        Ok(Edit { held: None, record, change: self.tenant.change(env), fields, by, action, approval: None })
+        let (fields, evidence) = (Profile::default().changes_to(&record.profile), Vec::new());
+        let change = self.tenant.change(env);
+        Ok(Edit { held: None, record, change, fields, evidence, by, action, approval: None })
     }
 
     /// Takes a step in the record, if it can be taken from where the agent is.
@@ -174,7 +178,19 @@ impl<'a> Registry<'a> {
     }
 
     /// Writes it.
-    pub(super) fn finish(&self, mut edit: Edit<'_>, kind: EventKind, env: &Env<'_>) -> Answer<Agent> {
+    pub(super) fn finish(&self, edit: Edit<'_>, kind: EventKind, env: &Env<'_>) -> Answer<Agent> {
+        let (change, record) = self.close(edit, kind, env)?;
+        change.commit()?;
+        self.show(&self.tenant.view()?, record)
+    }
+
+    /// Puts all of it into its change, which is still to be committed.
+    pub(super) fn close<'b>(
+        &self,
+        mut edit: Edit<'b>,
+        kind: EventKind,
+        env: &Env<'_>,
+    ) -> Answer<(Change<'b>, AgentRecord)> {
         match &edit.held {
             Some(held) => edit.change.replace(held, &edit.record),
             None => edit.change.create(&[&edit.record.id], &edit.record),
@@ -191,6 +207,7 @@ impl<'a> Registry<'a> {
         if let Some(approval) = edit.approval {
             event = event.detail("approval", approval);
         }
+        event = edit.evidence.iter().fold(event, |event, (name, text)| event.detail(name, text));
         edit.change.event(&event);
         let entry = HistoryEntry {
             version: edit.record.version,
@@ -201,8 +218,7 @@ impl<'a> Registry<'a> {
             changes: edit.fields,
         };
         edit.change.create(&[&edit.record.id, &padded(edit.record.version)], &entry);
-        edit.change.commit()?;
-        self.show(&self.tenant.view()?, edit.record)
+        Ok((edit.change, edit.record))
     }
 }
 

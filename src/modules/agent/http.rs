@@ -1,9 +1,11 @@
 //! The registry over HTTP, for administrators and owners: JSON in, one call, JSON out.
 //!
-//! A token needs the scope [`READ`] or [`WRITE`], and who it is for is judged by Check. A token with which an agent acts for a
-//! person reads and changes nothing here: agents do not administer agents.
+//! A token needs the scope [`READ`] or [`WRITE`] (or [`REPORT`], for that alone), and who it is for is judged by Check. A token
+//! with which an agent acts for a person reads and changes nothing here: agents do not administer agents.
 
-use super::{Access, Agent, Approvals, By, Filter, NewKeys, Profile, Registry, Stage, Step, Ways};
+use super::{
+    Access, Agent, Approvals, By, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step, Ways,
+};
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
 use crate::tuple::StoreId;
 use crate::wire::{Asked, json_response, read_body};
@@ -22,6 +24,8 @@ use std::sync::Arc;
 pub const READ: &str = "agents:read";
 /// The scope that changes, and reads.
 pub const WRITE: &str = "agents:write";
+/// The scope that reports accounts of other systems, and nothing else.
+pub const REPORT: &str = "agents:report";
 /// Agents or entries of history on a page, when nobody says how many, and at most.
 const PAGE_DEFAULT: usize = 100;
 const PAGE_MAX: usize = 500;
@@ -43,6 +47,8 @@ pub struct Setup {
     pub tokens: Arc<dyn Tokens>,
     /// Who knows approvals.
     pub approvals: Arc<dyn Approvals>,
+    /// Who knows the tenant's own accounts in other systems.
+    pub accounts: Arc<dyn OwnAccounts>,
     /// The data stores of the tenants, by the tenant's number: what an agent reaches is told of these alone.
     pub data_stores: Arc<dyn Fn(u32) -> Vec<StoreId> + Send + Sync>,
 }
@@ -67,7 +73,9 @@ pub fn routes(setup: Setup) -> Router {
         .route("/admin/agents/{id}/keys", put(set_keys))
         .route("/admin/agents/{id}/auth_methods", put(set_methods))
         .route("/admin/agents/{id}/reach", get(reach))
+        .route("/admin/agents/{id}/same", post(is_same))
         .route("/admin/dependencies/{object}", get(dependencies))
+        .route("/admin/discovered", get(discovered).post(report))
         .with_state(setup)
 }
 
@@ -138,8 +146,17 @@ impl Call {
         self,
         call: impl for<'a> FnOnce(&Registry<'a>, By<'a>, &Env<'a>) -> Answer<Value> + Send + 'static,
     ) -> Response {
+        let wanted = if self.head.method.is_safe() { READ } else { WRITE };
+        self.work_with(wanted, call).await
+    }
+
+    /// The same with a scope that is not that of the method.
+    async fn work_with(
+        self,
+        wanted: &'static str,
+        call: impl for<'a> FnOnce(&Registry<'a>, By<'a>, &Env<'a>) -> Answer<Value> + Send + 'static,
+    ) -> Response {
         let Call { asked, setup, head } = self;
-        let wanted = if head.method.is_safe() { READ } else { WRITE };
         let answer = asked.run(move |tenant, env| {
             let by = admit(&setup.tokens.judge(tenant, &head, env)?, wanted)?;
             call(&Registry { tenant, approvals: &*setup.approvals }, By::Subject(&by), env)
@@ -208,17 +225,81 @@ async fn register(call: Call, Json(wanted): Json<Registration>) -> Response {
 async fn show(call: Call, Path(id): Path<String>) -> Response {
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
-        Ok(agent_json(&r.get(&id)?))
+        with_accounts(r, &r.get(&id)?)
     })
     .await
+}
+
+/// An agent with what is known of its accounts in other systems.
+fn with_accounts(r: &Registry<'_>, agent: &Agent) -> Answer<Value> {
+    let mut value = agent_json(agent);
+    if let Some(members) = value.as_object_mut() {
+        members.insert("accounts".to_owned(), json!(r.accounts(&agent.record.id)?));
+    }
+    Ok(value)
 }
 
 async fn change(call: Call, Path(id): Path<String>, Json(profile): Json<Profile>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.change(by, &id, &profile, env)?))).await
 }
 
-async fn adopt(call: Call, Path(id): Path<String>, Json(profile): Json<Profile>) -> Response {
-    call.work(move |r, by, env| Ok(agent_json(&r.adopt(by, &id, &profile, env)?))).await
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdoptQuery {
+    /// The id that it gets, of one that was found by its account.
+    #[serde(rename = "as")]
+    id: Option<String>,
+}
+
+async fn adopt(
+    call: Call,
+    Path(draft): Path<String>,
+    Query(query): Query<AdoptQuery>,
+    Json(profile): Json<Profile>,
+) -> Response {
+    call.work(move |r, by, env| {
+        let adopted = match &query.id {
+            Some(id) => r.adopt_as(by, &draft, id, &profile, env)?,
+            None => r.adopt(by, &draft, &profile, env)?,
+        };
+        with_accounts(r, &adopted)
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Same {
+    /// The id of an agent that is there.
+    agent: String,
+}
+
+async fn is_same(call: Call, Path(draft): Path<String>, Json(same): Json<Same>) -> Response {
+    call.work(move |r, by, env| with_accounts(r, &r.is_same(by, &draft, &same.agent, env)?)).await
+}
+
+async fn report(call: Call, Json(report): Json<Report>) -> Response {
+    let own = Arc::clone(&call.setup.accounts);
+    call.work_with(REPORT, move |r, by, env| Ok(json!({"accounts": r.report(by, &report, &*own, env)?}))).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DiscoveredQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The drafts, each with the accounts by which it was found.
+async fn discovered(call: Call, Query(query): Query<DiscoveredQuery>) -> Response {
+    call.work(move |r, by, _| {
+        let filter = Filter { stage: Some(Stage::Discovered), operator: r.sees_only(by)?, ..Filter::default() };
+        let max = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
+        let (agents, next) = r.list(&filter, query.after.as_deref(), max)?;
+        let agents = agents.iter().map(|agent| with_accounts(r, agent)).collect::<Answer<Vec<_>>>()?;
+        Ok(json!({"agents": agents, "next": next}))
+    })
+    .await
 }
 
 async fn activate(call: Call, Path(id): Path<String>) -> Response {

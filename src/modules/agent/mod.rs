@@ -10,6 +10,7 @@
 //! administrator, or an approval of exactly that change. No agent changes itself.
 
 mod access;
+mod account;
 mod credential;
 mod draft;
 mod edit;
@@ -22,6 +23,10 @@ mod stage;
 mod tests;
 
 pub use access::{Access, ConnectionAccess, SCOPES_PER_CHANGE_MAX, ScopeClass, Widening};
+pub use account::{
+    ACCOUNT_SCOPES_MAX, ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_PER_REPORT_MAX, ACCOUNTS_WAITING_MAX, Account, AccountKind,
+    OwnAccount, OwnAccounts, Report, SeenAccount, Sighting, Whose,
+};
 pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
 pub use reach::{DataReach, Dependencies, NAMES_MAX, Names, Reach, Side};

@@ -70,12 +70,24 @@ pub struct Profile {
 
 /// Where an agent was first seen, when nobody registered it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Origin {
-    /// The URL of its client metadata document, which is its `client_id` there.
-    pub document: String,
-    /// When.
-    pub seen_at: Seconds,
+#[serde(untagged, deny_unknown_fields)]
+pub enum Origin {
+    /// It named itself by a client metadata document.
+    Document {
+        /// The URL of the document, which is its `client_id` there.
+        document: String,
+        /// When.
+        seen_at: Seconds,
+    },
+    /// Another system has an account of it.
+    Account {
+        /// Which system, as its reporter calls it.
+        system: String,
+        /// The id of the account there.
+        account: String,
+        /// When.
+        seen_at: Seconds,
+    },
 }
 
 /// Who suspended an agent, when and why.

@@ -1,7 +1,8 @@
 //! Agents from the first sight to the tombstone: each step a Check, a write and an entry of history.
 
+use super::account::ACCOUNT_WAITING;
 use super::draft::WAITING;
-use super::edit::{complete, conflict, denied, field, team_id};
+use super::edit::{Edit, complete, conflict, denied, field, team_id};
 use super::records::{check_text, padded};
 use super::stage::{Stage, Step, Who};
 use super::{AGENT, AgentRecord, Approvals, By, HistoryEntry, Origin, PURPOSE_BYTES_MAX, Profile, Suspension};
@@ -232,7 +233,7 @@ impl<'a> Registry<'a> {
             let mut edit = self.edit(by, id, Step::Adopt.name(), env)?;
             self.may_own(&view, by, profile)?;
             self.step(&view, &mut edit, Step::Adopt)?;
-            edit.change.unmark(AGENT, WAITING, &[id]);
+            waits_no_more(&mut edit, id);
             self.check_people(&view, profile)?;
             edit.fields.extend(edit.record.profile.changes_to(profile));
             self.set_profile(&mut edit, profile, env)?;
@@ -318,17 +319,8 @@ impl<'a> Registry<'a> {
             let mut edit = self.edit(by, id, Step::Retire.name(), env)?;
             self.may(&view, &edit, Step::Retire.who())?;
             self.step(&view, &mut edit, Step::Retire)?;
-            edit.change.unmark(AGENT, WAITING, &[id]);
-            for tuple in self.tuples_of(&view, id, TUPLES_PER_WRITE_MAX)? {
-                let (object, subject) = (tuple.object.to_string(), tuple.subject.to_string());
-                edit.fields.push(field(&format!("{object}#{}", tuple.relation), Some(&subject), None));
-                if tuple.relation != "member" || tuple.object.object_type != "tenant" {
-                    edit.change.unrelate(&object, &tuple.relation, &subject);
-                }
-            }
+            self.clear(&mut edit, env)?;
             edit.fields.push(field("reason", None, Some(reason).filter(|r| !r.is_empty())));
-            let client = self.tenant.client(id)?;
-            self.tenant.drop_client(&mut edit.change, &client, env); // and `tenant#member`
             edit.record.suspension = None;
             self.finish(edit, EventKind::AgentRetired, env)
         })?;
@@ -343,6 +335,22 @@ impl<'a> Registry<'a> {
             }
             change.commit()?;
         }
+    }
+
+    /// Takes away what an agent has that ends: its client, its tuples (as many as one write takes), its place among drafts.
+    pub(super) fn clear(&self, edit: &mut Edit<'_>, env: &Env<'_>) -> Answer<()> {
+        let id = edit.record.id.clone();
+        waits_no_more(edit, &id);
+        for tuple in self.tuples_of(&self.tenant.view()?, &id, TUPLES_PER_WRITE_MAX)? {
+            let (object, subject) = (tuple.object.to_string(), tuple.subject.to_string());
+            edit.fields.push(field(&format!("{object}#{}", tuple.relation), Some(&subject), None));
+            if tuple.relation != "member" || tuple.object.object_type != "tenant" {
+                edit.change.unrelate(&object, &tuple.relation, &subject);
+            }
+        }
+        let client = self.tenant.client(&id)?;
+        self.tenant.drop_client(&mut edit.change, &client, env); // and `tenant#member`
+        Ok(())
     }
 
     /// Where an agent is in its life: the record, but for what one tuple says.
@@ -424,6 +432,13 @@ impl<'a> Registry<'a> {
 
     fn is_everybody_suspended(&self) -> Answer<bool> {
         self.has_tuple(&self.tenant.object(), "suspended", "agent:*")
+    }
+}
+
+/// A draft gives its place free.
+fn waits_no_more(edit: &mut Edit<'_>, id: &str) {
+    for waiting in [WAITING, ACCOUNT_WAITING] {
+        edit.change.unmark(AGENT, waiting, &[id]);
     }
 }
 

@@ -350,6 +350,39 @@ pub fn list(tenant: &Tenant, after: Option<&str>, max: usize) -> Answer<(Vec<Hel
     Ok((page.into_iter().filter(|held| held.removed_at.is_none()).collect(), next))
 }
 
+/// The accounts with which connections go to other systems, where the connection itself names one: a service account, or our
+/// OAuth client. Each as its connection (`connection:ID`), what the system is called (the connection's id, and the hosts that
+/// it names, with their ports where those are not the usual), and the account.
+///
+/// # Errors
+/// The disk failed.
+pub fn accounts(tenant: &Tenant) -> Answer<Vec<(String, Vec<String>, String)>> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let (page, next) = list(tenant, after.as_deref(), PAGE_MAX)?;
+        for held in &page {
+            let (account, urls) = match &held.spec.provider {
+                Provider::Oauth2 { client_id, authorize_url, token_url, .. } => {
+                    (client_id, vec![authorize_url, token_url])
+                }
+                Provider::ServiceAccount { account, token_url, .. } => (account, vec![token_url]),
+                Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {} => continue,
+            };
+            let urls = urls.into_iter().chain([&held.spec.base]).filter_map(|url| Url::parse(url).ok());
+            let hosts = urls.filter_map(|url| {
+                let host = url.host_str()?.to_owned();
+                Some(url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}")))
+            });
+            let systems = hosts.chain([held.spec.id.clone()]).collect();
+            found.push((held.object(), systems, account.clone()));
+        }
+        after = next;
+        if after.is_none() {
+            return Ok(found);
+        }
+    }
+}
+
 /// Allows an agent or an application, as a subject or `agent:*`, to use a connection, or no longer.
 ///
 /// # Errors

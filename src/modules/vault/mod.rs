@@ -21,7 +21,8 @@ mod upstream;
 
 pub use connect::{Connected, connections_of, disconnect, set_credential};
 pub use connections::{
-    Classed, ScopeClass, allow, allowed, change, classes, classify, connection_scope, create, get, list, remove,
+    Classed, ScopeClass, accounts, allow, allowed, change, classes, classify, connection_scope, create, get, list,
+    remove,
 };
 pub use exchange::{FEDERATED_GRANT, FederatedConnection};
 pub use lease::Lease;

@@ -1,6 +1,8 @@
 //! The APIs that the agent works with: the CRM, and Google's Drive, mail and calendar. Each takes tokens of its own
 //! authorization server, and none of ours.
 
+use super::super::keys::seconds;
+use super::super::world::VAULT;
 use super::provider::Provider;
 use super::{Log, Seen, answer, bearer, locked, refused};
 use axum::Router;
@@ -13,18 +15,22 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
+const DAY_S: u64 = 86_400;
+
 /// One API: what it holds, and what a request needs.
 pub(in super::super) struct Api {
     provider: Arc<Provider>,
     /// The beginning of a method and a path, and the scope for it.
     scopes: &'static [(&'static str, &'static str)],
     held: Mutex<BTreeMap<String, Value>>,
+    /// The key that reads its list of accounts, and the list: who else but people works with it.
+    accounts: Option<(String, Value)>,
     log: Log,
 }
 
 impl Api {
-    /// The CRM: contacts, and deals that can be changed.
-    pub(in super::super) fn crm(provider: &Arc<Provider>) -> Arc<Api> {
+    /// The CRM: contacts, and deals that can be changed. Somebody let an agent of their own work with it by a service account.
+    pub(in super::super) fn crm(provider: &Arc<Provider>, directory_key: &str) -> Arc<Api> {
         let scopes = &[("GET /", "crm.read"), ("PATCH /deals/", "crm.write"), ("DELETE /", "crm.delete")];
         let held = [
             (
@@ -37,7 +43,14 @@ impl Api {
             ),
             ("/deals/globex", json!({"account": "Globex", "stage": "won", "seats": 40, "owner": "bob"})),
         ];
-        Api::new(provider, scopes, &held)
+        let now = seconds();
+        let accounts = json!({"accounts": [
+            {"id": "svc-proposals", "label": "Proposal bot", "client": null, "made_by": "j.smith",
+             "permissions": ["crm.read", "crm.write", "crm.delete"], "made": now - 40 * DAY_S, "last_login": now - 120},
+            {"id": "app-0017", "label": "Acme's vault", "client": VAULT, "made_by": "o.petrova",
+             "permissions": ["crm.read", "crm.write", "crm.delete"], "made": now - 90 * DAY_S, "last_login": null},
+        ]});
+        Api::new(provider, scopes, &held, Some((directory_key.to_owned(), accounts)))
     }
 
     /// Google's APIs.
@@ -49,16 +62,17 @@ impl Api {
             ("POST /calendar/", "calendar"),
         ];
         let free = json!({"free": ["2026-12-01T10:00/11:30", "2026-12-03T14:00/16:00", "2026-12-08T09:00/10:00"]});
-        Api::new(provider, scopes, &[("/calendar/free", free)])
+        Api::new(provider, scopes, &[("/calendar/free", free)], None)
     }
 
     fn new(
         provider: &Arc<Provider>,
         scopes: &'static [(&'static str, &'static str)],
         held: &[(&str, Value)],
+        accounts: Option<(String, Value)>,
     ) -> Arc<Api> {
         let held = held.iter().map(|(path, value)| ((*path).to_owned(), value.clone())).collect();
-        Arc::new(Api { provider: Arc::clone(provider), scopes, held: Mutex::new(held), log: Log::default() })
+        Arc::new(Api { provider: Arc::clone(provider), scopes, held: Mutex::new(held), accounts, log: Log::default() })
     }
 
     pub(in super::super) fn routes(self: &Arc<Self>) -> Router {
@@ -101,6 +115,13 @@ async fn call(State(api): State<Arc<Api>>, headers: HeaderMap, request: Request)
     let needed = api.scopes.iter().find(|(begins, _)| what.starts_with(begins)).map(|(_, scope)| *scope);
     let Some(needed) = needed else { return refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed") };
     let token = bearer(&headers).unwrap_or_default();
+    if let Some((key, list)) = api.accounts.as_ref().filter(|_| what == "GET /service-accounts") {
+        return if token == *key {
+            answer(StatusCode::OK, list)
+        } else {
+            refused(StatusCode::FORBIDDEN, "not_allowed")
+        };
+    }
     if path == "/debug" {
         return answer(StatusCode::OK, &json!({"asked with": format!("Bearer {token}")}));
     }

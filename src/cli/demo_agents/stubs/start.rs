@@ -39,6 +39,8 @@ pub(in super::super) struct Apps {
     pub(in super::super) at_crm: Elsewhere,
     pub(in super::super) crm: Arc<Api>,
     pub(in super::super) crm_url: String,
+    /// By which the CRM lets its list of accounts be read.
+    pub(in super::super) directory_key: String,
     /// Servers of tools and resources.
     pub(in super::super) behind: Vec<Behind>,
     /// Where the pricing service will be: it is started when its authorization server knows it.
@@ -71,7 +73,8 @@ impl Apps {
         let (listener, crm_login_url) = bound(runtime)?;
         let crm_login = Provider::new(&crm_login_url, at_crm.clone(), &json!({"sub": "0058d"}))?;
         serve(runtime, listener, crm_login.routes());
-        let crm = Api::crm(&crm_login);
+        let directory_key = secret();
+        let crm = Api::crm(&crm_login, &directory_key);
         let (listener, crm_url) = bound(runtime)?;
         serve(runtime, listener, crm.routes());
 
@@ -97,6 +100,7 @@ impl Apps {
             at_crm,
             crm,
             crm_url,
+            directory_key,
             behind,
             prices,
             prices_url,

@@ -298,7 +298,7 @@ fn what_nobody_registered_is_a_draft_until_somebody_adopts_it() {
     assert_eq!(rule(registry.adopt(EVE, &id, &profile("Helpful"), &env)), "agent.not_owner");
     let adopted = registry.adopt(OLGA, &id, &profile("Helpful"), &env).unwrap();
     assert_eq!(adopted.stage, Stage::Registered);
-    assert_eq!(adopted.record.origin.unwrap().document, url);
+    assert_eq!(adopted.record.origin, Some(Origin::Document { document: url.to_owned(), seen_at: START }));
     registry.activate(JOHN, &id, &env).unwrap();
     assert!(world.allows(&format!("agent:{id} active tenant:acme")));
     assert_eq!(registry.by_document(url).unwrap().unwrap().record.id, id);

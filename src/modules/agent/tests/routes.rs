@@ -89,8 +89,12 @@ struct Desk {
 
 impl Desk {
     fn new(world: &World) -> Desk {
-        let setup =
-            Setup { tokens: Arc::new(Bearer), approvals: Arc::new(NoApprovals), data_stores: Arc::new(|_| Vec::new()) };
+        let setup = Setup {
+            tokens: Arc::new(Bearer),
+            approvals: Arc::new(NoApprovals),
+            accounts: Arc::new(Own::default()),
+            data_stores: Arc::new(|_| Vec::new()),
+        };
         let front = Front::new(world.tenant.identity().clone(), routes(setup), 1, 16).unwrap();
         Desk { front, runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap() }
     }
