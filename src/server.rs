@@ -438,6 +438,7 @@ fn tidy(tenant: &Tenant, env: &Env<'_>) -> Result<(), Refusal> {
     for module in [IDENTITY, EXCHANGE, VAULT, APPROVAL, agent::AGENT] {
         while tenant.sweep(module, env)? > 0 {}
     }
+    while vault::tell_lost(tenant, env)? > 0 {}
     if tenant.rotate_old_keys(env)? {
         tracing::info!(tenant = tenant.name(), "the next signing key is published");
     }

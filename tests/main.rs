@@ -68,6 +68,7 @@ mod story;
 mod surface;
 mod tidy;
 mod tls;
+mod vault_crash;
 mod vault_served;
 mod wire;
 mod wire_client;

@@ -154,6 +154,8 @@ kinds! {
     VaultRemoved = "vault.removed",
     /// A call went through the proxy.
     ProxyCalled = "proxy.called",
+    /// What became of a call is not known: the process ended before it did.
+    ProxyLost = "proxy.lost",
     /// A call was not let through.
     ProxyRefused = "proxy.refused",
     /// What an agent said passed the output filter.
@@ -347,6 +349,12 @@ impl Event {
             address: None,
             details: BTreeMap::new(),
         }
+    }
+
+    /// What became of what this tells of: by the same, about the same, for the same cause.
+    #[must_use]
+    pub fn followed_by(&self, kind: EventKind, outcome: Outcome, at: Timestamp) -> Event {
+        Event { kind, outcome, at, reason: None, ..self.clone() }
     }
 
     /// Adds one of the chain of agents behind the one that acted, the nearest first. Past [`ACTORS_MAX`] the last says how

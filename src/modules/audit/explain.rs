@@ -128,7 +128,7 @@ impl Layer {
             K::ApprovalAsked | K::ApprovalDecided | K::ApprovalExpired => Layer::Approval,
             K::CheckDecided => Layer::Check,
             K::VaultLeased | K::VaultRefused | K::VaultStored | K::VaultRemoved => Layer::Vault,
-            K::ProxyCalled | K::ProxyRefused | K::OutputFiltered => Layer::Call,
+            K::ProxyCalled | K::ProxyLost | K::ProxyRefused | K::OutputFiltered => Layer::Call,
             K::DeviceAdded
             | K::DeviceRemoved
             | K::UserCreated

@@ -88,7 +88,7 @@ fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
         K::VaultLeased | K::VaultRefused | K::AuditExported => (API, 2, "Read"),
         K::ApprovalAsked => (API, 1, "Create"),
         K::ApprovalDecided | K::ApprovalExpired => (API, 3, "Update"),
-        K::ProxyCalled | K::ProxyRefused => (API, OTHER, "Proxy Call"),
+        K::ProxyCalled | K::ProxyLost | K::ProxyRefused => (API, OTHER, "Proxy Call"),
         K::OutputFiltered => (API, OTHER, "Output Filter"),
         K::CheckDecided => (API, OTHER, "Authorization Check"),
         K::TokenReplayed | K::FindingRaised => (FINDING, 1, "Create"),

@@ -6,10 +6,10 @@ mod stream;
 use super::approved::{self, Wanted};
 use super::lease::{Lease, Looked};
 use super::policy::{ANSWERED_BY, approved_headers};
-use super::proxy::{self, Admitted, Call, Ended, Taken, Told};
+use super::proxy::{self, Admitted, Call, Ended, Taken, Told, What};
 use super::records::Hidden;
 use super::{Caller, Vault};
-use crate::identity::{Answer, Env, ErrorCode, EventKind, Proved, Refusal, Tenant, TokenKind};
+use crate::identity::{Answer, Env, ErrorCode, Proved, Refusal, Tenant, TokenKind};
 use crate::secrets::Report;
 use crate::wire::{Asked, OutgoingAnswer, OutgoingRequest, Redirects, json_response};
 use axum::Router;
@@ -180,7 +180,7 @@ async fn passed(
                 // Nothing is lent before it is known that somebody approved exactly this.
                 let taken = match admitted.asks {
                     true => None,
-                    false => vault_of.take(&asked_of, &caller, &admitted, &call, false, env)?,
+                    false => vault_of.take(&asked_of, &caller, &admitted, &call, (false, None), env)?,
                 };
                 Ok((admitted, taken))
             });
@@ -204,10 +204,9 @@ async fn passed(
     }
     if taken.is_none() {
         let refreshed = vault.refresh(&asked.tenant, &call.connection, &admitted.holder).await;
-        taken = Some(retaken(vault, asked, &caller, &admitted, &call, refreshed).await?);
+        taken = Some(retaken(vault, asked, &caller, &admitted, (&call, approval), refreshed).await?);
     }
-    let Some(mut taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
-    taken.told.approval = approval;
+    let Some(taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
     let response = send(vault, asked, &admitted, &call, taken, (headers, body)).await;
     drop(turn); // the body is not held any more
     response
@@ -311,10 +310,7 @@ fn spend(
             return Ok(Spent::Nobody);
         }
     }
-    let mut taken = vault.take(asked, caller, &admitted, call, good, env)?;
-    if let Some(taken) = &mut taken {
-        taken.told.approval.clone_from(&id);
-    }
+    let taken = vault.take(asked, caller, &admitted, call, (good, id.as_deref()), env)?;
     Ok(Spent::Lent(Box::new((admitted, taken, id))))
 }
 
@@ -358,7 +354,7 @@ async fn retaken(
     asked: &Asked,
     caller: &Caller,
     admitted: &Admitted,
-    call: &Call,
+    (call, approval): (&Call, Option<String>),
     refreshed: Answer<()>,
 ) -> Answer<Taken> {
     let (vault, caller, admitted, call) = (vault.clone(), caller.clone(), admitted.clone(), call.clone());
@@ -367,7 +363,7 @@ async fn retaken(
         .run(move |tenant, env| {
             let taken = match &refreshed {
                 Err(refusal) if !later(refusal) => Err(refusal.clone()),
-                _ => vault.take(&asked_of, &caller, &admitted, &call, true, env),
+                _ => vault.take(&asked_of, &caller, &admitted, &call, (true, approval.as_deref()), env),
             };
             let taken = taken.and_then(|taken| match (taken, refreshed) {
                 (Some(taken), _) => Ok(taken),
@@ -465,7 +461,7 @@ async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> R
     }
     let kind = parts.headers.get(header::CONTENT_TYPE).cloned();
     let pass = Pass::of(&filter, &parts.headers);
-    let told = Told::new(&asked, &caller, EventKind::OutputFiltered, ("output".into(), "filter".into()));
+    let told = Told::new(&asked, &caller, What::output());
     let source = Source::Caller(http_body_util::Limited::new(body, FILTERED_BYTES_MAX));
     let body = streamed(source, pass, told, (StatusCode::OK, Report::default()), FILTERED_TIMEOUT);
     let mut response = Response::new(body);

@@ -17,6 +17,7 @@ mod pages;
 mod policy;
 mod proxy;
 mod records;
+mod underway;
 mod upstream;
 
 pub use connect::{Connected, connections_of, disconnect, set_credential};
@@ -31,6 +32,7 @@ pub use records::{
     CallLimits, ClientAuth, Connection, ConnectionSpec, Credential, CredentialState, HeldCredential, Hidden, Holder,
     HolderKind, Provider, ResealCursor, Secret, VAULT, credentials_for, reseal,
 };
+pub use underway::tell_lost;
 
 use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, Grant, GrantSubject, Refusal, Tenant};
 use crate::wire::{Flights, Outgoing, OutgoingRequest, Place, Places, now, random};

@@ -5,7 +5,7 @@ use super::lease::{self, Lease, Looked};
 use super::policy::{ProxyRule, SafePath, sent_headers};
 use super::records::{Connection, Holder, Provider, Secret};
 use super::upstream::secret_value;
-use super::{Caller, Vault, connection_scope, connections};
+use super::{Caller, Vault, connection_scope, connections, underway};
 use crate::engine::{Decision, View};
 use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Tenant, check};
 use crate::secrets::{Filter, Report};
@@ -176,7 +176,8 @@ fn upstream_url(connection: &Connection, path: &SafePath, query: Option<&str>) -
 
 impl Vault {
     /// Takes what an admitted call needs, and writes down that a credential is lent before it is. `None`: it is to be
-    /// refreshed first, and there is nothing good until then. `good` takes what there is.
+    /// refreshed first, and there is nothing good until then. `good` takes what there is. `approval` is the one that the call
+    /// has used up.
     ///
     /// # Errors
     /// There is no credential, or it cannot be filtered out of answers.
@@ -186,7 +187,7 @@ impl Vault {
         caller: &Caller,
         admitted: &Admitted,
         call: &Call,
-        good: bool,
+        (good, approval): (bool, Option<&str>),
         env: &Env<'_>,
     ) -> Answer<Option<Taken>> {
         let Admitted { connection, holder, scope, .. } = admitted;
@@ -208,11 +209,15 @@ impl Vault {
         if let Some(purpose) = &call.purpose {
             event = event.detail("purpose", purpose);
         }
+        if let Some(approval) = approval {
+            event = event.detail("approval", approval);
+        }
         let mut change = tenant.change(env);
-        change.event(&event);
+        let under_way = underway::begin(&mut change, &event, env);
         change.commit()?;
-        let told = Told::new(asked, caller, EventKind::ProxyCalled, (resource, action));
-        Ok(Some(Taken { lease, filter, told }))
+        let (approval, under_way) = (approval.map(str::to_owned), Some(under_way));
+        let what = What { kind: EventKind::ProxyCalled, resource, action, approval, under_way };
+        Ok(Some(Taken { lease, filter, told: Told::new(asked, caller, what) }))
     }
 
     /// The filter of a caller's own output.
@@ -305,77 +310,85 @@ pub(super) struct Ended {
     pub(super) removed: Report,
 }
 
+/// What is told of.
+pub(super) struct What {
+    kind: EventKind,
+    resource: String,
+    action: String,
+    /// The approval that it used up.
+    approval: Option<String>,
+    /// What a call is called while it is under way.
+    under_way: Option<String>,
+}
+
+impl What {
+    /// An agent's own output, on its way to people.
+    pub(super) fn output() -> What {
+        let (resource, action) = ("output".to_owned(), "filter".to_owned());
+        What { kind: EventKind::OutputFiltered, resource, action, approval: None, under_way: None }
+    }
+}
+
 /// What is told of a call that was made, or of output that was filtered, when it has ended. One that is dropped before was
 /// left by its caller, and then that is told.
 pub(super) struct Told {
     asked: Asked,
     caller: Caller,
-    kind: EventKind,
-    resource: String,
-    action: String,
-    /// The approval that it used up.
-    pub(super) approval: Option<String>,
-    is_told: bool,
+    /// Nothing when it is told.
+    what: Option<What>,
 }
 
 impl Told {
-    pub(super) fn new(asked: &Asked, caller: &Caller, kind: EventKind, (resource, action): (String, String)) -> Told {
-        let (asked, caller) = (asked.clone(), caller.clone());
-        Told { asked, caller, kind, resource, action, approval: None, is_told: false }
+    pub(super) fn new(asked: &Asked, caller: &Caller, what: What) -> Told {
+        Told { asked: asked.clone(), caller: caller.clone(), what: Some(what) }
     }
 
     /// Writes down how it ended, and waits until that is written.
     pub(super) async fn end(mut self, ended: Ended) {
-        self.tell(ended).await;
+        if let Some(written) = self.tell(ended) {
+            drop(written.await);
+        }
     }
 
     /// The event is under way when this returns: a caller that goes away takes nothing of it along.
-    fn tell(&mut self, end: Ended) -> impl Future<Output = ()> + Send + use<> {
-        self.is_told = true;
-        let (caller, kind, approval) = (self.caller.clone(), self.kind, self.approval.take());
-        let (resource, action) = (std::mem::take(&mut self.resource), std::mem::take(&mut self.action));
-        let written = self.asked.run_surely(move |tenant, env| {
-            let written = ended(tenant, &caller, (kind, &resource, &action), (&end, approval.as_deref()), env);
+    fn tell(&mut self, end: Ended) -> Option<impl Future<Output = Answer<()>> + Send + use<>> {
+        let (what, caller) = (self.what.take()?, self.caller.clone());
+        Some(self.asked.run_surely(move |tenant, env| {
+            let written = ended(tenant, &caller, &what, &end, env);
             if let Err(refusal) = &written {
                 tracing::error!(%refusal, "the end of a call could not be written down");
             }
             written
-        });
-        async { drop(written.await) }
+        }))
     }
 }
 
 impl Drop for Told {
     fn drop(&mut self) {
-        if !self.is_told {
-            let why = if std::thread::panicking() { "proxy.panic" } else { CALLER_GONE };
-            drop(self.tell(Ended { failure: Some(why.to_owned()), ..Ended::default() }));
-        }
+        let why = if std::thread::panicking() { "proxy.panic" } else { CALLER_GONE };
+        drop(self.tell(Ended { failure: Some(why.to_owned()), ..Ended::default() }));
     }
 }
 
 /// The event of a call that was made, or of output that was filtered.
-fn ended(
-    tenant: &Tenant,
-    caller: &Caller,
-    (kind, resource, action): (EventKind, &str, &str),
-    (end, approval): (&Ended, Option<&str>),
-    env: &Env<'_>,
-) -> Answer<()> {
+fn ended(tenant: &Tenant, caller: &Caller, what: &What, end: &Ended, env: &Env<'_>) -> Answer<()> {
     let outcome = if end.failure.is_some() { Outcome::Failed } else { Outcome::Done };
-    let mut event = caller.tell(tenant.event(kind, outcome, env)).resource(resource).action(action);
+    let mut event = caller.tell(tenant.event(what.kind, outcome, env)).resource(&what.resource).action(&what.action);
     if let Some(status) = end.status {
         event = event.detail("status", status.to_string());
     }
     if let Some(failure) = &end.failure {
         event = event.reason(failure);
     }
-    if let Some(approval) = approval {
+    if let Some(approval) = &what.approval {
         event = event.detail("approval", approval);
     }
     event = with_removed(event.detail("bytes", end.bytes.to_string()), &end.removed);
     let mut change = tenant.change(env);
     change.event(&event);
+    if let Some(under_way) = &what.under_way {
+        underway::end(&mut change, under_way);
+    }
     change.commit()?;
     Ok(())
 }

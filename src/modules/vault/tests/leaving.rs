@@ -18,6 +18,7 @@ async fn who_leaves_before_the_answer_is_in_the_log() {
     }
     stub.left().await;
     let event = world.until(EventKind::ProxyCalled).await;
+    assert_eq!(now_is(|env| tell_lost(&world.tenant, env).unwrap()), 0, "it was told of");
     assert_eq!((event.outcome(), event.get_reason()), (Outcome::Failed, Some("caller.gone")));
     assert_eq!((event.get_agent(), event.get_resource()), (Some("agent:sales"), Some("connection:crm")));
     assert_eq!((event.get_action(), event.details().get("status")), (Some("GET /v1/x"), None));
