@@ -21,6 +21,7 @@ use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -215,6 +216,20 @@ impl Serving {
         let records = self.tenant.engine().records(AUDIT);
         let page = records.scan(&audit_key(self.tenant.number(), b'e'), None, 1_000).unwrap();
         page.iter().map(|(_, bytes)| Event::read(bytes).unwrap()).collect()
+    }
+
+    /// The events once they are so; how a call of the proxy ended is written a moment after its answer.
+    #[track_caller]
+    pub(crate) fn events_once(&self, are_so: impl Fn(&[Event]) -> bool) -> Vec<Event> {
+        let begun = Instant::now();
+        loop {
+            let events = self.events();
+            if are_so(&events) {
+                return events;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "{events:?}");
+            std::thread::yield_now();
+        }
     }
 }
 

@@ -343,9 +343,11 @@ impl Told {
         Told { asked: asked.clone(), caller: caller.clone(), what: Some(what) }
     }
 
-    /// Writes down how it ended, and waits until that is written.
+    /// Has it written down how it ended. Nobody waits for that, of a call: if the process ends before it is written, the next
+    /// one tells that nobody knows.
     pub(super) async fn end(mut self, ended: Ended) {
-        if let Some(written) = self.tell(ended) {
+        let waits = self.what.as_ref().is_some_and(|what| what.under_way.is_none());
+        if let Some(written) = self.tell(ended).filter(|_| waits) {
             drop(written.await);
         }
     }

@@ -176,7 +176,18 @@ impl World {
                 Err(_) => broke = true,
             }
         }
+        self.settled().await;
         Answered { status: parts.status, headers: parts.headers, body: bytes, broke }
+    }
+
+    /// Waits until no call is under way: how each ended is in the log then.
+    async fn settled(&self) {
+        let settled = async {
+            while !self.tenant.list::<underway::UnderWay>(&[], None, 1).unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), settled).await.expect("a call is under way for ever");
     }
 
     pub(super) async fn get(&self, token: &str, path: &str) -> Answered {

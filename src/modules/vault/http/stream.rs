@@ -149,7 +149,7 @@ pub(super) fn streamed(
         let (bytes, failure) = passed(source, &mut pass, &to, stalled_max).await;
         let (out, found) = pass.finish();
         removed.add(&found);
-        // First the event, then the last byte: who has read the whole answer finds it.
+        // First the event is under way, then the last byte goes out.
         let failed = failure.map(str::to_owned);
         told.end(Ended { status: Some(status.as_u16()), bytes, failure: failed, removed }).await;
         let end = match failure {
