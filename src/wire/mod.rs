@@ -1,6 +1,7 @@
 //! What all handlers share: the clock, fresh identifiers, tokens, bounds, threads, the client of other people's servers, and
 //! the one list of error codes.
 
+mod administration;
 mod bounds;
 mod deadline;
 mod embedding;
@@ -15,6 +16,7 @@ mod problem;
 mod random;
 mod token;
 
+pub use administration::{Call, challenged, read_json, wrong_body};
 pub use bounds::Bounds;
 pub use deadline::{Deadlines, Flag};
 pub use embedding::{

@@ -8,12 +8,12 @@ use super::{
 };
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
 use crate::tuple::StoreId;
-use crate::wire::{Asked, json_response, read_body};
+use crate::wire::{Call, challenged, json_response, read_json, wrong_body};
 use axum::Router;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -79,22 +79,6 @@ pub fn routes(setup: Setup) -> Router {
         .with_state(setup)
 }
 
-/// A request, and what it takes to judge and answer it.
-struct Call {
-    asked: Asked,
-    setup: Setup,
-    head: Parts,
-}
-
-impl FromRequestParts<Setup> for Call {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(parts: &mut Parts, setup: &Setup) -> Result<Call, StatusCode> {
-        let asked = Asked::from_request_parts(parts, setup).await?;
-        Ok(Call { asked, setup: setup.clone(), head: parts.clone() })
-    }
-}
-
 /// A JSON body; what is wrong with it is said with its place.
 struct Json<T>(T);
 
@@ -102,29 +86,9 @@ impl<T: DeserializeOwned> FromRequest<Setup> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &Setup) -> Result<Json<T>, Response> {
-        let body = read_body(request.into_body()).await.map_err(|refusal| refused(refusal, None))?;
-        let mut reader = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let text = format!("the body is not what it should be: at `{}`: {}", error.path(), error.inner());
-            refused(Refusal::new(ErrorCode::InvalidRequest, "agent.body", text), None)
-        })?;
-        Ok(Json(value))
+        let read = read_json(request.into_body(), |path, error| wrong_body("agent.body", path, error)).await;
+        read.map(Json).map_err(|refusal| challenged(refusal, None))
     }
-}
-
-/// A refusal, and the challenge that belongs to it (RFC 6750 3).
-fn refused(refusal: Refusal, scope: Option<&'static str>) -> Response {
-    let challenge = if refusal.error == ErrorCode::InvalidToken {
-        Some("Bearer error=\"invalid_token\"".to_owned())
-    } else {
-        let scope = scope.filter(|_| refusal.error == ErrorCode::InsufficientScope);
-        scope.map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
-    };
-    let mut response = refusal.into_response();
-    if let Some(value) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
-    response
 }
 
 /// For whom a token is, as a subject, if it may read or change the registry.
@@ -140,7 +104,7 @@ fn admit(token: &Examined, wanted: &'static str) -> Answer<String> {
     Ok(token.grant.user().map_or_else(|| token.client().subject(), |user| format!("user:{user}")))
 }
 
-impl Call {
+impl Call<Setup> {
     /// Judges the token, does one call, and answers it.
     async fn work(
         self,
@@ -163,7 +127,7 @@ impl Call {
         });
         match answer.await {
             Ok(value) => json_response(StatusCode::OK, &value),
-            Err(refusal) => refused(refusal, Some(wanted)),
+            Err(refusal) => challenged(refusal, Some(wanted)),
         }
     }
 }
@@ -200,7 +164,7 @@ struct ListQuery {
     limit: Option<usize>,
 }
 
-async fn list(call: Call, Query(query): Query<ListQuery>) -> Response {
+async fn list(call: Call<Setup>, Query(query): Query<ListQuery>) -> Response {
     call.work(move |r, by, _| {
         let ListQuery { stage, owner, accountable, text, orphaned, after, limit } = query;
         let operator = r.sees_only(by)?;
@@ -218,11 +182,11 @@ struct Registration {
     profile: Profile,
 }
 
-async fn register(call: Call, Json(wanted): Json<Registration>) -> Response {
+async fn register(call: Call<Setup>, Json(wanted): Json<Registration>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.register(by, wanted.id.as_deref(), &wanted.profile, env)?))).await
 }
 
-async fn show(call: Call, Path(id): Path<String>) -> Response {
+async fn show(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
         with_accounts(r, &r.get(&id)?)
@@ -239,7 +203,7 @@ fn with_accounts(r: &Registry<'_>, agent: &Agent) -> Answer<Value> {
     Ok(value)
 }
 
-async fn change(call: Call, Path(id): Path<String>, Json(profile): Json<Profile>) -> Response {
+async fn change(call: Call<Setup>, Path(id): Path<String>, Json(profile): Json<Profile>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.change(by, &id, &profile, env)?))).await
 }
 
@@ -252,7 +216,7 @@ struct AdoptQuery {
 }
 
 async fn adopt(
-    call: Call,
+    call: Call<Setup>,
     Path(draft): Path<String>,
     Query(query): Query<AdoptQuery>,
     Json(profile): Json<Profile>,
@@ -274,11 +238,11 @@ struct Same {
     agent: String,
 }
 
-async fn is_same(call: Call, Path(draft): Path<String>, Json(same): Json<Same>) -> Response {
+async fn is_same(call: Call<Setup>, Path(draft): Path<String>, Json(same): Json<Same>) -> Response {
     call.work(move |r, by, env| with_accounts(r, &r.is_same(by, &draft, &same.agent, env)?)).await
 }
 
-async fn report(call: Call, Json(report): Json<Report>) -> Response {
+async fn report(call: Call<Setup>, Json(report): Json<Report>) -> Response {
     let own = Arc::clone(&call.setup.accounts);
     call.work_with(REPORT, move |r, by, env| Ok(json!({"accounts": r.report(by, &report, &*own, env)?}))).await
 }
@@ -291,7 +255,7 @@ struct DiscoveredQuery {
 }
 
 /// The drafts, each with the accounts by which it was found.
-async fn discovered(call: Call, Query(query): Query<DiscoveredQuery>) -> Response {
+async fn discovered(call: Call<Setup>, Query(query): Query<DiscoveredQuery>) -> Response {
     call.work(move |r, by, _| {
         let filter = Filter { stage: Some(Stage::Discovered), operator: r.sees_only(by)?, ..Filter::default() };
         let max = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
@@ -302,7 +266,7 @@ async fn discovered(call: Call, Query(query): Query<DiscoveredQuery>) -> Respons
     .await
 }
 
-async fn activate(call: Call, Path(id): Path<String>) -> Response {
+async fn activate(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.activate(by, &id, env)?))).await
 }
 
@@ -312,15 +276,15 @@ struct Reason {
     reason: String,
 }
 
-async fn suspend(call: Call, Path(id): Path<String>, Json(why): Json<Reason>) -> Response {
+async fn suspend(call: Call<Setup>, Path(id): Path<String>, Json(why): Json<Reason>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.suspend(by, &id, &why.reason, env)?))).await
 }
 
-async fn resume(call: Call, Path(id): Path<String>) -> Response {
+async fn resume(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.resume(by, &id, env)?))).await
 }
 
-async fn retire(call: Call, Path(id): Path<String>, Json(why): Json<Reason>) -> Response {
+async fn retire(call: Call<Setup>, Path(id): Path<String>, Json(why): Json<Reason>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.retire(by, &id, &why.reason, env)?))).await
 }
 
@@ -332,7 +296,7 @@ struct HistoryQuery {
     limit: Option<usize>,
 }
 
-async fn history(call: Call, Path(id): Path<String>, Query(query): Query<HistoryQuery>) -> Response {
+async fn history(call: Call<Setup>, Path(id): Path<String>, Query(query): Query<HistoryQuery>) -> Response {
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
         let max = query.limit.unwrap_or(PAGE_DEFAULT).clamp(1, PAGE_MAX);
@@ -343,7 +307,7 @@ async fn history(call: Call, Path(id): Path<String>, Query(query): Query<History
     .await
 }
 
-async fn access(call: Call, Path(id): Path<String>) -> Response {
+async fn access(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
         Ok(json!({"connections": r.access(&id)?}))
@@ -358,24 +322,24 @@ struct Allowance {
     approval: Option<String>,
 }
 
-async fn allow(call: Call, Path(id): Path<String>, Json(wanted): Json<Allowance>) -> Response {
+async fn allow(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Allowance>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.allow(by, &id, &wanted.access, wanted.approval.as_deref(), env)?)))
         .await
 }
 
-async fn disallow(call: Call, Path((id, connection)): Path<(String, String)>) -> Response {
+async fn disallow(call: Call<Setup>, Path((id, connection)): Path<(String, String)>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.disallow(by, &id, &connection, env)?))).await
 }
 
-async fn uses(call: Call, Path((id, object)): Path<(String, String)>) -> Response {
+async fn uses(call: Call<Setup>, Path((id, object)): Path<(String, String)>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.depend(by, &id, &object, true, env)?))).await
 }
 
-async fn uses_no_more(call: Call, Path((id, object)): Path<(String, String)>) -> Response {
+async fn uses_no_more(call: Call<Setup>, Path((id, object)): Path<(String, String)>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.depend(by, &id, &object, false, env)?))).await
 }
 
-async fn credentials(call: Call, Path(id): Path<String>) -> Response {
+async fn credentials(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
         Ok(json!({"credentials": r.credentials(&id)?}))
@@ -390,7 +354,7 @@ struct NewSecret {
     overlap_s: Option<Seconds>,
 }
 
-async fn add_secret(call: Call, Path(id): Path<String>, Json(wanted): Json<NewSecret>) -> Response {
+async fn add_secret(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<NewSecret>) -> Response {
     call.work(move |r, by, env| {
         let made = r.add_secret(by, &id, wanted.life_s, wanted.overlap_s, env)?;
         Ok(json!({"id": made.id, "client_secret": made.secret, "warning": made.warning}))
@@ -398,7 +362,7 @@ async fn add_secret(call: Call, Path(id): Path<String>, Json(wanted): Json<NewSe
     .await
 }
 
-async fn remove_secret(call: Call, Path((id, secret)): Path<(String, String)>) -> Response {
+async fn remove_secret(call: Call<Setup>, Path((id, secret)): Path<(String, String)>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.remove_secret(by, &id, &secret, env)?))).await
 }
 
@@ -410,7 +374,7 @@ struct Keys {
     jwks_uri: Option<String>,
 }
 
-async fn set_keys(call: Call, Path(id): Path<String>, Json(keys): Json<Keys>) -> Response {
+async fn set_keys(call: Call<Setup>, Path(id): Path<String>, Json(keys): Json<Keys>) -> Response {
     call.work(move |r, by, env| {
         let keys = match (keys.jwks, keys.jwks_uri) {
             (Some(set), None) => NewKeys::Jwks(set),
@@ -426,7 +390,7 @@ async fn set_keys(call: Call, Path(id): Path<String>, Json(keys): Json<Keys>) ->
     .await
 }
 
-async fn set_methods(call: Call, Path(id): Path<String>, Json(ways): Json<Ways>) -> Response {
+async fn set_methods(call: Call<Setup>, Path(id): Path<String>, Json(ways): Json<Ways>) -> Response {
     call.work(move |r, by, env| Ok(agent_json(&r.set_methods(by, &id, &ways, env)?))).await
 }
 
@@ -437,7 +401,7 @@ struct ReachQuery {
     subject: Option<String>,
 }
 
-async fn reach(call: Call, Path(id): Path<String>, Query(query): Query<ReachQuery>) -> Response {
+async fn reach(call: Call<Setup>, Path(id): Path<String>, Query(query): Query<ReachQuery>) -> Response {
     let stores = (call.setup.data_stores)(call.asked.tenant.number());
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
@@ -453,7 +417,7 @@ async fn reach(call: Call, Path(id): Path<String>, Query(query): Query<ReachQuer
     .await
 }
 
-async fn dependencies(call: Call, Path(object): Path<String>) -> Response {
+async fn dependencies(call: Call<Setup>, Path(object): Path<String>) -> Response {
     call.work(move |r, by, _| {
         match object.strip_prefix("agent:") {
             Some(id) => r.may_read(by, id)?,

@@ -8,7 +8,7 @@ use super::{
     put_type, remove_type, types,
 };
 use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Held, KeySource, Refusal, Session, Tenant, same};
-use crate::wire::{Asked, json_response, read_body};
+use crate::wire::{Asked, challenged, json_response, read_body};
 use aws_lc_rs::hmac;
 use axum::Router;
 use axum::extract::{Path, Request, State};
@@ -393,20 +393,6 @@ fn decided(
     }
 }
 
-/// A refusal with the challenge that belongs to it (RFC 6750 3).
-fn refused(refusal: Refusal) -> Response {
-    let challenges = [
-        (ErrorCode::InvalidToken, "Bearer error=\"invalid_token\""),
-        (ErrorCode::InsufficientScope, "Bearer error=\"insufficient_scope\""),
-    ];
-    let challenge = challenges.into_iter().find(|(error, _)| *error == refusal.error);
-    let mut response = refusal.into_response();
-    if let Some((_, challenge)) = challenge {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
-    response
-}
-
 async fn json_body(request: Request) -> Answer<(Parts, Value)> {
     let (head, body) = request.into_parts();
     let bytes = read_body(body).await?;
@@ -433,7 +419,7 @@ async fn with_token(
 ) -> Response {
     let (head, body) = match json_body(request).await {
         Ok(read) => read,
-        Err(refusal) => return refused(refusal),
+        Err(refusal) => return challenged(refusal, None),
     };
     let answer = asked.run(move |tenant, env| {
         let token = setup.tokens.judge(tenant, &head, env)?;
@@ -441,7 +427,7 @@ async fn with_token(
     });
     match answer.await {
         Ok(value) => json_response(status, &value),
-        Err(refusal) => refused(refusal),
+        Err(refusal) => challenged(refusal, None),
     }
 }
 

@@ -4,12 +4,12 @@ use super::{MCP_READ, MCP_WRITE, Parts, Server, ServerSpec, put_server, remove_s
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
 use crate::modules::mcp::{Approvals, Endpoint, GatewaySpec, SettingsError, Tokens, Upstream};
 use crate::tuple::StoreId;
-use crate::wire::{Asked, Embedder, Pool, json_response, random, read_body};
+use crate::wire::{Asked, Embedder, Pool, challenged, json_response, random, read_body};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
 use axum::http::request::Parts as Head;
-use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get};
 use parking_lot::Mutex;
@@ -128,20 +128,6 @@ fn administrator(tenant: &Tenant, token: &Examined, scope: &'static str) -> Answ
     token.administrator(tenant, [scope, MCP_WRITE], ["mcp.scope", "mcp.not_allowed"])
 }
 
-/// A refusal with the challenge that belongs to it (RFC 6750 3).
-fn refused(refusal: Refusal) -> Response {
-    let challenges = [
-        (ErrorCode::InvalidToken, "Bearer error=\"invalid_token\""),
-        (ErrorCode::InsufficientScope, "Bearer error=\"insufficient_scope\""),
-    ];
-    let challenge = challenges.into_iter().find(|(error, _)| *error == refusal.error);
-    let mut response = refusal.into_response();
-    if let Some((_, challenge)) = challenge {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
-    response
-}
-
 /// Judges a token, runs what it asks for, and answers JSON.
 async fn administered(
     setup: Setup,
@@ -154,7 +140,7 @@ async fn administered(
         let by = administrator(tenant, &token, scope)?;
         rules(tenant, &by, env)
     });
-    answer.await.map_or_else(refused, |value| json_response(StatusCode::OK, &value))
+    answer.await.map_or_else(|refusal| challenged(refusal, None), |value| json_response(StatusCode::OK, &value))
 }
 
 /// A server as it is answered: what was put, and where it is.
@@ -197,7 +183,7 @@ async fn put(State(setup): State<Setup>, asked: Asked, Path(name): Path<String>,
     let (head, body) = request.into_parts();
     let body = match read_body(body).await {
         Ok(body) => body,
-        Err(refusal) => return refused(refusal),
+        Err(refusal) => return challenged(refusal, None),
     };
     let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
         Ok(server_json(tenant, &put_server(tenant, &described(&body, &name)?, by, env)?))

@@ -2,12 +2,12 @@
 
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE};
 use crate::identity::{Answer, Env, ErrorCode, Held, NewClaim, Refusal, Resource, Tenant};
-use crate::wire::{Asked, json_response, read_body};
+use crate::wire::{Asked, challenged, json_response, read_json, wrong_body};
 use axum::Router;
 use axum::extract::{Path, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, put};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -22,20 +22,6 @@ pub fn routes() -> Router {
         .route("/admin/resources/{id}/limit", put(limit))
 }
 
-/// A refusal with the challenge that belongs to it (RFC 6750 3).
-fn refused(refusal: Refusal) -> Response {
-    let challenges = [
-        (ErrorCode::InvalidToken, "Bearer error=\"invalid_token\""),
-        (ErrorCode::InsufficientScope, "Bearer error=\"insufficient_scope\""),
-    ];
-    let challenge = challenges.into_iter().find(|(error, _)| *error == refusal.error);
-    let mut response = refusal.into_response();
-    if let Some((_, challenge)) = challenge {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-    }
-    response
-}
-
 /// Judges a token, runs what it asks for, and answers JSON. The second scope does where the first is asked.
 async fn administered(
     asked: Asked,
@@ -47,19 +33,13 @@ async fn administered(
         let by = token.administrator(tenant, scopes, ["admin.scope", "admin.not_allowed"])?;
         rules(tenant, &by, env)
     });
-    answer.await.map_or_else(refused, |value| json_response(StatusCode::OK, &value))
+    answer.await.map_or_else(|refusal| challenged(refusal, None), |value| json_response(StatusCode::OK, &value))
 }
 
 /// The head of a request, and its body as JSON; what is wrong with that is said with its place.
 async fn read<T: DeserializeOwned>(request: Request) -> Answer<(Parts, T)> {
     let (head, body) = request.into_parts();
-    let body = read_body(body).await?;
-    let mut reader = serde_json::Deserializer::from_slice(&body);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let text = format!("the body is not what it should be: at `{}`: {}", error.path(), error.inner());
-        Refusal::new(ErrorCode::InvalidRequest, "admin.body", text)
-    })?;
-    Ok((head, value))
+    Ok((head, read_json(body, |path, error| wrong_body("admin.body", path, error)).await?))
 }
 
 async fn claims(asked: Asked, request: Request) -> Response {
@@ -71,7 +51,7 @@ async fn claims(asked: Asked, request: Request) -> Response {
 async fn put_claim(asked: Asked, Path(name): Path<String>, request: Request) -> Response {
     let (head, wanted) = match read::<NewClaim>(request).await {
         Ok(read) => read,
-        Err(refusal) => return refused(refusal),
+        Err(refusal) => return challenged(refusal, None),
     };
     let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
         if !wanted.name.is_empty() && wanted.name != name {
@@ -115,7 +95,7 @@ struct Limit {
 async fn limit(asked: Asked, Path(id): Path<String>, request: Request) -> Response {
     let (head, wanted) = match read::<Limit>(request).await {
         Ok(read) => read,
-        Err(refusal) => return refused(refusal),
+        Err(refusal) => return challenged(refusal, None),
     };
     let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
         let all = tenant.resources()?;

@@ -10,12 +10,12 @@ use super::{
     reads_all, whole_json,
 };
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
-use crate::wire::{Asked, json_response, read_body};
+use crate::wire::{Call, challenged, json_response, read_json};
 use axum::Router;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequest, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, put};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -57,22 +57,6 @@ pub fn routes(setup: Setup) -> Router {
         .with_state(setup)
 }
 
-/// A request, and what it takes to judge and answer it.
-struct Call {
-    asked: Asked,
-    setup: Setup,
-    head: Parts,
-}
-
-impl FromRequestParts<Setup> for Call {
-    type Rejection = StatusCode;
-
-    async fn from_request_parts(parts: &mut Parts, setup: &Setup) -> Result<Call, StatusCode> {
-        let asked = Asked::from_request_parts(parts, setup).await?;
-        Ok(Call { asked, setup: setup.clone(), head: parts.clone() })
-    }
-}
-
 /// A JSON body. What is wrong is said with its place alone: what stands there may be a secret.
 struct Json<T>(T);
 
@@ -80,37 +64,19 @@ impl<T: DeserializeOwned> FromRequest<Setup> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, _: &Setup) -> Result<Json<T>, Response> {
-        let body = read_body(request.into_body()).await.map_err(|refusal| refused(refusal, None))?;
-        let mut reader = serde_json::Deserializer::from_slice(&body);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let (path, inner) = (error.path().to_string(), error.inner());
+        let read = read_json(request.into_body(), |path, error| {
             let text = format!(
                 "the body is not what it should be, at `{path}`, line {}, column {}; docs/vault.md shows what it is",
-                inner.line(),
-                inner.column()
+                error.line(),
+                error.column()
             );
-            refused(Refusal::new(ErrorCode::InvalidRequest, "connection.body", text), None)
-        })?;
-        Ok(Json(value))
+            Refusal::new(ErrorCode::InvalidRequest, "connection.body", text)
+        });
+        read.await.map(Json).map_err(|refusal| challenged(refusal, None))
     }
 }
 
-/// A refusal, and the challenge that belongs to it (RFC 6750 3).
-fn refused(refusal: Refusal, scope: Option<&'static str>) -> Response {
-    let challenge = if refusal.error == ErrorCode::InvalidToken {
-        Some("Bearer error=\"invalid_token\"".to_owned())
-    } else {
-        let scope = scope.filter(|_| refusal.error == ErrorCode::InsufficientScope);
-        scope.map(|scope| format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""))
-    };
-    let mut response = refusal.into_response();
-    if let Some(value) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
-    }
-    response
-}
-
-impl Call {
+impl Call<Setup> {
     /// Judges the token and does one call, for whom the token is.
     async fn judged<T: Send + 'static>(
         self,
@@ -122,7 +88,7 @@ impl Call {
             let by = admit(&setup.tokens.judge(tenant, &head, env)?, wanted)?;
             call(tenant, &by, env)
         });
-        answer.await.map_err(|refusal| refused(refusal, Some(wanted)))
+        answer.await.map_err(|refusal| challenged(refusal, Some(wanted)))
     }
 
     /// The same, and answers it.
@@ -147,7 +113,7 @@ impl Page {
     }
 }
 
-async fn list(call: Call, Query(page): Query<Page>) -> Response {
+async fn list(call: Call<Setup>, Query(page): Query<Page>) -> Response {
     call.work(move |tenant, by, _| {
         let (found, next) = connections::list(tenant, page.after.as_deref(), page.max())?;
         let all = reads_all(tenant, by)?;
@@ -171,7 +137,7 @@ struct Wanted {
     client_secret: Option<Hidden>,
 }
 
-async fn create(call: Call, Json(wanted): Json<Wanted>) -> Response {
+async fn create(call: Call<Setup>, Json(wanted): Json<Wanted>) -> Response {
     let made = call.judged(move |tenant, by, env| {
         may_create(tenant, by)?;
         let id = wanted.connection.id.clone();
@@ -184,11 +150,11 @@ async fn create(call: Call, Json(wanted): Json<Wanted>) -> Response {
     }
 }
 
-async fn show(call: Call, Path(id): Path<String>) -> Response {
+async fn show(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |tenant, by, _| whole_json(tenant, &*readable(tenant, by, &id)?)).await
 }
 
-async fn change(call: Call, Path(id): Path<String>, Json(wanted): Json<Wanted>) -> Response {
+async fn change(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Wanted>) -> Response {
     call.work(move |tenant, by, env| {
         changeable(tenant, by, &id)?;
         if wanted.connection.id != id {
@@ -201,7 +167,7 @@ async fn change(call: Call, Path(id): Path<String>, Json(wanted): Json<Wanted>) 
     .await
 }
 
-async fn remove(call: Call, Path(id): Path<String>) -> Response {
+async fn remove(call: Call<Setup>, Path(id): Path<String>) -> Response {
     call.work(move |tenant, by, env| {
         changeable(tenant, by, &id)?;
         connections::remove(tenant, &id, by, env)?;
@@ -211,7 +177,7 @@ async fn remove(call: Call, Path(id): Path<String>) -> Response {
 }
 
 /// Lets somebody use a connection, or no longer.
-async fn allowing(call: Call, id: String, subject: String, allowed: bool) -> Response {
+async fn allowing(call: Call<Setup>, id: String, subject: String, allowed: bool) -> Response {
     call.work(move |tenant, by, env| {
         changeable(tenant, by, &id)?;
         connections::allow(tenant, &id, &subject, allowed, by, env)?;
@@ -220,11 +186,11 @@ async fn allowing(call: Call, id: String, subject: String, allowed: bool) -> Res
     .await
 }
 
-async fn allow(call: Call, Path((id, subject)): Path<(String, String)>) -> Response {
+async fn allow(call: Call<Setup>, Path((id, subject)): Path<(String, String)>) -> Response {
     allowing(call, id, subject, true).await
 }
 
-async fn disallow(call: Call, Path((id, subject)): Path<(String, String)>) -> Response {
+async fn disallow(call: Call<Setup>, Path((id, subject)): Path<(String, String)>) -> Response {
     allowing(call, id, subject, false).await
 }
 
@@ -237,7 +203,7 @@ struct Class {
     class: Option<String>,
 }
 
-async fn classify(call: Call, Path(id): Path<String>, Json(wanted): Json<Class>) -> Response {
+async fn classify(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Class>) -> Response {
     call.work(move |tenant, by, env| {
         changeable(tenant, by, &id)?;
         let unknown = || {
@@ -251,7 +217,7 @@ async fn classify(call: Call, Path(id): Path<String>, Json(wanted): Json<Class>)
     .await
 }
 
-async fn credentials(call: Call, Path(id): Path<String>, Query(page): Query<Page>) -> Response {
+async fn credentials(call: Call<Setup>, Path(id): Path<String>, Query(page): Query<Page>) -> Response {
     call.work(move |tenant, by, _| {
         let connection = readable(tenant, by, &id)?;
         // As a subject, or as the part behind `user:` alone.
@@ -263,7 +229,7 @@ async fn credentials(call: Call, Path(id): Path<String>, Query(page): Query<Page
     .await
 }
 
-async fn set(call: Call, Path((id, holder)): Path<(String, String)>, Json(secret): Json<Secret>) -> Response {
+async fn set(call: Call<Setup>, Path((id, holder)): Path<(String, String)>, Json(secret): Json<Secret>) -> Response {
     call.work(move |tenant, by, env| {
         changeable(tenant, by, &id)?;
         set_credential(tenant, &id, &present(tenant, &holder)?, secret, by, env)?;
@@ -273,7 +239,7 @@ async fn set(call: Call, Path((id, holder)): Path<(String, String)>, Json(secret
 }
 
 /// Removes a credential, and takes its token back at the provider. It is gone here whatever the provider says.
-async fn disconnect(call: Call, Path((id, holder)): Path<(String, String)>) -> Response {
+async fn disconnect(call: Call<Setup>, Path((id, holder)): Path<(String, String)>) -> Response {
     let (vault, of_rules) = (call.setup.vault.clone(), id.clone());
     let removed = call.judged(move |tenant, by, env| {
         changeable(tenant, by, &of_rules)?;

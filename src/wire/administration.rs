@@ -1,0 +1,69 @@
+//! What the endpoints of administration share: a request with what judges it, bodies of JSON, and refusals as clients of an API
+//! see them.
+
+use super::front::{Asked, body as read_body};
+use crate::identity::{Answer, ErrorCode, Refusal};
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::de::DeserializeOwned;
+
+/// A request without its body, and what it takes to judge and answer it.
+pub struct Call<S> {
+    /// Whose, and what rules take from outside.
+    pub asked: Asked,
+    /// What the routes were made with.
+    pub setup: S,
+    /// The head of the request.
+    pub head: Parts,
+}
+
+impl<S: Clone + Send + Sync> FromRequestParts<S> for Call<S> {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, setup: &S) -> Result<Call<S>, StatusCode> {
+        let asked = Asked::from_request_parts(parts, setup).await?;
+        Ok(Call { asked, setup: setup.clone(), head: parts.clone() })
+    }
+}
+
+/// A body of JSON within the bounds. `wrong` says what is wrong with one that is not what it should be, by the path to the
+/// place and the reader's error.
+///
+/// # Errors
+/// It does not come, is too large, or is not what it should be.
+pub async fn read_json<T: DeserializeOwned>(
+    body: Body,
+    wrong: impl FnOnce(&str, &serde_json::Error) -> Refusal,
+) -> Answer<T> {
+    let body = read_body(body).await?;
+    let mut reader = serde_json::Deserializer::from_slice(&body);
+    serde_path_to_error::deserialize(&mut reader).map_err(|error| wrong(&error.path().to_string(), error.inner()))
+}
+
+/// What is said of a body that is not what it should be, where nothing in it is secret: the place, and what stands there.
+#[must_use]
+pub fn wrong_body(rule: &'static str, path: &str, error: &serde_json::Error) -> Refusal {
+    let text = format!("the body is not what it should be: at `{path}`: {error}");
+    Refusal::new(ErrorCode::InvalidRequest, rule, text)
+}
+
+/// A refusal, and the challenge that belongs to it (RFC 6750 3), which names the scope that was missing where it is known.
+#[must_use]
+pub fn challenged(refusal: Refusal, scope: Option<&str>) -> Response {
+    let challenge = if refusal.error == ErrorCode::InvalidToken {
+        Some("Bearer error=\"invalid_token\"".to_owned())
+    } else if refusal.error == ErrorCode::InsufficientScope {
+        let scope = scope.map(|scope| format!(", scope=\"{scope}\"")).unwrap_or_default();
+        Some(format!("Bearer error=\"insufficient_scope\"{scope}"))
+    } else {
+        None
+    };
+    let mut response = refusal.into_response();
+    if let Some(value) = challenge.and_then(|challenge| HeaderValue::try_from(challenge).ok()) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+    response
+}
