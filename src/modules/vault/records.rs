@@ -1,22 +1,21 @@
 //! What the vault keeps: connections, credentials of people and of agents, and connections that somebody is about to make.
 //!
-//! This file alone knows how they are stored and sealed. A credential is sealed in the hierarchy of its kind of holder, at
+//! These files alone know how they are stored and sealed. A credential is sealed in the hierarchy of its kind of holder, at
 //! the place of its record: a row that was moved, or is read as the other kind, does not open.
 
+mod connection;
 mod reseal;
+mod secret;
 
+pub use connection::{CallLimits, ClientAuth, Connection, ConnectionSpec, HolderKind, Provider};
 pub use reseal::{ResealCursor, reseal};
+pub use secret::{Hidden, Secret};
 
-use super::policy::ProxyRule;
 use crate::engine::Module;
-use crate::identity::{
-    Answer, Change, Env, ErrorCode, Held, Refusal, Seconds, Stored, Tenant, decode, encode, record_key,
-};
-use crate::secrets::{self, Filter, Hierarchy};
+use crate::identity::{Answer, Change, Env, Held, Refusal, Seconds, Stored, Tenant, decode, encode, record_key};
+use crate::secrets::{self, Hierarchy};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::fmt;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The module whose records these are.
 pub const VAULT: Module = Module::new("vault");
@@ -26,16 +25,6 @@ pub(super) const CREDENTIALS_MAX: usize = 64;
 const OF_USER: u8 = b'U';
 /// The index of an agent's credentials: agent, connection.
 const OF_AGENT: u8 = b'A';
-
-/// Whose credentials a connection uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HolderKind {
-    /// Those of the person for whom the agent acts: each connects their own account.
-    User,
-    /// Those of the agent itself: a service account, a key of a model's provider.
-    Agent,
-}
 
 /// Who holds a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,187 +70,6 @@ impl Holder {
             Holder::User(_) => OF_USER,
             Holder::Agent(_) => OF_AGENT,
         }
-    }
-}
-
-/// How a client shows itself at another's token endpoint (RFC 6749 2.3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ClientAuth {
-    /// In the `Authorization` header.
-    #[default]
-    Basic,
-    /// In the body.
-    Post,
-    /// Not at all: a public client.
-    None,
-}
-
-/// How the other side wants to be asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Provider {
-    /// OAuth 2 with an authorization code and PKCE (RFC 6749 4.1, RFC 7636), and refresh tokens.
-    Oauth2 {
-        /// The authorization endpoint.
-        authorize_url: String,
-        /// The token endpoint.
-        token_url: String,
-        /// The revocation endpoint (RFC 7009).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        revoke_url: Option<String>,
-        /// The issuer, which an `iss` of the callback must be (RFC 9207).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        issuer: Option<String>,
-        /// Whether the callback must have an `iss`.
-        #[serde(default)]
-        issuer_required: bool,
-        /// Our client id there.
-        client_id: String,
-        /// How we show ourselves.
-        #[serde(default)]
-        client_auth: ClientAuth,
-        /// The scopes that are asked for.
-        #[serde(default)]
-        scopes: Vec<String>,
-        /// Parameters that this provider wants besides, as `access_type=offline`.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        parameters: BTreeMap<String, String>,
-    },
-    /// A service account: an assertion that its key signs gets access tokens (RFC 7523, as Google does it).
-    ServiceAccount {
-        /// The token endpoint.
-        token_url: String,
-        /// `iss` of the assertion: the account.
-        account: String,
-        /// `sub` of the assertion, when the account acts for somebody.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subject: Option<String>,
-        /// `aud` of the assertion; the token endpoint, unless said.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        audience: Option<String>,
-        /// `kid` of the assertion.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key_id: Option<String>,
-        /// The scopes that are asked for.
-        #[serde(default)]
-        scopes: Vec<String>,
-    },
-    /// A key in a header, or a personal access token.
-    ApiKeyHeader {
-        /// The header.
-        header: String,
-        /// What stands before the key, as `Bearer `.
-        #[serde(default)]
-        prefix: String,
-    },
-    /// A key in a parameter of the URL.
-    ApiKeyQuery {
-        /// The parameter.
-        parameter: String,
-    },
-    /// A user and a password (RFC 7617).
-    Basic {},
-}
-
-impl Provider {
-    /// Where tokens are had, if they are.
-    #[must_use]
-    pub fn token_url(&self) -> Option<&str> {
-        match self {
-            Provider::Oauth2 { token_url, .. } | Provider::ServiceAccount { token_url, .. } => Some(token_url),
-            Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {} => None,
-        }
-    }
-
-    /// Whether its credentials stay as they are: nothing refreshes them, and whoever has one has it until it is replaced.
-    /// OAuth is to be preferred where there is a choice.
-    #[must_use]
-    pub fn is_static(&self) -> bool {
-        matches!(self, Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {})
-    }
-}
-
-/// Bounds of the calls through a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CallLimits {
-    /// The largest body that is sent.
-    pub request_bytes_max: u64,
-    /// The largest body that is answered.
-    pub response_bytes_max: u64,
-    /// How long a call may take, the last byte of its answer included.
-    pub timeout_s: u64,
-    /// How long a caller may take nothing of an answer that waits for it; then it is cut off.
-    pub stalled_s: u64,
-}
-
-impl Default for CallLimits {
-    fn default() -> CallLimits {
-        CallLimits { request_bytes_max: 8 << 20, response_bytes_max: 32 << 20, timeout_s: 120, stalled_s: 30 }
-    }
-}
-
-/// What a connection is, as whoever runs the tenant says it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ConnectionSpec {
-    /// Its id: small letters, digits, `-` and `_`. Given once and never again: it stands in tuples and URLs.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// Whose credentials it uses.
-    pub holder: HolderKind,
-    /// The URL below which calls go, as `https://api.example.com/v1`.
-    pub base: String,
-    /// How the other side wants to be asked.
-    pub provider: Provider,
-    /// What is let through. Nothing else is.
-    pub rules: Vec<ProxyRule>,
-    /// Whether agents may be handed the access token itself (exchange mode). Then the proxy's rules and its filter bind
-    /// nobody.
-    #[serde(default)]
-    pub exchange: bool,
-    /// Bounds of calls.
-    #[serde(default)]
-    pub limits: CallLimits,
-}
-
-/// A connection to somebody else's API.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Connection {
-    /// What it is.
-    pub spec: ConnectionSpec,
-    /// Our client secret there, sealed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) secret: Option<String>,
-    /// When it was made.
-    pub created_at: Seconds,
-    /// When it was changed last.
-    pub changed_at: Seconds,
-    /// When it was taken away. Its id stays taken.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removed_at: Option<Seconds>,
-}
-
-impl Stored for Connection {
-    const MODULE: Module = VAULT;
-    const SORT: u8 = b'c';
-    const WHAT: &'static str = "connection";
-}
-
-impl Connection {
-    /// Whether we have a client secret there.
-    #[must_use]
-    pub fn has_client_secret(&self) -> bool {
-        self.secret.is_some()
-    }
-
-    /// As an object of the system store.
-    #[must_use]
-    pub fn object(&self) -> String {
-        format!("connection:{}", self.spec.id)
     }
 }
 
@@ -361,108 +169,6 @@ impl std::ops::Deref for HeldCredential {
             Row::User(held) => &held.value.0,
             Row::Agent(held) => &held.value.0,
         }
-    }
-}
-
-/// A text that is overwritten when it is dropped, and never shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Hidden(String);
-
-impl Hidden {
-    /// Hides a text.
-    #[must_use]
-    pub fn new(text: String) -> Hidden {
-        Hidden(text)
-    }
-}
-
-impl std::ops::Deref for Hidden {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Hidden {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Hidden")
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
-/// What is sealed of a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Secret {
-    /// Tokens of an OAuth server.
-    Oauth2 {
-        /// What is shown to the API.
-        access_token: Hidden,
-        /// What gets the next one.
-        refresh_token: Option<Hidden>,
-    },
-    /// The key of a service account.
-    ServiceAccount {
-        /// In PEM (PKCS #8).
-        private_key: Hidden,
-        /// What is shown to the API, once one was had.
-        access_token: Option<Hidden>,
-    },
-    /// A key or a personal access token.
-    ApiKey {
-        /// The key.
-        key: Hidden,
-    },
-    /// A user and a password.
-    Basic {
-        /// The user, who is no secret.
-        user: String,
-        /// The password.
-        password: Hidden,
-    },
-}
-
-impl Secret {
-    /// All that may not leave.
-    pub fn texts(&self) -> Vec<&str> {
-        match self {
-            Secret::Oauth2 { access_token, refresh_token } => {
-                std::iter::once(access_token).chain(refresh_token).map(|text| &**text).collect()
-            }
-            Secret::ServiceAccount { private_key, access_token } => {
-                std::iter::once(private_key).chain(access_token).map(|text| &**text).collect()
-            }
-            Secret::ApiKey { key } => vec![&**key],
-            Secret::Basic { password, .. } => vec![&**password],
-        }
-    }
-
-    /// What the API is shown, where that is a token of its own.
-    #[must_use]
-    pub fn access_token(&self) -> Option<&str> {
-        match self {
-            Secret::Oauth2 { access_token, .. } => Some(access_token),
-            Secret::ServiceAccount { access_token, .. } => access_token.as_ref().map(|token| &**token),
-            Secret::ApiKey { .. } | Secret::Basic { .. } => None,
-        }
-    }
-
-    /// Sees that all of it can be kept from leaving: what could not be told from ordinary text is not taken.
-    ///
-    /// # Errors
-    /// It could not.
-    pub fn check(&self) -> Answer<()> {
-        for text in self.texts() {
-            Filter::takes(text.as_bytes())
-                .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, "vault.secret", error.to_string()))?;
-        }
-        Ok(())
     }
 }
 
