@@ -28,8 +28,11 @@ pub(crate) const KEY_VARIABLE: &str = "BAILIWICK_EMBEDDING_KEY";
 /// The variable that holds the passphrase of the key ring, which is no setting for the same reasons.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "BAILIWICK_PASSPHRASE";
 /// Variables that belong to the other commands.
-const OTHER_VARIABLES: [&str; 6] = [
+const OTHER_VARIABLES: [&str; 9] = [
     "BAILIWICK_SERVER",
+    "BAILIWICK_SERVER_CA",
+    "BAILIWICK_CLIENT_CERT",
+    "BAILIWICK_CLIENT_KEY",
     "BAILIWICK_STORE",
     "BAILIWICK_MODEL",
     "BAILIWICK_CONFIG",

@@ -372,7 +372,11 @@ fn wrong_places_are_told_what_to_do() {
     let said = at(&["--server", &format!("http://{}", server.http)]);
     assert!(said.contains("give --server the gRPC address"), "{said}");
     let said = at(&["--server", "https://127.0.0.1:1"]);
-    assert!(said.contains("there is no TLS yet"), "{said}");
+    assert!(said.contains("there is no server at https://127.0.0.1:1"), "{said}");
+    let said = at(&["--server", "https://127.0.0.1:1", "--client-cert", "none.pem"]);
+    assert!(said.contains("say --client-key"), "{said}");
+    let said = at(&["--server", "https://127.0.0.1:1", "--server-ca", "none.pem"]);
+    assert!(said.contains("none.pem"), "{said}");
     let said = at(&["--server", "x", "--data", "db"]);
     assert!(said.contains("cannot be used with"), "{said}");
     let verify = program(directory.path()).args(["verify", "--server", &server.grpc]).output().unwrap();
@@ -464,7 +468,7 @@ fn settings_that_cannot_be_are_refused() {
             "BAILIWICK_REQUEST_TIMEOUT: `3` does not do for `request-timeout`",
         ),
         (vec!["--authn-method", "oidc"], vec![], "there is no authentication yet"),
-        (vec![], vec![("OPENFGA_GRPC_TLS_ENABLED", "true")], "there is no TLS yet"),
+        (vec![], vec![("OPENFGA_GRPC_TLS_ENABLED", "true")], "say `tls-cert` and `tls-key`"),
         (vec!["--nonsense"], vec![], "unexpected argument"),
     ] {
         let output = config(directory.path(), &flags, &variables);
@@ -478,6 +482,11 @@ fn settings_that_cannot_be_are_refused() {
     for (flag, value, expect) in [
         ("--outgoing-allow", "10.1.0.0/33", "`10.1.0.0/33` is no network, address or host"),
         ("--outgoing-authorities", "none.pem", "give one authority or more in PEM"),
+        ("--tls-cert", "none.pem", "`tls-cert` is set and `tls-key` is not"),
+        ("--tls-key", "none.pem", "`tls-key` is set and `tls-cert` is not"),
+        ("--tls-client-ca", "none.pem", "`tls-client-ca` is set and `tls-cert` is not"),
+        ("--identity-client-ca", "none.pem", "`identity-client-ca` is set and `tls-cert` is not"),
+        ("--identity-mtls-addr", ":0", "say --tls-cert and --tls-key"),
         ("--outgoing-authorities", "nowhere.pem", "nowhere.pem"),
         ("--outgoing-connect-timeout", "0s", "say a longer time"),
     ] {

@@ -23,7 +23,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("qrcode", &["modules/login/pages.rs"]),
     ("unicode_normalization", &["modules/login/password.rs"]),
     ("reqwest", &["wire/embedding.rs", "wire/outgoing"]),
-    ("rustls", &["wire/embedding.rs", "wire/outgoing", "wire/listen.rs", "server/tls.rs"]),
+    (
+        "rustls",
+        &["wire/embedding.rs", "wire/outgoing", "wire/listen.rs", "server/tls.rs", "cli/failure.rs", "cli/place.rs"],
+    ),
     ("tokio_rustls", &["wire/listen.rs"]),
     ("hyper", &["wire/listen.rs"]),
     ("hyper_util", &["wire/listen.rs"]),

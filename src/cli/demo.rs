@@ -17,6 +17,7 @@ use serde_json::json;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tonic::transport::ClientTlsConfig;
 use web::Web;
 use world::{CHECKS, CONDITIONAL, MODEL, TUPLES};
 
@@ -119,7 +120,7 @@ fn time(took: Duration) -> String {
 
 /// Writes the company: the store and the tuples over gRPC, the model over HTTP as JSON.
 fn company(http: SocketAddr, grpc: SocketAddr) -> Result<Clients, Failure> {
-    let place = Place::there(format!("http://{grpc}"))?;
+    let place = Place::there(format!("http://{grpc}"), &ClientTlsConfig::new())?;
     let mut web = Web::connect(http)?;
     let request = pb::CreateStoreRequest { name: "demo".into() };
     let store = place.ask(async |mut client| client.create_store(request).await)?.message.id;

@@ -35,12 +35,34 @@ pub(crate) enum Failure {
     Said(String),
 }
 
+/// What is wrong with TLS, when an error came of that.
+fn of_tls(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let own = || error.downcast_ref::<rustls::Error>().map(ToString::to_string);
+    // What an error of input holds is its cause, which is no `source` of it.
+    let held = || of_tls(error.downcast_ref::<std::io::Error>()?.get_ref()?);
+    own().or_else(held).or_else(|| of_tls(error.source()?))
+}
+
 impl Failure {
     /// What the database answered, with what to do where that is not plain.
     pub(super) fn refused(status: &tonic::Status, server: Option<&str>) -> Failure {
         let message = status.message();
         if let Some(server) = server {
-            if matches!(status.code(), tonic::Code::Unavailable) && std::error::Error::source(status).is_some() {
+            let source = std::error::Error::source(status);
+            if let Some(reason) = source.and_then(of_tls) {
+                return Failure::Said(format!(
+                    "{server} cannot be spoken to over TLS: {reason}; --server-ca names authorities of the server, --client-cert \
+                     and --client-key what it is shown"
+                ));
+            }
+            let unreachable = matches!(status.code(), tonic::Code::Unavailable);
+            if server.starts_with("https://") && !unreachable && source.is_some() {
+                return Failure::Said(format!(
+                    "{server} ended the connection without an answer; if it asks who calls, say --client-cert and \
+                     --client-key, by an authority that it knows"
+                ));
+            }
+            if unreachable && source.is_some() {
                 return Failure::Said(format!(
                     "there is no server at {server}; start one with `bailiwick serve --data DIR`, name another with \
                      --server, or a directory with --data"

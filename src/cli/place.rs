@@ -11,15 +11,21 @@ use bailiwick::api::{Api, Grpc, grpc_service};
 use bailiwick::engine::Engine;
 use bailiwick::wire::Bounds;
 use clap::Args;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 /// Where `bailiwick serve` listens when nothing else is said.
 const SERVER_DEFAULT: &str = "http://127.0.0.1:8081";
+/// The variables that say what the flags of TLS do.
+const SERVER_CA: &str = "BAILIWICK_SERVER_CA";
+const CLIENT_CERT: &str = "BAILIWICK_CLIENT_CERT";
+const CLIENT_KEY: &str = "BAILIWICK_CLIENT_KEY";
 /// The longest answer that is taken; a whole list comes in one message.
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 /// How long a server may take to take a connection.
@@ -39,6 +45,15 @@ pub(crate) struct At {
     /// The gRPC address of a server [env: BAILIWICK_SERVER] [default: http://127.0.0.1:8081]
     #[arg(long, value_name = "URL")]
     pub(crate) server: Option<String>,
+    /// Authorities in PEM that the server's certificate may be by, besides the system's [env: BAILIWICK_SERVER_CA]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_ca: Option<PathBuf>,
+    /// A certificate to show to the server, in PEM [env: BAILIWICK_CLIENT_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// The private key of that certificate, in PEM [env: BAILIWICK_CLIENT_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
 }
 
 /// Where the database is, and which store of it.
@@ -154,6 +169,14 @@ pub(super) fn fresh<T>(message: T, freshness: &Freshness) -> Result<tonic::Reque
     Ok(request)
 }
 
+/// An error and what it came of.
+fn said_of(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", said_of(source)),
+        None => error.to_string(),
+    }
+}
+
 enum Where {
     Directory(PathBuf),
     Server(String),
@@ -174,6 +197,27 @@ impl At {
             )),
             (Some(path), None) => Ok(Where::Directory(path.into())),
             (None, url) => Ok(Where::Server(url.unwrap_or_else(|| SERVER_DEFAULT.to_owned()))),
+        }
+    }
+
+    /// How a server over `https` is spoken to.
+    fn tls(&self) -> Result<ClientTlsConfig, Failure> {
+        let said = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| variable(name).map(PathBuf::from));
+        let read = |path: PathBuf| std::fs::read(&path).map_err(|reason| Failure::File { path, reason });
+        let mut tls = ClientTlsConfig::new().with_native_roots();
+        if let Some(path) = said(&self.server_ca, SERVER_CA) {
+            let pem = read(path.clone())?;
+            // The library passes over what is none.
+            if CertificateDer::pem_slice_iter(&pem).next().is_none_or(|first| first.is_err()) {
+                return Err(Failure::Said(format!("there is no certificate in `{}`", path.display())));
+            }
+            tls = tls.ca_certificate(Certificate::from_pem(pem));
+        }
+        match (said(&self.client_cert, CLIENT_CERT), said(&self.client_key, CLIENT_KEY)) {
+            (Some(certificate), Some(key)) => Ok(tls.identity(Identity::from_pem(read(certificate)?, read(key)?))),
+            (None, None) => Ok(tls),
+            (Some(_), None) => Err(Failure::Said("a certificate is shown with its key; say --client-key".into())),
+            (None, Some(_)) => Err(Failure::Said("a key is of use with its certificate; say --client-cert".into())),
         }
     }
 
@@ -199,7 +243,7 @@ impl At {
     pub(super) fn open(&self) -> Result<Place, Failure> {
         match self.choose()? {
             Where::Directory(path) => Place::here(open(&path)?),
-            Where::Server(url) => Place::there(url),
+            Where::Server(url) => Place::there(url, &self.tls()?),
         }
     }
 }
@@ -235,13 +279,15 @@ impl Place {
     }
 
     /// A server.
-    pub(super) fn there(url: String) -> Result<Place, Failure> {
+    pub(super) fn there(url: String, tls: &ClientTlsConfig) -> Result<Place, Failure> {
         let full = if url.contains("://") { url } else { format!("http://{url}") };
-        if full.starts_with("https://") {
-            return Err(Failure::Said(format!("`{full}`: there is no TLS yet; use http:// through a safe network")));
-        }
         let endpoint = Endpoint::from_shared(full.clone());
-        let endpoint = endpoint.map_err(|_| Failure::Said(format!("`{full}` is no URL, as in {SERVER_DEFAULT}")))?;
+        let mut endpoint =
+            endpoint.map_err(|_| Failure::Said(format!("`{full}` is no URL, as in {SERVER_DEFAULT}")))?;
+        if full.starts_with("https://") {
+            let unusable = |error| Failure::Said(format!("the files for TLS cannot be used: {}", said_of(&error)));
+            endpoint = endpoint.tls_config(tls.clone()).map_err(unusable)?;
+        }
         let runtime = Place::runtime()?;
         let channel = {
             let _inside = runtime.enter();

@@ -3,9 +3,7 @@
 //! A token needs the scope [`READ`] or [`WRITE`] (or [`REPORT`], for that alone), and who it is for is judged by Check. A token
 //! with which an agent acts for a person reads and changes nothing here: agents do not administer agents.
 
-use super::{
-    Access, Agent, Approvals, By, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step, Ways,
-};
+use super::{Access, Agent, Approvals, By, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step, Ways};
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
 use crate::tuple::StoreId;
 use crate::wire::{Call, challenged, json_response, read_json, wrong_body};

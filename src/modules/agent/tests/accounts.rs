@@ -59,7 +59,7 @@ fn an_account_that_nobody_accounts_for_is_a_draft_with_its_evidence_and_never_tw
     assert_eq!(whose(&world, vec![account("svc-1"), account("svc-1")]), [waits.clone(), waits.clone()]);
     world.now += USE_STEP_S;
     let used = Account { last_used_at: Some(START + 7), ..account("svc-1") };
-    assert_eq!(whose(&world, vec![used.clone()]), [waits.clone()]);
+    assert_eq!(whose(&world, vec![used.clone()]), std::slice::from_ref(&waits));
     let seen = world.registry().accounts(&id).unwrap().pop().unwrap();
     assert_eq!((seen.account, seen.first_seen_at, seen.seen_at), (used.clone(), START, world.now));
     assert_eq!(world.events().len(), before, "nothing happened but time");
