@@ -9,9 +9,9 @@ mod openfga;
 
 use kinds::Kind;
 use kinds::{
-    Address, AllowList, Count, Directory, Endpoint, File, LogLevel, MailTls, Names, OptionalAddress, Text, Time,
+    Address, AllowList, Count, Directory, Endpoint, File, Keys, LogLevel, MailTls, Names, OptionalAddress, Text, Time,
 };
-pub(crate) use kinds::{LogFormat, MailTlsWish};
+pub(crate) use kinds::{Authn, LogFormat, MailTlsWish};
 use openfga::{FOREIGN, Foreign, Verdict};
 use saphyr::{LoadableYamlNode as _, MarkedYaml, Scalar, YamlData};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ pub(crate) const KEY_VARIABLE: &str = "BAILIWICK_EMBEDDING_KEY";
 /// The variable that holds the passphrase of the key ring, which is no setting for the same reasons.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "BAILIWICK_PASSPHRASE";
 /// Variables that belong to the other commands.
-const OTHER_VARIABLES: [&str; 9] = [
+const OTHER_VARIABLES: [&str; 10] = [
+    "BAILIWICK_API_TOKEN",
     "BAILIWICK_SERVER",
     "BAILIWICK_SERVER_CA",
     "BAILIWICK_CLIENT_CERT",
@@ -160,6 +161,10 @@ settings! {
         "the file of the keys that seal secrets (docs/secrets.md); with it the issuers of the database are served";
     identity_addr: Address = "127.0.0.1:8082", "identity-addr", None,
         "where to listen for the issuers; each is found by the host and the path of its URL";
+    authn_method: Authn = "none", "authn-method", None,
+        "how the engine asks who calls: `preshared` for one of the keys below, as `Authorization: Bearer KEY`; certificates are asked for besides by `tls-client-ca`";
+    authn_preshared_keys: Keys = "", "authn-preshared-keys", None,
+        "the keys, hidden when settings are printed; better said in the file or in the environment than as a flag, which stands in the list of processes";
     identity_mtls_addr: OptionalAddress = "", "identity-mtls-addr", None,
         "where to listen besides for clients of the issuers that show a certificate (RFC 8705); it needs `tls-cert`";
     identity_client_ca: File = "", "identity-client-ca", None,

@@ -11,7 +11,7 @@ mod outgoing;
 mod plugs;
 mod tls;
 
-use crate::api::{Api, Cors, grpc_service, http_routes};
+use crate::api::{Api, Cors, PresharedKeys, grpc_service, http_routes};
 use crate::engine::Engine;
 use crate::identity::{
     ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant, Refusal, Tenant,
@@ -74,8 +74,8 @@ const MCP_QUEUE_MAX: usize = 256;
 pub enum ServeError {
     /// Where nobody is asked who they are, only this machine may reach the server.
     #[error(
-        "{0} is not a loopback address and nobody is asked there who they are; name the authorities of clients by \
-         --tls-client-ca, or add --insecure-listen if you mean it"
+        "{0} is not a loopback address and nobody is asked there who they are over TLS; say --tls-cert with --tls-client-ca \
+         or preshared keys, or add --insecure-listen if you mean it"
     )]
     NotLoopback(SocketAddr),
     /// The address is taken or may not be used.
@@ -135,6 +135,8 @@ pub struct Settings {
     pub channels: ChannelSettings,
     /// The certificate with which all listeners speak TLS; without one, TLS ends before the server.
     pub tls: Option<TlsSettings>,
+    /// Keys, one of which whoever asks the engine must show.
+    pub keys: Option<PresharedKeys>,
 }
 
 /// The issuers of a database, on a listener of their own: they show who calls, and may be reached from elsewhere, where the
@@ -166,6 +168,7 @@ impl Default for Settings {
             outgoing: OutgoingSettings::default(),
             channels: ChannelSettings::default(),
             tls: None,
+            keys: None,
         }
     }
 }
@@ -177,7 +180,8 @@ impl Settings {
     /// [`ServeError::NotLoopback`], [`ServeError::Tls`].
     pub fn check(&self) -> Result<(), ServeError> {
         self.tls.clone().map(Tls::open).transpose()?;
-        let asked = self.tls.as_ref().is_some_and(|tls| tls.engine_clients.is_some());
+        // A key in the clear is whoever's that reads it.
+        let asked = self.tls.as_ref().is_some_and(|tls| tls.engine_clients.is_some() || self.keys.is_some());
         let open = [self.http, self.grpc].into_iter().find(|address| !address.ip().is_loopback());
         open.filter(|_| !asked && !self.insecure_listen).map_or(Ok(()), |address| Err(ServeError::NotLoopback(address)))
     }
@@ -204,13 +208,14 @@ pub async fn serve(
     let failed = |e: &dyn std::error::Error| ServeError::Failed(e.to_string());
     let api = Api::new(engine, settings.bounds.clone(), embedder.clone()).map_err(|e| failed(&e))?;
     let (service, health) = grpc_service(api.clone()).await.map_err(|e| failed(&e))?;
+    let service = service.with_keys(settings.keys.clone());
     let cors = Cors::new(&settings.cors_origins, &settings.cors_headers);
     let (stopping, stopped) = tokio::sync::watch::channel(());
     let wait = |mut stopped: tokio::sync::watch::Receiver<()>| async move {
         let _ = stopped.changed().await; // an error means the sender is gone: stop as well
     };
     let listen = |socket| Listener::new(socket, tls.as_ref().map(|tls| tls.at(Place::Engine)));
-    let http = serve_http(listen(http), http_routes(api.clone(), cors), wait(stopped.clone()));
+    let http = serve_http(listen(http), http_routes(api.clone(), cors, settings.keys.clone()), wait(stopped.clone()));
     let grpc = tonic::transport::Server::builder()
         .max_concurrent_streams(settings.streams_per_connection_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)

@@ -467,7 +467,8 @@ fn settings_that_cannot_be_are_refused() {
             vec![("BAILIWICK_REQUEST_TIMEOUT", "3")],
             "BAILIWICK_REQUEST_TIMEOUT: `3` does not do for `request-timeout`",
         ),
-        (vec!["--authn-method", "oidc"], vec![], "there is no authentication yet"),
+        (vec!["--authn-method", "oidc"], vec![], "tokens of another issuer (`oidc`) are not taken"),
+        (vec!["--authn-oidc-issuer", "https://id.example"], vec![], "use `authn-method` preshared"),
         (vec![], vec![("OPENFGA_GRPC_TLS_ENABLED", "true")], "say `tls-cert` and `tls-key`"),
         (vec!["--nonsense"], vec![], "unexpected argument"),
     ] {
@@ -482,6 +483,8 @@ fn settings_that_cannot_be_are_refused() {
     for (flag, value, expect) in [
         ("--outgoing-allow", "10.1.0.0/33", "`10.1.0.0/33` is no network, address or host"),
         ("--outgoing-authorities", "none.pem", "give one authority or more in PEM"),
+        ("--authn-method", "preshared", "say 1 to 64 preshared keys"),
+        ("--authn-preshared-keys", "a-key-of-sixteen", "set `authn-method` to preshared"),
         ("--tls-cert", "none.pem", "`tls-cert` is set and `tls-key` is not"),
         ("--tls-key", "none.pem", "`tls-key` is set and `tls-cert` is not"),
         ("--tls-client-ca", "none.pem", "`tls-client-ca` is set and `tls-cert` is not"),

@@ -1,5 +1,6 @@
 //! The gRPC service. Every method decodes, makes one call, encodes.
 
+use super::authn::PresharedKeys;
 use super::calls::{Answer, Objects};
 use super::proto as pb;
 use super::proto::open_fga_service_server::{OpenFgaService, OpenFgaServiceServer};
@@ -199,6 +200,20 @@ pub struct Grpc {
     others: tonic::service::Routes,
     message_bytes_max: usize,
     chunks_bytes_max: usize,
+    keys: Option<PresharedKeys>,
+}
+
+impl Grpc {
+    /// The same for whoever shows one of the keys. How the server is may be asked by all.
+    #[must_use]
+    pub fn with_keys(self, keys: Option<PresharedKeys>) -> Grpc {
+        Grpc { keys, ..self }
+    }
+
+    fn check(&self, request: &HttpRequest) -> Result<(), Problem> {
+        let asked = self.keys.as_ref().filter(|_| !request.uri().path().starts_with("/grpc.health.v1."));
+        asked.map_or(Ok(()), |keys| keys.check(request.headers()))
+    }
 }
 
 /// The service and what goes with it (health, reflection), ready to be bound.
@@ -218,7 +233,7 @@ pub async fn service(api: Api) -> Result<(Grpc, Health), tonic_reflection::serve
     let fga = OpenFgaServiceServer::new(api).max_decoding_message_size(message_bytes_max);
     let others = tonic::service::Routes::new(own).add_service(collections).add_service(health_service);
     let others = others.add_service(reflection).prepare();
-    Ok((Grpc { fga, others, message_bytes_max, chunks_bytes_max }, Health(health)))
+    Ok((Grpc { fga, others, message_bytes_max, chunks_bytes_max, keys: None }, Health(health)))
 }
 
 type HttpRequest = http::Request<tonic::body::Body>;
@@ -236,6 +251,10 @@ impl Service<HttpRequest> for Grpc {
     fn call(&mut self, request: HttpRequest) -> Answered {
         let about_chunks = request.uri().path().starts_with(super::collections::PATH);
         let message_bytes_max = if about_chunks { self.chunks_bytes_max } else { self.message_bytes_max };
+        if let Err(problem) = self.check(&request) {
+            let answer = status(problem).into_http();
+            return Answered { future: Box::pin(std::future::ready(Ok(answer))), message_bytes_max };
+        }
         if request.uri().path().starts_with("/openfga.v1.") {
             return Answered { future: self.fga.call(request), message_bytes_max };
         }

@@ -1,5 +1,6 @@
 //! HTTP/JSON, served from the engine directly. Every route decodes, makes one call, encodes.
 
+use super::authn::PresharedKeys;
 use super::calls::{Called, Objects};
 use super::cors::{Cors, is_preflight};
 use super::fast::{self, FromJson};
@@ -436,8 +437,17 @@ async fn cross_origin(State(cors): State<Arc<Cors>>, request: Request, next: Nex
     response
 }
 
-/// All routes of the HTTP surface.
-pub fn routes(api: Api, cors: Cors) -> Router {
+/// Lets on whoever shows one of the keys, where there are any. How the server is may be asked by all.
+async fn known(State(keys): State<Option<PresharedKeys>>, request: Request, next: Next) -> Response {
+    let open = ["/healthz", "/readyz"].contains(&request.uri().path());
+    match keys.filter(|_| !open).map_or(Ok(()), |keys| keys.check(request.headers())) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// All routes of the HTTP surface. With keys, one of them must be shown.
+pub fn routes(api: Api, cors: Cors, keys: Option<PresharedKeys>) -> Router {
     Router::new()
         .route("/healthz", any(ready))
         .route("/readyz", any(ready))
@@ -449,6 +459,7 @@ pub fn routes(api: Api, cors: Cors) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(axum::middleware::map_response(refused))
+        .layer(axum::middleware::from_fn_with_state(keys, known))
         .layer(axum::middleware::from_fn_with_state(Arc::new(cors), cross_origin))
         .with_state(api)
 }

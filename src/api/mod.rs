@@ -1,5 +1,6 @@
 //! OpenFGA's surface: one set of calls on wire messages, served over gRPC and over HTTP/JSON.
 
+mod authn;
 mod bulk;
 mod bulk_grpc;
 mod bulk_http;
@@ -18,6 +19,7 @@ mod stores;
 mod tuples;
 mod validate;
 
+pub use authn::{PRESHARED_KEY_BYTES_MIN, PRESHARED_KEYS_MAX, PresharedKeys, PresharedKeysError};
 pub use cors::Cors;
 pub use form::{model_of, model_request};
 pub use grpc::{Grpc, Health, service as grpc_service};

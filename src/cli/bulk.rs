@@ -225,7 +225,7 @@ impl Import {
                         .into(),
                 ));
             }
-            None => Place::Server(remote::Server::open(&self.place)?),
+            None => Place::Server(Box::new(remote::Server::open(&self.place)?)),
         };
         let (mut bad, mut reports) = (false, Vec::new());
         for (number, path) in self.files.iter().enumerate() {
@@ -284,7 +284,7 @@ impl Import {
 
 enum Place {
     Directory(Engine, StoreId),
-    Server(remote::Server),
+    Server(Box<remote::Server>),
 }
 
 fn local(engine: &Engine, query: &ImportQuery, source: Counted, bar: &Bar) -> Result<Done, Failure> {

@@ -11,6 +11,8 @@ use bailiwick::api::{Api, Grpc, grpc_service};
 use bailiwick::engine::Engine;
 use bailiwick::wire::Bounds;
 use clap::Args;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 /// Where `bailiwick serve` listens when nothing else is said.
 const SERVER_DEFAULT: &str = "http://127.0.0.1:8081";
+/// The variable with the key that a server asks for. There is no flag: it would stand in the list of processes.
+const API_TOKEN: &str = "BAILIWICK_API_TOKEN";
 /// The variables that say what the flags of TLS do.
 const SERVER_CA: &str = "BAILIWICK_SERVER_CA";
 const CLIENT_CERT: &str = "BAILIWICK_CLIENT_CERT";
@@ -101,8 +105,8 @@ impl State {
 pub(super) enum Way {
     /// In this process.
     Here(Grpc),
-    /// Over the network.
-    There(Channel),
+    /// Over the network, with what is shown there.
+    There(Channel, Option<HeaderValue>),
 }
 
 /// The client of OpenFGA's API on either way.
@@ -121,11 +125,11 @@ impl tower::Service<http::Request<Body>> for Way {
         match self {
             // The service is always ready and never fails.
             Way::Here(_) => Poll::Ready(Ok(())),
-            Way::There(channel) => tower::Service::poll_ready(channel, cx),
+            Way::There(channel, _) => tower::Service::poll_ready(channel, cx),
         }
     }
 
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: http::Request<Body>) -> Self::Future {
         match self {
             Way::Here(service) => {
                 let answer = tower::Service::call(service, request);
@@ -136,7 +140,12 @@ impl tower::Service<http::Request<Body>> for Way {
                     }
                 })
             }
-            Way::There(channel) => Box::pin(tower::Service::call(channel, request)),
+            Way::There(channel, shown) => {
+                if let Some(shown) = shown {
+                    request.headers_mut().insert(AUTHORIZATION, shown.clone());
+                }
+                Box::pin(tower::Service::call(channel, request))
+            }
         }
     }
 }
@@ -288,12 +297,15 @@ impl Place {
             let unusable = |error| Failure::Said(format!("the files for TLS cannot be used: {}", said_of(&error)));
             endpoint = endpoint.tls_config(tls.clone()).map_err(unusable)?;
         }
+        let shown = variable(API_TOKEN).map(|key| HeaderValue::try_from(format!("Bearer {}", key.trim())));
+        let mut shown = shown.transpose().map_err(|_| Failure::Said(format!("{API_TOKEN} is no key")))?;
+        shown.iter_mut().for_each(|shown| shown.set_sensitive(true));
         let runtime = Place::runtime()?;
         let channel = {
             let _inside = runtime.enter();
             endpoint.connect_timeout(CONNECT_TIMEOUT).connect_lazy()
         };
-        Ok(Place { runtime, way: Way::There(channel), server: Some(full), engine: None })
+        Ok(Place { runtime, way: Way::There(channel, shown), server: Some(full), engine: None })
     }
 
     /// Asks.

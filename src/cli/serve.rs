@@ -2,7 +2,8 @@
 
 use super::show::{Look, note, rows, say};
 use super::{Failure, identity};
-use crate::config::{self, Config, LogFormat, MailTlsWish, SETTINGS, Said, Settings, Source};
+use crate::config::{self, Authn, Config, LogFormat, MailTlsWish, SETTINGS, Said, Settings, Source};
+use bailiwick::api::PresharedKeys;
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::secrets::KeyRing;
 use bailiwick::server::{
@@ -119,6 +120,7 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     })?;
     let mut server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
     server.tls = tls(config)?;
+    server.keys = preshared_keys(config)?;
     // What will be refused is refused before a directory is made.
     server.check()?;
     server.outgoing = outgoing(config)?;
@@ -198,6 +200,21 @@ fn embedding(config: &Config, key: Option<String>) -> Result<Option<EmbeddingSet
     let key = key.map(|key| EmbeddingKey::new(&key).map_err(server::ServeError::from)).transpose()?;
     let model = config.embedding_model.0.clone();
     Ok(Some(EmbeddingSettings { url, model, key, timeout: config.embedding_timeout.0 }))
+}
+
+/// The keys that the engine asks for.
+fn preshared_keys(config: &Config) -> Result<Option<PresharedKeys>, Failure> {
+    match (config.authn_method, config.authn_preshared_keys.0.as_slice()) {
+        (Authn::None, []) => Ok(None),
+        (Authn::None, _) => Err(Failure::Said(
+            "`authn-preshared-keys` is set; set `authn-method` to preshared, or they open nothing".into(),
+        )),
+        (Authn::Preshared, keys) => {
+            let keys =
+                PresharedKeys::new(keys).map_err(|error| Failure::Said(format!("`authn-preshared-keys`: {error}")))?;
+            Ok(Some(keys))
+        }
+    }
 }
 
 /// How listeners speak TLS. What makes sense with it alone is refused without it, and half a setting is a mistake.

@@ -111,6 +111,52 @@ impl Kind for Address {
     }
 }
 
+/// How the engine asks who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Authn {
+    /// It does not.
+    None,
+    /// By keys.
+    Preshared,
+}
+
+impl Kind for Authn {
+    const FORM: &'static str = "METHOD";
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Authn::None),
+            "preshared" => Ok(Authn::Preshared),
+            _ => Err("write `none` or `preshared`; tokens of another issuer (`oidc`) are not taken".to_owned()),
+        }
+    }
+    fn show(&self) -> String {
+        match self {
+            Authn::None => "none".to_owned(),
+            Authn::Preshared => "preshared".to_owned(),
+        }
+    }
+    fn bound() -> String {
+        "none or preshared".into()
+    }
+}
+
+/// Keys that are never shown. Whether they are of use is said where they are used, without saying them.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Keys(pub(crate) Vec<String>);
+
+impl Kind for Keys {
+    const FORM: &'static str = "LIST";
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(Keys(text.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::to_owned).collect()))
+    }
+    fn show(&self) -> String {
+        if self.0.is_empty() { String::new() } else { format!("({} hidden)", self.0.len()) }
+    }
+    fn bound() -> String {
+        "1 to 64 keys of 16 letters or more, with commas between".into()
+    }
+}
+
 /// Where to listen, or nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OptionalAddress(pub(crate) Option<SocketAddr>);

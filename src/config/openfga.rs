@@ -38,8 +38,6 @@ const THROTTLING: &str = "a question costs no datastore reads to be throttled; b
 pub(super) const FOREIGN: &[Foreign] = &[
     Foreign {
         flags: &[
-            "authn-method",
-            "authn-preshared-keys",
             "authn-oidc-audience",
             "authn-oidc-issuer",
             "authn-oidc-issuer-aliases",
@@ -47,8 +45,8 @@ pub(super) const FOREIGN: &[Foreign] = &[
             "authn-oidc-client-id-claims",
         ],
         verdict: Verdict::Refuse,
-        advice: "there is no authentication yet, and serving without what you ask for would be unsafe; leave it out, listen on \
-                 loopback, and put an authenticating proxy in front",
+        advice: "tokens of another issuer are not taken, and serving without what you ask for would be unsafe; use `authn-method` \
+                 preshared, or certificates by `tls-client-ca`",
     },
     Foreign {
         flags: &["access-control-enabled", "access-control-store-id", "access-control-model-id"],

@@ -26,6 +26,8 @@ codes! {
     ResourceExhausted = 8, "resource_exhausted";
     Aborted = 10, "Aborted";
     Unimplemented = 12, "unimplemented";
+    BearerTokenMissing = 1010, "bearer_token_missing";
+    Unauthenticated = 1500, "unauthenticated";
     Validation = 2000, "validation_error";
     ModelNotFound = 2001, "authorization_model_not_found";
     TooComplex = 2002, "authorization_model_resolution_too_complex";
@@ -144,6 +146,7 @@ impl Problem {
     pub fn status(&self) -> u16 {
         match self.code as i32 {
             3 | 2000..3500 => 400,
+            1000..2000 => 401,
             10 | 5101 => 409,
             5102 => 503,
             5103 => 502,

@@ -5,11 +5,18 @@ import asyncio
 import sys
 
 from openfga_sdk import ClientConfiguration, OpenFgaClient
+from openfga_sdk.credentials import CredentialConfiguration, Credentials
+from openfga_sdk.exceptions import ApiException
 from openfga_sdk.models.create_store_request import CreateStoreRequest
 
 
-async def stores(certificate):
+KEY = "the-key-of-today"
+
+
+async def stores(certificate, key=KEY):
     configuration = ClientConfiguration(api_url=sys.argv[1])
+    if key:
+        configuration.credentials = Credentials(method="api_token", configuration=CredentialConfiguration(api_token=key))
     configuration.ssl_ca_cert = "servers.pem"
     if certificate:
         configuration.cert_file, configuration.key_file = f"{certificate}.pem", f"{certificate}.key"
@@ -29,9 +36,17 @@ async def refused(certificate):
 
 async def main():
     assert await stores("api") == ["over TLS"]
+    assert await stores("api", "an-older-key-of-ours") == ["over TLS", "over TLS"]
+    for key, code in [(None, "bearer_token_missing"), ("another-key-of-nobody", "unauthenticated")]:
+        try:
+            await stores("api", key)
+        except ApiException as error:
+            assert error.status == 401 and code in str(error), error
+        else:
+            raise AssertionError(f"{key} was let in")
     await refused(None)
     await refused("sales")  # by an authority that opens the issuers' doors
-    print("tls: the SDK is let in with a certificate of the engine's callers, and with no other")
+    print("tls: the SDK is let in with a certificate of the engine's callers and a key, and with no other")
 
 
 asyncio.run(main())
