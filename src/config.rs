@@ -159,6 +159,8 @@ settings! {
         "threads that fill graphs and lay vectors out by permission; with 0 every search scans";
     identity_key_ring: File = "", "identity-key-ring", None,
         "the file of the keys that seal secrets (docs/secrets.md); with it the issuers of the database are served";
+    identity_key_ring_command: Text = "", "identity-key-ring-command", None,
+        "a command for `sh` that prints that key ring instead, as a manager of secrets does, in 30 seconds at most";
     identity_addr: Address = "127.0.0.1:8082", "identity-addr", None,
         "where to listen for the issuers; each is found by the host and the path of its URL";
     authn_method: Authn = "none", "authn-method", None,

@@ -17,6 +17,7 @@ mod model;
 mod models;
 mod place;
 mod question;
+mod ring;
 mod search;
 mod serve;
 mod show;
@@ -44,7 +45,8 @@ Start:
   bailiwick tuple write user:anne viewer document:1
   bailiwick check user:anne viewer document:1          exit code 0 allow, 1 deny, 2 error
 
-Commands ask the server on this machine; --server URL names another, --data DIR opens a directory instead.";
+Commands about stores ask the server on this machine; --server URL names another, --data DIR opens a directory
+instead. Those about identities and audit open the directory themselves, while no server has it open.";
 
 /// An authorization database: OpenFGA's API, exact and consistent, from one binary
 #[derive(Parser)]

@@ -1,5 +1,6 @@
 //! `bailiwick serve` and `bailiwick config`: the settings become flags here, and the server is started with what they say.
 
+use super::ring::ring;
 use super::show::{Look, note, rows, say};
 use super::{Failure, identity};
 use crate::config::{self, Authn, Config, LogFormat, MailTlsWish, SETTINGS, Said, Settings, Source};
@@ -125,7 +126,10 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     server.check()?;
     server.outgoing = outgoing(config)?;
     server.channels = channels(config)?;
-    let ring = config.identity_key_ring.0.as_deref().map(identity::ring_of_file).transpose()?;
+    let ring = ring(config.identity_key_ring.0.as_deref(), &config.identity_key_ring_command.0)?;
+    if ring.is_some() {
+        server.check_issuers(config.identity_addr.0)?;
+    }
     log(config);
     let engine = Engine::open_with(data, engine_settings(config))?;
     server.issuers = ring.map(|ring| issuers(config, &engine, ring)).transpose()?;
@@ -227,7 +231,8 @@ fn tls(config: &Config) -> Result<Option<TlsSettings>, Failure> {
             if config.identity_client_ca.0.is_some() && config.identity_mtls_addr.0.is_none() {
                 return needs("identity-client-ca", "identity-mtls-addr");
             }
-            if config.identity_mtls_addr.0.is_some() && config.identity_key_ring.0.is_none() {
+            let issuers = config.identity_key_ring.0.is_some() || !config.identity_key_ring_command.0.is_empty();
+            if config.identity_mtls_addr.0.is_some() && !issuers {
                 return needs("identity-mtls-addr", "identity-key-ring");
             }
             Ok(Some(TlsSettings {

@@ -1,6 +1,7 @@
 //! `bailiwick audit checkpoint`, `settings`, `hold`, `release`, `drop` and `key`: what changes the log or says what it is.
 
 use super::super::Failure;
+use super::super::ring::ring;
 use super::super::show::{Look, count, note, rows, say};
 use super::super::store::sure;
 use super::check::read_keys;
@@ -169,11 +170,16 @@ fn secret(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
 
 impl Ring {
     fn open(&self) -> Result<KeyRing, Failure> {
+        let wanted = || Failure::Said("say where the key ring is with --key-ring FILE".to_owned());
         let mut named = self.key_ring.clone().or_else(|| config::variable("BAILIWICK_KEY_RING").map(PathBuf::from));
         if named.is_none() {
-            named = config::of_file()?.identity_key_ring.0;
+            let config = config::of_file()?;
+            if self.passphrase_file.is_none() {
+                let file = config.identity_key_ring.0.as_deref();
+                return ring(file, &config.identity_key_ring_command.0)?.ok_or_else(wanted);
+            }
+            named = config.identity_key_ring.0;
         }
-        let wanted = || Failure::Said("say where the key ring is with --key-ring FILE".to_owned());
         let path = named.ok_or_else(wanted)?;
         let text = String::from_utf8(secret(&path, KEY_RING_BYTES_MAX)?);
         let text = text.map_err(|_| Failure::Said(format!("{}: this is no text", path.display())))?;

@@ -1,8 +1,9 @@
 //! `bailiwick init`: a key ring, a settings file, a tenant and its first administrator.
 
 use super::super::Failure;
+use super::super::ring;
 use super::super::show::{Look, note};
-use super::{env, open, ring_of_file, show};
+use super::{env, open, show};
 use crate::config::FILE_DEFAULT;
 use bailiwick::engine::Engine;
 use bailiwick::identity::TenantSettings;
@@ -49,7 +50,7 @@ impl Init {
                 self.identity_key_ring.display()
             ));
         }
-        let ring = ring_of_file(&self.identity_key_ring)?;
+        let ring = ring::of_file(&self.identity_key_ring)?;
         let identity = open(Engine::open(&self.data)?, ring)?;
         let env = env();
         let tenant = identity.create_tenant(&self.tenant, &self.issuer, &TenantSettings::default(), &env)?;

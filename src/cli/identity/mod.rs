@@ -35,11 +35,12 @@ pub(super) use vault::{CONNECTION_EXAMPLES, Connection};
 
 use super::Failure;
 use super::place::{At, open as open_directory};
+use super::ring::ring;
 use super::show::{Look, rows, say};
-use crate::config::{self, PASSPHRASE_VARIABLE, variable};
+use crate::config::{self, variable};
 use bailiwick::engine::Engine;
 use bailiwick::identity::{Env, Identity, Seconds};
-use bailiwick::secrets::{KEY_RING_BYTES_MAX, KeyRing};
+use bailiwick::secrets::KeyRing;
 use bailiwick::wire::{now, random};
 use clap::Args;
 use serde_json::Value;
@@ -79,36 +80,27 @@ pub(super) fn open(engine: Engine, ring: KeyRing) -> Result<Identity, Failure> {
     Ok(Identity::open(engine, ring, &env())?)
 }
 
-/// The key ring in a file, which only its owner may read.
-pub(super) fn ring_of_file(path: &Path) -> Result<KeyRing, Failure> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let unreadable = |reason| Failure::File { path: path.to_owned(), reason };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mode = file.metadata().map_err(unreadable)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        let path = path.display();
-        return Err(Failure::Said(format!("others can read the key ring `{path}`; run `chmod 600 {path}`")));
+/// The key ring of a file, or the one that the environment or the settings file names.
+pub(super) fn named_ring(file: Option<PathBuf>) -> Result<KeyRing, Failure> {
+    let (mut file, mut command) = (file, None);
+    if file.is_none() {
+        command = variable("BAILIWICK_IDENTITY_KEY_RING_COMMAND");
     }
-    let mut text = String::new();
-    let most = u64::try_from(KEY_RING_BYTES_MAX).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(most).read_to_string(&mut text).map_err(unreadable)?;
-    let phrase = variable(PASSPHRASE_VARIABLE);
-    let phrases: Vec<&[u8]> = phrase.iter().map(String::as_bytes).collect();
-    KeyRing::parse(&text, &phrases).map_err(|error| Failure::Said(format!("{}: {error}", path.display())))
+    if file.is_none() && command.is_none() {
+        let config = config::of_file()?;
+        (file, command) = (config.identity_key_ring.0, Some(config.identity_key_ring_command.0));
+    }
+    let none = || {
+        let text = "where is the key ring? Say --identity-key-ring FILE; `bailiwick init` makes one";
+        Failure::Said(text.into())
+    };
+    ring(file.as_deref(), command.as_deref().unwrap_or_default())?.ok_or_else(none)
 }
 
 impl In {
     fn ring(&self) -> Result<KeyRing, Failure> {
-        let mut named =
-            self.identity_key_ring.clone().or_else(|| variable("BAILIWICK_IDENTITY_KEY_RING").map(PathBuf::from));
-        if named.is_none() {
-            named = config::of_file()?.identity_key_ring.0;
-        }
-        let none = || {
-            let text = "where is the key ring? Say --identity-key-ring FILE; `bailiwick init` makes one";
-            Failure::Said(text.into())
-        };
-        ring_of_file(&named.ok_or_else(none)?)
+        let named = self.identity_key_ring.clone();
+        named_ring(named.or_else(|| variable("BAILIWICK_IDENTITY_KEY_RING").map(PathBuf::from)))
     }
 
     fn open(&self) -> Result<Identity, Failure> {
