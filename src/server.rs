@@ -78,6 +78,12 @@ pub enum ServeError {
          or preshared keys, or add --insecure-listen if you mean it"
     )]
     NotLoopback(SocketAddr),
+    /// Issuers are asked for passwords and codes.
+    #[error(
+        "{0} is not a loopback address, and issuers would be reached there in the clear; say --tls-cert and --tls-key, or add \
+         --insecure-listen if a proxy there ends TLS"
+    )]
+    IssuersInClear(SocketAddr),
     /// The address is taken or may not be used.
     #[error("cannot listen on {address}: {reason}; stop what listens there, or say another --http-addr or --grpc-addr")]
     Bind {
@@ -183,7 +189,20 @@ impl Settings {
         // A key in the clear is whoever's that reads it.
         let asked = self.tls.as_ref().is_some_and(|tls| tls.engine_clients.is_some() || self.keys.is_some());
         let open = [self.http, self.grpc].into_iter().find(|address| !address.ip().is_loopback());
-        open.filter(|_| !asked && !self.insecure_listen).map_or(Ok(()), |address| Err(ServeError::NotLoopback(address)))
+        if let Some(address) = open.filter(|_| !asked && !self.insecure_listen) {
+            return Err(ServeError::NotLoopback(address));
+        }
+        let issuing = self.issuers.as_ref().and_then(|issuers| issuers.listener.local_addr().ok());
+        issuing.map_or(Ok(()), |address| self.check_issuers(address))
+    }
+
+    /// Refuses to serve issuers to other machines in the clear.
+    ///
+    /// # Errors
+    /// [`ServeError::IssuersInClear`].
+    pub fn check_issuers(&self, address: SocketAddr) -> Result<(), ServeError> {
+        let fine = address.ip().is_loopback() || self.tls.is_some() || self.insecure_listen;
+        if fine { Ok(()) } else { Err(ServeError::IssuersInClear(address)) }
     }
 }
 
