@@ -2,10 +2,10 @@
 //! that nobody registered. LINK-1, TX-2.
 
 use crate::elsewhere::{Elsewhere, Furnished, Serving};
-use crate::identity::{Issuing, env};
+use crate::identity::{Heard, Issuing, env};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use bailiwick::identity::{EventKind, encode};
+use bailiwick::identity::{Authentication, Browser, Client, Decided, EventKind, encode, hash_of, unverified_claim};
 use bailiwick::modules::agent::{By, Filter, NoApprovals, Origin, Profile, Registry, Stage};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -138,6 +138,44 @@ fn told(serving: &Serving, path: &str, url: &str) -> (u16, String) {
     (heard.status, heard.body)
 }
 
+/// A code for Olga, and its tokens, for a client that names itself by its document.
+fn by_its_document(serving: &Serving, document: &str) -> Heard {
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let challenge = hash_of(VERIFIER);
+    let pairs = [
+        ("client_id", document),
+        ("response_type", "code"),
+        ("redirect_uri", "https://a.example/cb"),
+        ("scope", "openid"),
+        ("code_challenge", &challenge),
+        ("code_challenge_method", "S256"),
+    ];
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+    let heard = serving.send("GET", &format!("/authorize?{query}"), &[], "");
+    let parameter = |to: &str, name: &str| {
+        let to = url::Url::parse(to).unwrap();
+        to.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    };
+    let request = parameter(heard.header("location").unwrap(), "request").unwrap();
+    let tenant = &serving.tenant;
+    let authentication = Authentication { at: env().seconds(), acr: "aal1".into(), amr: vec!["pwd".into()] };
+    let (_, cookie) = tenant.start_session("olga", authentication, Browser::default(), &env()).unwrap();
+    let session = tenant.session_of_cookie(&cookie, &env()).unwrap().unwrap();
+    let request = tenant.request(&request, &env()).unwrap();
+    let to = tenant.complete(&request, &session, &Decided::Allowed { scopes: None }, &env()).unwrap();
+    let code = parameter(&to, "code").unwrap();
+    serving.post(
+        "/token",
+        &[
+            ("grant_type", "authorization_code"),
+            ("client_id", document),
+            ("code", &code),
+            ("code_verifier", VERIFIER),
+            ("redirect_uri", "https://a.example/cb"),
+        ],
+    )
+}
+
 #[test]
 fn an_agent_that_nobody_registered_is_a_draft_after_its_first_request() {
     let db = Furnished::new();
@@ -168,7 +206,7 @@ fn an_agent_that_nobody_registered_is_a_draft_after_its_first_request() {
     let Some(Origin::Document { document, .. }) = &one.record.origin else { panic!("{:?}", one.record.origin) };
     assert_eq!(*document, format!("{}/one.json", stub.origin));
     assert_eq!(serving.events().iter().filter(|event| event.kind() == EventKind::FindingRaised).count(), 3);
-    // Who is adopted is told its id, and is a client like others.
+    // Who is adopted is a client by the name that it gives itself, once it may act.
     let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
     let profile = Profile {
         name: "One".into(),
@@ -178,8 +216,15 @@ fn an_agent_that_nobody_registered_is_a_draft_after_its_first_request() {
         ..Profile::default()
     };
     registry.adopt(By::Machine, &one.record.id, &profile, &env()).unwrap();
-    let (_, text) = told(&serving, "/token", document);
-    assert!(text.contains(&format!("registered as `{}`", one.record.id)), "{text}");
+    assert_eq!(told(&serving, "/token", document).0, 401);
+    registry.activate(By::Machine, &one.record.id, &env()).unwrap();
+    let wanted =
+        Client { scopes: vec!["openid".into()], ..serving.tenant.client(&one.record.id).unwrap().value.clone() };
+    serving.tenant.change_client(&serving.tenant.client(&one.record.id).unwrap(), &wanted, &env()).unwrap();
+    let token = by_its_document(&serving, document);
+    assert_eq!(token.status, 200, "{}", token.body);
+    let claim = |name| unverified_claim(token.json()["id_token"].as_str().unwrap(), name);
+    assert_eq!((claim("aud").as_ref(), claim("sub").as_deref()), (Some(document), Some("olga")));
 }
 
 #[test]

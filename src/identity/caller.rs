@@ -177,7 +177,7 @@ impl Tenant {
     }
 
     fn known(&self, id: &str) -> Answer<Held<Client>> {
-        self.client(id).map_err(|refusal| refusal.instead_of(ErrorCode::NotFound, || refuse("client.unknown")))
+        self.client_named(id).map_err(|refusal| refusal.instead_of(ErrorCode::NotFound, || refuse("client.unknown")))
     }
 
     /// The id of the secret that it is.

@@ -158,6 +158,10 @@ pub struct Client {
     /// Its public keys.
     #[serde(default)]
     pub keys: Option<ClientKeys>,
+    /// The URL of the document by which it names itself (OAuth Client ID Metadata Document); its `client_id` to itself and in
+    /// its ID tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// Whether people are asked.
     #[serde(default)]
     pub consent: ConsentRule,
@@ -185,6 +189,18 @@ impl Stored for Client {
     const WHAT: &'static str = "client";
 }
 
+/// Which client names itself by a document (OAuth Client ID Metadata Document); kept by the hash of the document's URL.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedByDocument {
+    client: String,
+}
+
+impl Stored for NamedByDocument {
+    const SORT: u8 = b'N';
+    const WHAT: &'static str = "client by its document";
+}
+
 impl Client {
     /// A client with nothing allowed yet. It shows who it is with a secret in the header.
     #[must_use]
@@ -204,6 +220,7 @@ impl Client {
             auth_methods: vec![AuthMethod::ClientSecretBasic],
             secrets: Vec::new(),
             keys: None,
+            document: None,
             consent: ConsentRule::Ask,
             require_pushed_requests: false,
             dpop_bound_access_tokens: false,
@@ -224,6 +241,18 @@ impl Client {
     #[must_use]
     pub fn is_public(&self) -> bool {
         self.auth_methods == [AuthMethod::None]
+    }
+
+    /// Its `client_id` as it says it itself.
+    #[must_use]
+    pub fn own_name(&self) -> &str {
+        self.document.as_deref().unwrap_or(&self.id)
+    }
+
+    /// Whether a `client_id` is its own.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.id == name || self.document.as_deref() == Some(name)
     }
 
     /// Whether it may use a grant type.
@@ -424,6 +453,25 @@ impl Tenant {
         if held.deleted_at.is_some() { Err(Refusal::not_found(Client::WHAT)) } else { Ok(held) }
     }
 
+    /// A client that is not deleted, by its `client_id` as it says it itself: its id, or the URL of its document.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn client_named(&self, name: &str) -> Answer<Held<Client>> {
+        if !name.contains("://") {
+            return self.client(name);
+        }
+        let named = self.get::<NamedByDocument>(&[&hash_of(name)])?;
+        self.client(&named.ok_or_else(|| Refusal::not_found(Client::WHAT))?.client)
+    }
+
+    /// Adds to a change that a client names itself by a document from now on, and what people call it.
+    pub fn name_client(&self, change: &mut Change<'_>, held: &Held<Client>, url: &str, name: &str) {
+        let named = Client { document: Some(url.to_owned()), name: name.to_owned(), ..held.value.clone() };
+        change.replace(held, &named);
+        change.create(&[&hash_of(url)], &NamedByDocument { client: held.id.clone() });
+    }
+
     /// A client as a subject, for an event: the bare id when it is not known.
     pub(super) fn client_subject(&self, id: &str) -> Answer<String> {
         Ok(self.get::<Client>(&[id])?.map_or_else(|| id.to_owned(), |client| client.subject()))
@@ -463,6 +511,7 @@ impl Tenant {
             id: held.id.clone(),
             kind: held.kind,
             secrets: held.secrets.clone(),
+            document: held.document.clone(),
             created_at: held.created_at,
             deleted_at: None,
             ..wanted.clone()

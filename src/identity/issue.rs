@@ -205,7 +205,7 @@ impl Tenant {
         let mut profile = profile_claims(&self.user(user)?.claims, scopes);
         profile.extend(said.claims);
         let claims = Claims {
-            aud: super::claims::Audience(vec![caller.client.id.clone()]),
+            aud: super::claims::Audience(vec![caller.client.own_name().to_owned()]),
             exp: now.saturating_add(self.settings().id_token_s).min(grant.expires_at),
             iat: now,
             jti: jti(grant, env),

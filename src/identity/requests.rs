@@ -313,7 +313,9 @@ impl Tenant {
             || invalid("request.id_token_hint", "the ID token of the hint is not one that this client was given");
         let verified = self.keys()?.verify(hint, env.seconds()).map_err(|_| refuse())?;
         let typ = verified.header.get("typ").and_then(Value::as_str) == Some("JWT");
-        let ours = typ && verified.text("iss") == Some(self.issuer()) && verified.audience() == [client.id.as_str()];
+        let audience = verified.audience();
+        let theirs = matches!(audience.as_slice(), [one] if client.is_named(one));
+        let ours = typ && theirs && verified.text("iss") == Some(self.issuer());
         let user = verified.text("sub").filter(|_| ours).map(str::to_owned).ok_or_else(refuse)?;
         Ok(Hinted { user, session: verified.text("sid").map(str::to_owned) })
     }
@@ -360,8 +362,8 @@ impl Tenant {
     /// The client of a request at the authorization endpoint, which shows nothing there.
     fn requesting(&self, form: &Form) -> Answer<Held<Client>> {
         let unknown = || invalid("request.client", "the application that sent you here is not known");
-        let client =
-            self.client(form.need("client_id")?).map_err(|refusal| refusal.instead_of(ErrorCode::NotFound, unknown))?;
+        let client = self.client_named(form.need("client_id")?);
+        let client = client.map_err(|refusal| refusal.instead_of(ErrorCode::NotFound, unknown))?;
         if self.is_active(&client.subject())? { Ok(client) } else { Err(unknown().because("inactive")) }
     }
 
@@ -405,7 +407,7 @@ impl Tenant {
         if form.get("request_uri").is_some() {
             return Err(invalid("request.uri", "a pushed request has no `request_uri` (RFC 9126 2.1)"));
         }
-        if form.get("client_id").is_some_and(|id| id != caller.client.id) {
+        if form.get("client_id").is_some_and(|id| !caller.client.is_named(id)) {
             return Err(invalid("client.differs", "`client_id` is not the client that pushes"));
         }
         let to = Tenant::redirect_of(&caller.client, form)?;

@@ -237,6 +237,11 @@ impl<'a> Registry<'a> {
             self.check_people(&view, profile)?;
             edit.fields.extend(edit.record.profile.changes_to(profile));
             self.set_profile(&mut edit, profile, env)?;
+            if let Some(Origin::Document { document, .. }) = &edit.record.origin {
+                // From now on the client is whom the document says.
+                let client = self.tenant.client(id)?;
+                self.tenant.name_client(&mut edit.change, &client, document, &profile.name);
+            }
             self.finish(edit, EventKind::AgentRegistered, env)
         })
     }

@@ -133,7 +133,7 @@ impl Attempt<'_> {
         if !is_only(claims.claims.get("aud"), self.tenant.issuer()) {
             return Err(refuse("redeem.audience", "the assertion is not for this server alone (`aud`)"));
         }
-        if claims.text("client_id") != Some(&self.caller.client.id) {
+        if !claims.text("client_id").is_some_and(|name| self.caller.client.is_named(name)) {
             return Err(refuse("redeem.client", "the assertion was made for another client (`client_id`)"));
         }
         if !row.clients.is_empty() && !row.clients.contains(&self.caller.client.id) {

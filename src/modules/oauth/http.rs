@@ -30,6 +30,7 @@ pub fn routes(oauth: OAuth) -> Router {
         .route("/.well-known/jwks.json", get(jwks))
         .route("/token", post(token))
         .route("/oauth/token", post(token))
+        .route("/oauth2/token", post(token))
         .route("/par", post(push))
         .route("/revoke", post(revoke))
         .route("/oauth/revoke", post(revoke))

@@ -64,6 +64,7 @@ impl OAuth {
             ("backchannel_logout_supported", true),
             ("backchannel_logout_session_supported", true),
             ("authorization_response_iss_parameter_supported", true),
+            ("client_id_metadata_document_supported", true),
             ("claims_parameter_supported", false),
             ("request_parameter_supported", false),
             ("request_uri_parameter_supported", false),

@@ -333,7 +333,7 @@ pub fn end_session(tenant: &Tenant, form: &Form, env: &Env<'_>) -> Answer<String
     if form.get("client_id").is_some_and(|id| id != named) {
         return Err(invalid("logout.client", "`client_id` is not the client of the ID token"));
     }
-    let client = tenant.client(&named)?;
+    let client = tenant.client_named(&named)?;
     let hinted = tenant.hinted(hint, &client, env)?;
     let to = match form.get("post_logout_redirect_uri") {
         None => tenant.url("/logout"),

@@ -1,7 +1,7 @@
 //! Stages, who may take which step, history, and what is left of an agent that is gone.
 
 use super::*;
-use crate::identity::{AuthMethod, EventKind, NoKeys};
+use crate::identity::{AuthMethod, EventKind, Form, NoKeys};
 use proptest::prelude::*;
 
 #[test]
@@ -291,6 +291,7 @@ fn what_nobody_registered_is_a_draft_until_somebody_adopts_it() {
     let id = draft.record.id.clone();
     assert_eq!((draft.stage, draft.record.profile.name.as_str()), (Stage::Discovered, "Helpful"));
     assert!(!world.allows(&format!("agent:{id} active tenant:acme")));
+    assert_eq!(rule(world.tenant.client_named(url)), "not_found");
     let Seen::Known(same) = registry.seen(url, &document, &env).unwrap() else { panic!("twice?") };
     assert_eq!(same.record.id, id);
     assert_eq!(rule(registry.activate(ANN, &id, &env)), "agent.stage");
@@ -302,7 +303,15 @@ fn what_nobody_registered_is_a_draft_until_somebody_adopts_it() {
     registry.activate(JOHN, &id, &env).unwrap();
     assert!(world.allows(&format!("agent:{id} active tenant:acme")));
     assert_eq!(registry.by_document(url).unwrap().unwrap().record.id, id);
-    assert_eq!(world.tenant.client(&id).unwrap().redirect_uris, ["https://bot.example/cb"]);
+    // It is a client by its id, and by the name that it gives itself; nobody else has that name.
+    let client = world.tenant.client_named(url).unwrap();
+    assert_eq!((client.id.as_str(), client.own_name()), (id.as_str(), url));
+    assert_eq!((client.name.as_str(), &*client.redirect_uris), ("Helpful", &["https://bot.example/cb".to_owned()][..]));
+    let other = world.tenant.client_named("https://bot.example/other.json");
+    assert_eq!(rule(other), "not_found");
+    let form = Form::parse(&format!("client_id={url}")).unwrap();
+    let caller = world.tenant.authenticate_client(None, &form, &NoKeys, &env).unwrap();
+    assert_eq!(caller.client.id, id);
     let found = world.events().into_iter().filter(|event| event.kind() == EventKind::FindingRaised).count();
     assert_eq!(found, 1);
 }
