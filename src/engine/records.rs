@@ -6,7 +6,7 @@
 
 use super::writer::Change;
 use super::{At, Engine, QuestionError, WriteError, WriteQuery};
-use crate::storage::{Key, Table};
+use crate::storage::{Fields, Key, Table};
 
 /// Longest name of a module.
 pub const MODULE_NAME_BYTES_MAX: usize = 32;
@@ -18,6 +18,9 @@ pub const RECORD_VALUE_BYTES_MAX: usize = 1 << 20;
 pub const RECORDS_PER_WRITE_MAX: usize = 1_000;
 /// Most records of one page of a scan.
 pub const RECORDS_PER_PAGE_MAX: usize = 1_000;
+
+/// Pages of at most so many records are read as what is looked up often: a person's credentials, an agent's drafts.
+const SMALL_PAGE_MAX: usize = 100;
 
 /// The name of a module, which is the prefix of its records. It is on disk: never change one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -181,10 +184,16 @@ impl Records {
         if page_size == 0 {
             return Ok(page);
         }
-        let scanned = reading.scan(&prefix(self.module.0).tail(start), from.as_ref(), |rest, value| {
+        let start_of = prefix(self.module.0).tail(start);
+        let visit = |rest: Fields<'_>, value: &[u8]| {
             page.push(([start, rest.0].concat(), value.to_vec()));
             Ok(page.len() < page_size)
-        });
+        };
+        let scanned = if page_size <= SMALL_PAGE_MAX {
+            reading.look(&start_of, from.as_ref(), visit)
+        } else {
+            reading.scan(&start_of, from.as_ref(), visit)
+        };
         scanned.map_err(|_| QuestionError::Storage)?;
         Ok(page)
     }

@@ -191,12 +191,13 @@ impl Tenant {
 
     /// The opened keys. They are opened once for each state of their record.
     pub(super) fn keys(&self) -> Answer<Arc<KeyChain>> {
-        let set = self.held::<KeySet>(&[])?;
-        if let Some(chain) = self.identity().opened().lock().get(&self.number())
-            && chain.set.value == set.value
+        let known = self.identity().opened().lock().get(&self.number()).cloned();
+        if let Some(chain) = known
+            && self.is_as_read(&chain.set)?
         {
-            return Ok(Arc::clone(chain));
+            return Ok(chain);
         }
+        let set = self.held::<KeySet>(&[])?;
         let open = |name: &str, sealed: &str| {
             let bytes = decode(sealed).unwrap_or_default();
             secrets::open(self.identity().ring(), Hierarchy::System, &place(self.number(), name), &bytes)

@@ -98,6 +98,14 @@ impl Tenant {
         self.get(parts)?.ok_or_else(|| Refusal::not_found(T::WHAT))
     }
 
+    /// Whether a record still is as it was read.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn is_as_read<T: Stored>(&self, held: &Held<T>) -> Answer<bool> {
+        Ok(self.engine().records(T::MODULE).get(&held.key)?.is_some_and(|bytes| bytes == held.bytes))
+    }
+
     /// Records whose key begins with all of `parts`, in the order of their keys, behind the one whose last part is `after`.
     /// At most `max` and never more than [`PAGE_MAX`]; a page that is not full is the last.
     ///

@@ -264,18 +264,39 @@ impl Reading<'_> {
         self.range(prefix.bytes().len(), from.unwrap_or(prefix), prefix.end(), visit)
     }
 
+    /// The same for few keys, which are likely to be read again: nothing is read ahead, and what is read is kept in memory.
+    pub fn look(
+        &self,
+        prefix: &Key,
+        from: Option<&Key>,
+        visit: impl FnMut(super::Fields<'_>, &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        let options = ReadOptions::default();
+        self.walk(options, prefix.bytes().len(), (from.unwrap_or(prefix), prefix.end()), visit)
+    }
+
     /// Every key from `from` to before `to`, until `visit` says stop. `skip` bytes of each key are left out.
     pub fn range(
         &self,
         skip: usize,
         from: &Key,
         to: Vec<u8>,
-        mut visit: impl FnMut(super::Fields<'_>, &[u8]) -> Result<bool, StorageError>,
+        visit: impl FnMut(super::Fields<'_>, &[u8]) -> Result<bool, StorageError>,
     ) -> Result<(), StorageError> {
         let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(to);
         options.set_readahead_size(READAHEAD_BYTES);
         options.fill_cache(false); // a scan would push out what single look-ups need
+        self.walk(options, skip, (from, to), visit)
+    }
+
+    fn walk(
+        &self,
+        mut options: ReadOptions,
+        skip: usize,
+        (from, to): (&Key, Vec<u8>),
+        mut visit: impl FnMut(super::Fields<'_>, &[u8]) -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        options.set_iterate_upper_bound(to);
         let mut rows = self.snapshot.raw_iterator_opt(options);
         rows.seek(from.bytes());
         while let Some((key, value)) = rows.item() {
