@@ -2,13 +2,14 @@
 //! which scopes.
 
 use super::super::Failure;
+use super::scope::{Class, Kind, Scopes};
 use super::{InTenant, env, json_of};
 use bailiwick::identity::Held;
 use bailiwick::modules::exchange::{
     ASSERTION_S_MAX, Connection as Record, ScopeClass, Server, SubjectClaims, Target, allow, classes, classify,
     connection, connections, holders, put_connection, remove_connection,
 };
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::process::ExitCode;
 
@@ -154,78 +155,28 @@ fn classed(tenant: &bailiwick::identity::Tenant, id: &str) -> Result<Vec<Value>,
 /// The classes of the scopes of a managed connection. A scope without one is never had.
 #[derive(Subcommand)]
 pub(crate) enum ConnectionScope {
-    /// Give a scope a class for clients, in place of the one it has for them
-    Set {
-        /// The id of the connection
-        connection: String,
-        /// The scope, in the words of this tenant
-        scope: String,
-        /// Whether it is had for the asking, with an approval, or never, whatever else says so
-        #[arg(long, value_enum)]
-        class: Class,
-        /// For whom: agent:ID, app:ID, agent:* or app:*
-        #[arg(long = "for", value_name = "CLIENT")]
-        client: String,
-        #[command(flatten)]
-        tenant: InTenant,
-    },
-    /// Take the class of a scope for clients away
-    Unset {
-        /// The id of the connection
-        connection: String,
-        /// The scope
-        scope: String,
-        /// For whom: agent:ID, app:ID, agent:* or app:*
-        #[arg(long = "for", value_name = "CLIENT")]
-        client: String,
-        #[command(flatten)]
-        tenant: InTenant,
-    },
-    /// List the classes of the scopes of a connection
-    List {
-        /// The id of the connection
-        connection: String,
-        #[command(flatten)]
-        tenant: InTenant,
-    },
+    #[command(flatten)]
+    Scopes(Scopes),
 }
 
-/// A class.
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Class {
-    /// For the asking
-    Automatic,
-    /// When somebody approves
-    NeedsApproval,
-    /// Not, whatever else says so
-    Never,
-}
+const SCOPES: Kind = Kind {
+    classify: |tenant, of, client, class| {
+        let class = class.map(|class| match class {
+            Class::Automatic => ScopeClass::Automatic,
+            Class::NeedsApproval => ScopeClass::NeedsApproval,
+            Class::Never => ScopeClass::Never,
+        });
+        Ok(classify(tenant, of, client, class, &env())?)
+    },
+    classes: |tenant, connection| {
+        let all = classes(tenant, connection)?;
+        Ok(all.into_iter().map(|one| (one.scope, one.class.name(), one.holder)).collect())
+    },
+};
 
 impl ConnectionScope {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
-        match self {
-            ConnectionScope::Set { connection, scope, class, client, tenant } => {
-                let class = match class {
-                    Class::Automatic => ScopeClass::Automatic,
-                    Class::NeedsApproval => ScopeClass::NeedsApproval,
-                    Class::Never => ScopeClass::Never,
-                };
-                classify(&tenant.open()?, (&connection, &scope), &client, Some(class), &env())?;
-            }
-            ConnectionScope::Unset { connection, scope, client, tenant } => {
-                classify(&tenant.open()?, (&connection, &scope), &client, None, &env())?;
-            }
-            ConnectionScope::List { connection, tenant } => {
-                let opened = tenant.open()?;
-                let all = classes(&opened, &connection)?;
-                let line = |c: &bailiwick::modules::exchange::Classed| {
-                    vec![c.scope.clone(), c.class.name().to_owned(), c.holder.clone()]
-                };
-                let lines: Vec<Vec<String>> = all.iter().map(line).collect();
-                let json = classed(&opened, &connection)?;
-                tenant.list(&["scope", "class", "for"], &lines, || json!({ "scopes": json }));
-            }
-        }
-        Ok(ExitCode::SUCCESS)
+        let ConnectionScope::Scopes(scopes) = self;
+        scopes.run(&SCOPES)
     }
 }

@@ -11,6 +11,7 @@ mod init;
 mod mcp;
 mod provider;
 mod resource;
+mod scope;
 mod team;
 mod tenant;
 mod trust;

@@ -1,16 +1,15 @@
 //! `bailiwick connection`: other people's APIs, for which the vault lends credentials.
 
 mod credential;
-mod scope;
 
 use credential::{CredentialFor, secret};
-use scope::ScopeOf;
 
 use super::super::Failure;
 use super::super::show::note;
+use super::scope::{Class, Kind as ScopeKind, Scopes};
 use super::{InTenant, env, json_of, time};
 use bailiwick::identity::{Held, PAGE_MAX, Tenant};
-use bailiwick::modules::vault::{self, Connection as Record, ConnectionSpec, Holder, Provider};
+use bailiwick::modules::vault::{self, Connection as Record, ConnectionSpec, Holder, Provider, ScopeClass};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -99,7 +98,7 @@ pub(crate) enum Connection {
         subcommand,
         after_help = "Example: bailiwick connection scope set crm crm.read --class automatic --for agent:sales"
     )]
-    Scope(ScopeOf),
+    Scope(Scopes),
     /// Set and list the credentials that are lent
     #[command(
         subcommand,
@@ -443,6 +442,24 @@ fn find(tenant: &Tenant, id: &str) -> Result<Held<Record>, Failure> {
     vault::get(tenant, id).map_err(|_| none())
 }
 
+/// The scopes of the vault's connections.
+const SCOPES: ScopeKind = ScopeKind {
+    classify: |tenant, (connection, scope), client, class| {
+        find(tenant, connection)?;
+        let class = class.map(|class| match class {
+            Class::Automatic => ScopeClass::Automatic,
+            Class::NeedsApproval => ScopeClass::NeedsApproval,
+            Class::Never => ScopeClass::Never,
+        });
+        Ok(vault::classify(tenant, (connection, scope), client, class, BY, &env())?)
+    },
+    classes: |tenant, connection| {
+        find(tenant, connection)?;
+        let all = vault::classes(tenant, connection)?;
+        Ok(all.into_iter().map(|one| (one.scope, one.class, one.subject)).collect())
+    },
+};
+
 fn kind(provider: &Provider) -> &'static str {
     match provider {
         Provider::Oauth2 { .. } => "oauth2",
@@ -520,7 +537,7 @@ impl Connection {
             }
             Connection::Allow { id, client, tenant } => allow(&tenant, &id, &client, true)?,
             Connection::Disallow { id, client, tenant } => allow(&tenant, &id, &client, false)?,
-            Connection::Scope(scope) => scope.run()?,
+            Connection::Scope(scopes) => return scopes.run(&SCOPES),
             Connection::Credential(credential) => credential.run()?,
             Connection::Disconnect { id, who, tenant } => {
                 let opened = tenant.open()?;
