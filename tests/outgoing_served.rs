@@ -90,6 +90,149 @@ fn a_client_shows_who_it_is_by_a_key_at_its_url() {
     assert_eq!(stub.asked().len(), 0);
 }
 
+const CLUSTER: &str = "https://kubernetes.default.svc.cluster.local";
+const ACCOUNT: &str = "system:serviceaccount:agents:worker";
+const WORKER: &str = "spiffe://example.org/agents/worker";
+
+/// An agent that runs in a cluster and in a trust domain, whose keys are elsewhere.
+struct Platforms {
+    cluster: Signer,
+    domain: Signer,
+    stub: Elsewhere,
+    bundle: String,
+}
+
+impl Platforms {
+    /// What the commands make: the agent, which has no secret, and whose word is taken of which workload it is.
+    fn furnish(db: &Furnished) -> Platforms {
+        let (stub, answers) = stub(&db.runtime);
+        let (cluster, domain) = (Signer::new("one"), Signer::new("two"));
+        let mut set = domain.jwks();
+        set["keys"][0]["use"] = "jwt-svid".into();
+        answers.lock().insert("/openid/v1/jwks".into(), (200, cluster.jwks()));
+        answers.lock().insert("/bundle.json".into(), (200, set));
+        let (keys, bundle) = (format!("{}/openid/v1/jwks", stub.origin), format!("{}/bundle.json", stub.origin));
+        db.good(&["resource", "create", "https://api.example/", "--id", "api", "--scope", "read"]);
+        let is = ["--workload", &format!("{CLUSTER}={ACCOUNT}"), "--spiffe-id", WORKER];
+        let create = ["client", "create", "--id", "other", "--auth", "workload_jwt", "--auth", "spiffe_jwt"];
+        db.refused(&[&create[..], &is].concat(), "is not trusted here to know workloads");
+        db.refused(&["workload", "put", CLUSTER], "--jwks");
+        db.good(&["workload", "put", CLUSTER, "--jwks-uri", &keys, "--reusable", "true"]);
+        db.good(&["workload", "put", "spiffe://example.org", "--jwks-uri", &bundle, "--life-max", "600"]);
+        assert_eq!(db.json(&["workload", "list"])["workload_issuers"].as_array().unwrap().len(), 2);
+        db.good(&["user", "create", "olga@example.com", "--id", "olga"]);
+        db.good(&["team", "add", "sales-ops", "olga"]);
+        let register = ["agent", "register", "--id", "worker", "--name", "Worker", "--purpose", "Works"];
+        db.good(&[&register[..], &["--owner", "team:sales-ops", "--accountable", "user:olga"]].concat());
+        db.good(&[&["agent", "credential", "workloads", "worker"][..], &is].concat());
+        let set = ["client", "set", "worker", "--grant-type", "client_credentials", "--scope", "read"];
+        let set = db.json(&[&set[..], &["--resource", "https://api.example/"]].concat());
+        assert_eq!(set["auth_methods"], json!(["workload_jwt", "spiffe_jwt"]), "and no secret");
+        db.good(&["agent", "activate", "worker"]);
+        Platforms { cluster, domain, stub, bundle }
+    }
+
+    /// A token request with what the cluster says of a service account.
+    fn word(&self, serving: &Serving, signer: &Signer, subject: &str, audience: &str) -> Heard {
+        let now = env().seconds();
+        let claims = json!({
+            "iss": CLUSTER, "sub": subject, "aud": [audience], "exp": now + 3_600, "iat": now, "nbf": now, "jti": "j",
+            "kubernetes.io": {"namespace": "agents", "serviceaccount": {"name": "worker", "uid": "u"}},
+        });
+        as_workload(serving, "jwt-bearer", &signer.sign("JWT", &claims))
+    }
+
+    /// The same with an SVID.
+    fn svid(&self, serving: &Serving, subject: &str) -> u16 {
+        let now = env().seconds();
+        let claims = json!({"sub": subject, "aud": [serving.issuer], "exp": now + 300, "iat": now});
+        as_workload(serving, "jwt-spiffe", &self.domain.sign("JWT", &claims)).status
+    }
+}
+
+/// A token request of the agent with an assertion.
+fn as_workload(serving: &Serving, of: &str, assertion: &str) -> Heard {
+    let of = format!("urn:ietf:params:oauth:client-assertion-type:{of}");
+    serving.post(
+        "/token",
+        &[
+            ("grant_type", "client_credentials"),
+            ("scope", "read"),
+            ("client_id", "worker"),
+            ("client_assertion_type", &of),
+            ("client_assertion", assertion),
+        ],
+    )
+}
+
+// AC-2: workload identity federation and SPIFFE.
+#[test]
+fn an_agent_without_a_secret_is_what_its_platform_and_its_trust_domain_say() {
+    let db = Furnished::new();
+    let platforms = Platforms::furnish(&db);
+    let serving = db.serve();
+    let methods = serving.send("GET", "/.well-known/oauth-authorization-server", &[], "").json();
+    let methods = methods["token_endpoint_auth_methods_supported"].as_array().unwrap().clone();
+    assert!(methods.contains(&json!("spiffe_jwt")) && !methods.contains(&json!("workload_jwt")), "{methods:?}");
+    let (cluster, issuer) = (&platforms.cluster, serving.issuer.as_str());
+    for _ in 0..2 {
+        let heard = platforms.word(&serving, cluster, ACCOUNT, issuer);
+        assert_eq!(heard.status, 200, "{}", heard.body);
+    }
+    let stranger = Signer::new("one");
+    for (signer, subject, audience, says) in [
+        (cluster, "system:serviceaccount:agents:other", issuer, "is not one that this client is"),
+        (cluster, ACCOUNT, "https://kubernetes.default.svc", "`aud` of the assertion is not this issuer alone"),
+        (&stranger, ACCOUNT, issuer, "its signature does not verify"),
+    ] {
+        let heard = platforms.word(&serving, signer, subject, audience);
+        assert_eq!((heard.status, heard.json()["error"].as_str()), (401, Some("invalid_client")), "{}", heard.body);
+        assert!(heard.body.contains(says), "{}", heard.body);
+    }
+    let svid = |subject| platforms.svid(&serving, subject);
+    assert_eq!([svid(WORKER), svid(WORKER), svid("spiffe://example.org/agents/other")], [200, 200, 401]);
+    let asked: Vec<String> = platforms.stub.asked().iter().map(|asked| asked.path().to_owned()).collect();
+    assert_eq!(asked, ["/openid/v1/jwks", "/bundle.json"], "once each");
+    let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
+    let used: Vec<bool> = registry.credentials("worker").unwrap().iter().map(|c| c.used_at.is_some()).collect();
+    assert_eq!(used, [true, true], "when each was last used is noted");
+}
+
+#[test]
+fn an_administrator_says_whose_word_about_workloads_is_taken() {
+    let db = Furnished::new();
+    let platforms = Platforms::furnish(&db);
+    let admin = format!("{}/admin", db.issuer);
+    let scopes = ["--scope", "workloads:read", "--scope", "workloads:write"];
+    db.good(&[&["resource", "create", &admin, "--id", "admin"][..], &scopes].concat());
+    let ops = ["client", "create", "--id", "ops", "--admin", "--grant-type", "client_credentials"];
+    let ops = [&ops[..], &scopes, &["--resource", &admin, "--auth", "client_secret_post"]].concat();
+    let secret = db.json(&ops)["client_secret"].as_str().unwrap().to_owned();
+    let serving = db.serve();
+    let token = serving.token("ops", &secret, "workloads:read workloads:write", "/admin");
+    let reader = serving.token("ops", &secret, "workloads:read", "/admin");
+    let at = "/admin/workload-issuers/spiffe%3A%2F%2Fexample.org";
+    assert_eq!(platforms.svid(&serving, WORKER), 200);
+    assert_eq!(serving.with(&reader, "DELETE", at, &Value::Null).status, 403);
+    assert_eq!(serving.with(&token, "DELETE", at, &Value::Null).status, 200);
+    assert_eq!(serving.with(&token, "DELETE", at, &Value::Null).status, 404);
+    assert_eq!(platforms.svid(&serving, WORKER), 401, "from the next request on");
+    let by_cluster = platforms.word(&serving, &platforms.cluster, ACCOUNT, &serving.issuer);
+    assert_eq!(by_cluster.status, 200, "the platform is another matter");
+    for (body, status) in [
+        (json!({"keys": {"jwks_uri": platforms.bundle}, "life_max_s": 600}), 200),
+        (json!({"keys": {"jwks_uri": "ftp://x/"}}), 400),
+        (json!({"keys": {}}), 400),
+    ] {
+        assert_eq!(serving.with(&token, "PUT", at, &body).status, status, "{body}");
+    }
+    assert_eq!(platforms.svid(&serving, WORKER), 200);
+    let listed = serving.with(&reader, "GET", "/admin/workload-issuers", &Value::Null).json();
+    let reusable: Vec<&Value> =
+        listed["workload_issuers"].as_array().unwrap().iter().map(|row| &row["reusable"]).collect();
+    assert_eq!(reusable, [&json!(true), &json!(true)]);
+}
+
 #[test]
 fn an_issuer_of_elsewhere_is_believed_by_the_keys_at_its_url() {
     const PRICES: &str = "https://pricing.example/api";

@@ -196,6 +196,14 @@ enum Command {
                             --resource https://pricing.example/api --jwks-uri https://id.example/acme/jwks"
     )]
     Trust(Box<identity::Trust>),
+    /// Trust platforms and SPIFFE trust domains to say which client a workload is
+    #[command(
+        subcommand,
+        after_help = "Examples: bailiwick workload put https://token.actions.githubusercontent.com --jwks-uri \
+                            https://token.actions.githubusercontent.com/.well-known/jwks\n          bailiwick workload put \
+                            spiffe://example.org --jwks-uri https://bundles.example.org/bundle.json"
+    )]
+    Workload(identity::Workloads),
     /// Add, list and delete other OpenID providers with whose word people sign in
     #[command(
         subcommand,
@@ -275,6 +283,7 @@ pub(crate) fn run() -> ExitCode {
         Command::ManagedConnection(connection) => connection.run(),
         Command::ConnectionScope(scope) => scope.run(),
         Command::Trust(trust) => trust.run(),
+        Command::Workload(workload) => workload.run(),
         Command::Provider(provider) => provider.run(),
         Command::Verify(verify) => verify.run(),
         Command::Stats(stats) => stats.run(),

@@ -2,7 +2,7 @@
 
 use super::{
     Answer, AuthMethod, Client, ClientKeys, Confirmation, Env, ErrorCode, Form, Held, Refusal, Seconds, Stored, Tenant,
-    decode, hash_of, jwt, same,
+    decode, hash_of, jwt, same, workload,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,6 +71,7 @@ enum Shown<'a> {
     Basic(String, String),
     Post(&'a str, &'a str),
     Assertion(&'a str),
+    Svid(&'a str),
     Nothing(&'a str),
 }
 
@@ -113,10 +114,11 @@ fn shown<'a>(authorization: Option<&str>, form: &'a Form) -> Answer<Shown<'a>> {
         return Ok(Shown::Basic(id, secret));
     }
     if let Some(assertion) = assertion {
-        if form.get("client_assertion_type") != Some(JWT_BEARER) {
-            return Err(malformed("client.assertion_type", "`client_assertion_type` is not that of a JWT"));
-        }
-        return Ok(Shown::Assertion(assertion));
+        return match form.get("client_assertion_type") {
+            Some(JWT_BEARER) => Ok(Shown::Assertion(assertion)),
+            Some(workload::JWT_SPIFFE) => Ok(Shown::Svid(assertion)),
+            _ => Err(malformed("client.assertion_type", "`client_assertion_type` is not that of a JWT or a JWT-SVID")),
+        };
     }
     let id = named.ok_or_else(|| refuse("client.none"))?;
     Ok(secret.map_or(Shown::Nothing(id), |secret| Shown::Post(id, secret)))
@@ -137,8 +139,8 @@ impl Tenant {
         self.authenticate_client_by(authorization, form, keys, env).map(|(caller, _)| caller)
     }
 
-    /// The same, and which of its credentials the client has shown: the id of a secret, the `kid` of a key, or the subject of a
-    /// certificate.
+    /// The same, and which of its credentials the client has shown: the id of a secret, the `kid` of a key, the URL of its keys,
+    /// the [name](super::Workload::name) of a workload, or the subject of a certificate.
     ///
     /// # Errors
     /// As [`Tenant::authenticate_client`].
@@ -156,6 +158,10 @@ impl Tenant {
             }
             Shown::Post(id, secret) => {
                 (id.to_owned(), AuthMethod::ClientSecretPost, Some(self.check_secret(id, secret, env)?))
+            }
+            Shown::Svid(svid) => self.client_of_workload((svid, AuthMethod::SpiffeJwt), form, keys, env)?,
+            Shown::Assertion(assertion) if workload::is_of_platform(assertion) => {
+                self.client_of_workload((assertion, AuthMethod::WorkloadJwt), form, keys, env)?
             }
             Shown::Assertion(assertion) => {
                 let (id, kid) = self.check_assertion(assertion, form.get("client_id"), keys, env)?;
@@ -176,7 +182,7 @@ impl Tenant {
         Ok((Caller { client, method, jkt: None }, credential))
     }
 
-    fn known(&self, id: &str) -> Answer<Held<Client>> {
+    pub(super) fn known(&self, id: &str) -> Answer<Held<Client>> {
         self.client_named(id).map_err(|refusal| refusal.instead_of(ErrorCode::NotFound, || refuse("client.unknown")))
     }
 
@@ -277,6 +283,10 @@ impl Tenant {
             },
         )?;
         let kid = verified.header.get("kid").and_then(Value::as_str).map(str::to_owned);
-        Ok((id, kid))
+        let credential = match &client.keys {
+            Some(ClientKeys::JwksUri(uri)) => Some(uri.clone()),
+            Some(ClientKeys::Jwks(_)) | None => kid,
+        };
+        Ok((id, credential))
     }
 }

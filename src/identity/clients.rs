@@ -1,8 +1,8 @@
 //! Clients: applications and agents that ask for tokens, and what they may ask for.
 
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, TlsSubject, again,
-    hash_of, is_scope, jwt, users,
+    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, TlsSubject, Workload,
+    again, hash_of, is_scope, jwt, users,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -52,6 +52,10 @@ pub enum AuthMethod {
     ClientSecretPost,
     /// A signed assertion (RFC 7523).
     PrivateKeyJwt,
+    /// An assertion that the platform signed on which it runs: the same on the wire.
+    WorkloadJwt,
+    /// A JWT-SVID (draft-ietf-oauth-spiffe-client-auth-02, 3.1).
+    SpiffeJwt,
     /// A certificate by an authority that is trusted, with the subject of the client (RFC 8705 2.1).
     TlsClientAuth,
     /// A certificate with a key of the client's, whoever signed it (RFC 8705 2.2).
@@ -59,12 +63,14 @@ pub enum AuthMethod {
 }
 
 impl AuthMethod {
-    /// All that are served, as metadata names them.
-    pub const ALL: [(AuthMethod, &'static str); 6] = [
+    /// All that are served, by their names.
+    pub const ALL: [(AuthMethod, &'static str); 8] = [
         (AuthMethod::None, "none"),
         (AuthMethod::ClientSecretBasic, "client_secret_basic"),
         (AuthMethod::ClientSecretPost, "client_secret_post"),
         (AuthMethod::PrivateKeyJwt, "private_key_jwt"),
+        (AuthMethod::WorkloadJwt, "workload_jwt"),
+        (AuthMethod::SpiffeJwt, "spiffe_jwt"),
         (AuthMethod::TlsClientAuth, "tls_client_auth"),
         (AuthMethod::SelfSignedTlsClientAuth, "self_signed_tls_client_auth"),
     ];
@@ -76,6 +82,13 @@ impl AuthMethod {
     #[must_use]
     pub fn name(self) -> &'static str {
         AuthMethod::ALL.iter().find(|(method, _)| *method == self).map_or("none", |(_, name)| name)
+    }
+
+    /// Whether metadata names it. What a platform signed is `private_key_jwt` to who reads that: whose key it is, is between us
+    /// and the platform.
+    #[must_use]
+    pub fn is_registered(self) -> bool {
+        self != AuthMethod::WorkloadJwt
     }
 }
 
@@ -162,6 +175,9 @@ pub struct Client {
     /// its ID tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
+    /// The workloads that it is, by the word of their issuers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Workload>,
     /// Whether people are asked.
     #[serde(default)]
     pub consent: ConsentRule,
@@ -221,6 +237,7 @@ impl Client {
             secrets: Vec::new(),
             keys: None,
             document: None,
+            workloads: Vec::new(),
             consent: ConsentRule::Ask,
             require_pushed_requests: false,
             dpop_bound_access_tokens: false,
@@ -330,13 +347,26 @@ impl Client {
             return refuse("client.tls_subject", text.to_owned());
         }
         self.tls_subject.as_ref().map(TlsSubject::check).transpose()?;
-        self.check_keys()
-    }
-
-    fn check_keys(&self) -> Answer<()> {
-        let refuse = |text: &str| Err(Refusal::new(ErrorCode::InvalidRequest, "client.keys", text));
+        self.check_workloads()?;
         match &self.keys {
-            Some(ClientKeys::Jwks(set)) => {
+            Some(keys) => keys.check("client.keys"),
+            None if self.auth_methods.contains(&AuthMethod::PrivateKeyJwt)
+                || self.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) =>
+            {
+                let text = "`private_key_jwt` and `self_signed_tls_client_auth` need `jwks` or `jwks_uri`";
+                refuse("client.keys", text.to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl ClientKeys {
+    /// Whether they are public keys, or a URL where they may be. `rule` is named when they are not.
+    pub(super) fn check(&self, rule: &'static str) -> Answer<()> {
+        let refuse = |text: &str| Err(Refusal::new(ErrorCode::InvalidRequest, rule, text));
+        match self {
+            ClientKeys::Jwks(set) => {
                 if set.to_string().len() > JWKS_BYTES_MAX || jwt::usable_keys(set).is_empty() {
                     return refuse("`jwks` is too large, or has no public key that can be used");
                 }
@@ -345,18 +375,12 @@ impl Client {
                     return refuse("`jwks` has a private or secret key; take it out, and take it as known to others");
                 }
             }
-            Some(ClientKeys::JwksUri(uri)) => {
+            ClientKeys::JwksUri(uri) => {
                 let fine = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
                 if uri.len() > REDIRECT_URI_BYTES_MAX || !Url::parse(uri).is_ok_and(|url| fine(&url)) {
                     return refuse("`jwks_uri` is no `https` URL");
                 }
             }
-            None if self.auth_methods.contains(&AuthMethod::PrivateKeyJwt)
-                || self.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) =>
-            {
-                return refuse("`private_key_jwt` and `self_signed_tls_client_auth` need `jwks` or `jwks_uri`");
-            }
-            None => {}
         }
         Ok(())
     }
@@ -434,6 +458,7 @@ impl Tenant {
     pub fn add_dormant_client(&self, change: &mut Change<'_>, client: &Client, env: &Env<'_>) -> Answer<Client> {
         let client = Client { created_at: env.seconds(), deleted_at: None, secrets: Vec::new(), ..client.clone() };
         client.check()?;
+        self.trusts_workloads(&[], &client.workloads)?;
         self.take_id(change, &client.id, client.kind.object_type())?;
         change.create(&[&client.id], &client);
         change.relate(&client.subject(), "tenant", &self.object());
@@ -517,6 +542,7 @@ impl Tenant {
             ..wanted.clone()
         };
         client.check()?;
+        self.trusts_workloads(&held.workloads, &client.workloads)?;
         change.replace(held, &client);
         change.event(&self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject()));
         Ok(client)
@@ -614,7 +640,8 @@ impl Tenant {
 
     /// Adds to a change that a client is deleted.
     pub fn drop_client(&self, change: &mut Change<'_>, held: &Held<Client>, env: &Env<'_>) {
-        let gone = Client { secrets: Vec::new(), keys: None, deleted_at: Some(env.seconds()), ..held.value.clone() };
+        let deleted_at = Some(env.seconds());
+        let gone = Client { secrets: Vec::new(), keys: None, workloads: Vec::new(), deleted_at, ..held.value.clone() };
         change.replace(held, &gone);
         change.unrelate(&self.object(), "member", &held.subject());
         Tenant::forget_registration(change, &held.id);

@@ -34,6 +34,7 @@ mod sessions;
 mod stores;
 mod tenant;
 mod users;
+mod workload;
 
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, JWT_BEARER, KeySource, NoKeys};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
@@ -89,6 +90,9 @@ pub use tenant::{
 pub use users::{
     CLAIMS_BYTES_MAX, CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, ID_BYTES_MAX, LOGIN_BYTES_MAX,
     LOGINS_MAX, Resealed, UpstreamIdentity, User, check_id,
+};
+pub use workload::{
+    JWT_SPIFFE, WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
 
 use clients::is_loopback;

@@ -194,7 +194,8 @@ impl JwkSets {
         if usable_keys(&set).is_empty() {
             return Err(unreachable("it has no key that can be used"));
         }
-        Ok((Arc::new(set), kept_s(&answer.headers)))
+        let kept_s = kept_s(&answer.headers, &set);
+        Ok((Arc::new(set), kept_s))
     }
 }
 
@@ -204,8 +205,8 @@ fn host_of(uri: &str) -> Option<String> {
     url.host_str().map(|host| host.trim_end_matches('.').to_owned())
 }
 
-/// How long an answer may be kept (RFC 9111 5.2.2), within our bounds.
-fn kept_s(headers: &HeaderMap) -> Seconds {
+/// How long an answer may be kept (RFC 9111 5.2.2), within our bounds. A SPIFFE bundle may say it by itself (SPIFFE Bundle 4.1.2).
+fn kept_s(headers: &HeaderMap, set: &Value) -> Seconds {
     let said = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let words: Vec<String> =
         said.flat_map(|said| said.split(',')).map(|word| word.trim().to_ascii_lowercase()).collect();
@@ -213,7 +214,8 @@ fn kept_s(headers: &HeaderMap) -> Seconds {
         return JWKS_KEPT_MIN_S;
     }
     let age = words.iter().find_map(|word| word.strip_prefix("max-age=")?.trim_matches('"').parse().ok());
-    age.unwrap_or(JWKS_KEPT_S).clamp(JWKS_KEPT_MIN_S, JWKS_KEPT_MAX_S)
+    let hint = || set.get("spiffe_refresh_hint").and_then(Value::as_u64);
+    age.or_else(hint).unwrap_or(JWKS_KEPT_S).clamp(JWKS_KEPT_MIN_S, JWKS_KEPT_MAX_S)
 }
 
 impl KeySource for JwkSets {

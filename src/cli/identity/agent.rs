@@ -5,7 +5,7 @@ mod account;
 use super::super::Failure;
 use super::super::show::{note, say};
 use super::{InTenant, env, json_file, json_of, time};
-use bailiwick::identity::{AuthMethod, TlsSubject};
+use bailiwick::identity::{AuthMethod, TlsSubject, Workload};
 use bailiwick::modules::agent::{
     Access, Agent as Shown, AgentType, By, Filter, NewKeys, NoApprovals, Profile, Registry, ScopeClass, Stage, Ways,
 };
@@ -230,11 +230,26 @@ pub(crate) enum Credential {
         #[command(flatten)]
         tenant: InTenant,
     },
+    /// Set which workloads it is, all at once, by the word of issuers that are trusted (`bailiwick workload`); none when none is
+    /// said
+    Workloads {
+        /// The agent's id
+        agent: String,
+        /// The issuer of a platform and the subject that it calls the agent by
+        #[arg(long, value_name = "ISSUER=SUBJECT", value_parser = super::workload::of_platform)]
+        workload: Vec<Workload>,
+        /// A SPIFFE ID; `/*` at its end for all below
+        #[arg(long, value_name = "ID", value_parser = super::workload::of_spiffe)]
+        spiffe_id: Vec<Workload>,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
     /// Set the ways by which it may show who it is
     Methods {
         /// The agent's id
         agent: String,
-        /// none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
+        /// none, client_secret_basic, client_secret_post, private_key_jwt, workload_jwt, spiffe_jwt, tls_client_auth,
+        /// self_signed_tls_client_auth
         #[arg(required = true, value_parser = method)]
         methods: Vec<AuthMethod>,
         /// The subject of its certificate, as `san-uri=spiffe://example.org/sales` or `dn=CN=sales,O=Example`
@@ -525,6 +540,10 @@ impl Credential {
                     (None, None) => NewKeys::None,
                 };
                 with(&tenant, |r| r.set_keys(by, &agent, &keys, &env()))?;
+            }
+            Credential::Workloads { agent, workload, spiffe_id, tenant } => {
+                let all = [workload, spiffe_id].concat();
+                with(&tenant, |r| r.set_workloads(by, &agent, &all, &env()))?;
             }
             Credential::Methods { agent, methods, tls_subject, certificate_bound, tenant } => {
                 let ways = Ways { auth_methods: methods, tls_subject, certificate_bound };

@@ -4,7 +4,7 @@ use super::super::Failure;
 use super::super::show::say;
 use super::{InTenant, env, json_file, json_of, time};
 use bailiwick::identity::{
-    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, EventKind, Held, Outcome, PAGE_MAX,
+    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, EventKind, Held, Outcome, PAGE_MAX, Workload,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -145,10 +145,16 @@ pub(crate) struct What {
     /// The types of authorization details it may ask for
     #[arg(long, value_name = "NAME")]
     details_type: Option<Vec<String>>,
-    /// How it may show who it is: none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth,
-    /// self_signed_tls_client_auth
+    /// How it may show who it is: none, client_secret_basic, client_secret_post, private_key_jwt, workload_jwt, spiffe_jwt,
+    /// tls_client_auth, self_signed_tls_client_auth
     #[arg(long, value_name = "METHOD", value_parser = method)]
     auth: Option<Vec<AuthMethod>>,
+    /// A workload that it is: the issuer of a platform that is trusted (`bailiwick workload`), and the subject there
+    #[arg(long, value_name = "ISSUER=SUBJECT", value_parser = super::workload::of_platform)]
+    workload: Option<Vec<Workload>>,
+    /// A workload that it is, by its SPIFFE ID; `/*` at its end for all below
+    #[arg(long, value_name = "ID", value_parser = super::workload::of_spiffe)]
+    spiffe_id: Option<Vec<Workload>>,
     /// A file with its JWK set
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_uri")]
     jwks: Option<PathBuf>,
@@ -193,6 +199,9 @@ impl What {
         set(&mut client.serves, self.serves);
         set(&mut client.details_types, self.details_type);
         set(&mut client.auth_methods, self.auth);
+        if self.workload.is_some() || self.spiffe_id.is_some() {
+            client.workloads = [self.workload.unwrap_or_default(), self.spiffe_id.unwrap_or_default()].concat();
+        }
         set(&mut client.require_pushed_requests, self.require_pushed_requests);
         set(&mut client.dpop_bound_access_tokens, self.dpop_bound);
         let consent = self.consent.map(|consent| match consent {

@@ -17,6 +17,7 @@ mod tenant;
 mod trust;
 mod user;
 mod vault;
+mod workload;
 
 pub(super) use agent::Agent;
 pub(super) use approval::Approval;
@@ -33,6 +34,7 @@ pub(super) use tenant::Tenant;
 pub(super) use trust::Trust;
 pub(super) use user::User;
 pub(super) use vault::{CONNECTION_EXAMPLES, Connection};
+pub(super) use workload::Workloads;
 
 use super::Failure;
 use super::place::{At, open as open_directory};

@@ -11,6 +11,7 @@ mod rates;
 mod registration;
 mod system;
 mod tenants;
+mod workload;
 
 use super::*;
 use crate::engine::{Engine, Settings};

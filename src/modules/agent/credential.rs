@@ -1,12 +1,13 @@
-//! What an agent shows to prove who it is: keys, and secrets for what cannot have keys; several at a time, so that one can
-//! follow another without a gap.
+//! What an agent shows to prove who it is: keys, the word of the platform on which it runs, and secrets for what can have
+//! neither; several at a time, so that one can follow another without a gap.
 
 use super::edit::{conflict, field};
 use super::records::LastUse;
 use super::stage::{Stage, Who};
 use super::{Agent, By, Registry};
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Held, Refusal, Seconds, TlsSubject, again,
+    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Held, Refusal, Seconds, TlsSubject, Workload,
+    again,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,7 +15,7 @@ use serde_json::Value;
 /// The step in which the last use of a credential is noted, in seconds: a token request costs no write each time.
 pub const USE_STEP_S: Seconds = 3_600;
 /// Longest id of a credential whose use is noted.
-const CREDENTIAL_BYTES_MAX: usize = 128;
+const CREDENTIAL_BYTES_MAX: usize = 256;
 /// What is said of every secret.
 const SECRET_WARNING: &str = "a secret can be copied from wherever it is kept; use a key pair (`private_key_jwt`) if the \
                               agent can have one, and rotate this secret at least every 90 days";
@@ -31,6 +32,8 @@ pub enum CredentialSort {
     KeySet,
     /// A certificate with a subject, by an authority that is trusted (RFC 8705 2.1).
     Certificate,
+    /// The word of another issuer that it is a workload.
+    Workload,
 }
 
 /// A credential as it is shown.
@@ -38,7 +41,7 @@ pub enum CredentialSort {
 pub struct CredentialInfo {
     /// What kind.
     pub sort: CredentialSort,
-    /// Its id: of a secret, the `kid` of a key, the URL, or the subject.
+    /// Its id: of a secret, the `kid` of a key, the URL, the workload's issuer and subject, or the certificate's subject.
     pub id: String,
     /// When it was made, if we made it.
     pub created_at: Option<Seconds>,
@@ -137,6 +140,7 @@ impl<'a> Registry<'a> {
         if let Some(subject) = &client.tls_subject {
             key(CredentialSort::Certificate, &subject.to_string())?;
         }
+        client.workloads.iter().try_for_each(|workload| key(CredentialSort::Workload, &workload.name()))?;
         Ok(all)
     }
 
@@ -193,16 +197,36 @@ impl<'a> Registry<'a> {
                 NewKeys::JwksUri(uri) => Some(ClientKeys::JwksUri(uri.clone())),
                 NewKeys::None => None,
             };
-            wanted.auth_methods.retain(|method| *method != AuthMethod::PrivateKeyJwt && *method != AuthMethod::None);
             // Whoever shows a certificate with one of its keys goes on to.
-            if wanted.keys.is_some() && !wanted.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) {
-                wanted.auth_methods.push(AuthMethod::PrivateKeyJwt);
-                if client.secrets.is_empty() {
-                    wanted.auth_methods = vec![AuthMethod::PrivateKeyJwt];
-                }
-            }
+            let by_certificate = wanted.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth);
+            let methods: &[AuthMethod] =
+                if wanted.keys.is_some() && !by_certificate { &[AuthMethod::PrivateKeyJwt] } else { &[] };
+            show_by(&mut wanted, &[AuthMethod::PrivateKeyJwt], methods);
             self.tenant.put_client(&mut edit.change, &client, &wanted, env)?;
             edit.fields.push(field("keys", kids(&client).as_deref(), kids(&wanted).as_deref()));
+            self.methods_field(&mut edit.fields, &client, &wanted);
+            self.finish(edit, EventKind::AgentChanged, env)
+        })
+    }
+
+    /// Sets which workloads an agent is, all at once: by the word of issuers that the tenant trusts for it. An agent that is one
+    /// and has no secrets shows none from then on.
+    ///
+    /// # Errors
+    /// They may not, or one is none, or its issuer is not trusted.
+    pub fn set_workloads(&self, by: By<'a>, id: &str, workloads: &[Workload], env: &Env<'_>) -> Answer<Agent> {
+        again(|| {
+            let (mut edit, client) = self.edit_client(by, id, "workloads", env)?;
+            let mut wanted = Client { workloads: workloads.to_vec(), ..client.value.clone() };
+            let mut methods: Vec<AuthMethod> = workloads.iter().map(Workload::method).collect();
+            methods.sort_unstable();
+            methods.dedup();
+            show_by(&mut wanted, &[AuthMethod::WorkloadJwt, AuthMethod::SpiffeJwt], &methods);
+            self.tenant.put_client(&mut edit.change, &client, &wanted, env)?;
+            let names =
+                |client: &Client| Some(client.workloads.iter().map(Workload::name).collect::<Vec<_>>().join(" "));
+            let (from, to) = (names(&client).filter(|n| !n.is_empty()), names(&wanted).filter(|n| !n.is_empty()));
+            edit.fields.push(field("workloads", from.as_deref(), to.as_deref()));
             self.methods_field(&mut edit.fields, &client, &wanted);
             self.finish(edit, EventKind::AgentChanged, env)
         })
@@ -237,8 +261,8 @@ impl<'a> Registry<'a> {
         })
     }
 
-    /// Notes that an agent has shown a credential: the token endpoint says so after it has authenticated a client. At most
-    /// once in [`USE_STEP_S`] it costs a write.
+    /// Notes that an agent has shown a credential that it has: the endpoints say so after they have authenticated a client. At
+    /// most once in [`USE_STEP_S`] it costs a write.
     ///
     /// # Errors
     /// The disk failed.
@@ -246,6 +270,10 @@ impl<'a> Registry<'a> {
         let bad = credential.is_empty() || credential.len() > CREDENTIAL_BYTES_MAX || credential.contains('\0');
         let step = env.seconds() - env.seconds() % USE_STEP_S;
         if bad || self.tenant.get::<LastUse>(&[id, credential])?.is_some_and(|held| held.at >= step) {
+            return Ok(());
+        }
+        // A key without a `kid` is named by whatever a client says, of which there is no end.
+        if !self.credentials(id)?.iter().any(|known| known.id == credential) {
             return Ok(());
         }
         let mut change = self.tenant.change(env);
@@ -277,6 +305,17 @@ impl<'a> Registry<'a> {
         }
         Ok((edit, self.tenant.client(id)?))
     }
+}
+
+/// A client shows who it is by these ways in the place of those before, and by no secret when it has none.
+fn show_by(client: &mut Client, before: &[AuthMethod], after: &[AuthMethod]) {
+    let secretless = client.secrets.is_empty() && !after.is_empty();
+    let secrets = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
+    client.auth_methods.retain(|method| {
+        let unshown = *method == AuthMethod::None || (secretless && secrets.contains(method));
+        !(unshown || before.contains(method))
+    });
+    client.auth_methods.extend_from_slice(after);
 }
 
 /// The keys of a client, as history names them.

@@ -4,7 +4,7 @@
 //! with which an agent acts for a person reads and changes nothing here: agents do not administer agents.
 
 use super::{Access, Agent, Approvals, By, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step, Ways};
-use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant, Workload};
 use crate::tuple::StoreId;
 use crate::wire::{Call, challenged, json_response, read_json, wrong_body};
 use axum::Router;
@@ -69,6 +69,7 @@ pub fn routes(setup: Setup) -> Router {
         .route("/admin/agents/{id}/secrets", post(add_secret))
         .route("/admin/agents/{id}/secrets/{secret}", delete(remove_secret))
         .route("/admin/agents/{id}/keys", put(set_keys))
+        .route("/admin/agents/{id}/workloads", put(set_workloads))
         .route("/admin/agents/{id}/auth_methods", put(set_methods))
         .route("/admin/agents/{id}/reach", get(reach))
         .route("/admin/agents/{id}/same", post(is_same))
@@ -386,6 +387,17 @@ async fn set_keys(call: Call<Setup>, Path(id): Path<String>, Json(keys): Json<Ke
         Ok(agent_json(&r.set_keys(by, &id, &keys, env)?))
     })
     .await
+}
+
+/// All of them; none for no workload any more.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Workloads {
+    workloads: Vec<Workload>,
+}
+
+async fn set_workloads(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Workloads>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.set_workloads(by, &id, &wanted.workloads, env)?))).await
 }
 
 async fn set_methods(call: Call<Setup>, Path(id): Path<String>, Json(ways): Json<Ways>) -> Response {

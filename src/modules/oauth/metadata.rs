@@ -98,6 +98,7 @@ fn mutual_tls_aliases(tenant: &Tenant, document: &Map<String, Value>) -> Value {
 
 /// How clients may show who they are.
 fn auth_methods(mutual_tls: bool) -> Vec<&'static str> {
-    let served = |method| mutual_tls || !AuthMethod::BY_CERTIFICATE.contains(&method);
+    let served =
+        |method: AuthMethod| method.is_registered() && (mutual_tls || !AuthMethod::BY_CERTIFICATE.contains(&method));
     AuthMethod::ALL.into_iter().filter(|(method, _)| served(*method)).map(|(_, name)| name).collect()
 }

@@ -142,6 +142,21 @@ fn a_set_is_kept_as_long_as_its_server_says_within_bounds() {
         assert_eq!(world.kid(false).as_deref(), Ok("two"));
         assert_eq!(world.asked(), before + 2, "{cache:?}");
     }
+    // A SPIFFE bundle says it by itself, when its server does not.
+    for (cache, kept) in [(None, 600), (Some("max-age=900"), 900)] {
+        world.pass(JWKS_KEPT_MAX_S);
+        let mut bundle: Value = serde_json::from_str(&set("one")).unwrap();
+        bundle["spiffe_refresh_hint"] = 600.into();
+        world.answers(200, cache, bundle.to_string());
+        let before = world.asked();
+        assert_eq!(world.kid(false).as_deref(), Ok("one"));
+        world.pass(kept - 1);
+        assert_eq!(world.kid(false).as_deref(), Ok("one"));
+        assert_eq!(world.asked(), before + 1, "{cache:?}");
+        world.pass(1);
+        assert_eq!(world.kid(false).as_deref(), Ok("one"));
+        assert_eq!(world.asked(), before + 2, "{cache:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Stages, who may take which step, history, and what is left of an agent that is gone.
 
 use super::*;
-use crate::identity::{AuthMethod, EventKind, Form, NoKeys};
+use crate::identity::{AuthMethod, ClientKeys, EventKind, Form, NoKeys, Workload, WorkloadIssuer};
 use proptest::prelude::*;
 
 #[test]
@@ -265,7 +265,34 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
     assert!(kinds.contains(&CredentialSort::Key));
     assert_eq!(rule(registry.set_keys(EVE, "bot", &NewKeys::None, &env)), "agent.not_allowed");
     assert_eq!(rule(registry.set_keys(OLGA, "bot", &NewKeys::None, &env)), "client.auth_methods");
+
+    // It may also be what its platform says that it is.
+    let of_platform =
+        Workload { issuer: "https://cluster.example".into(), subject: "system:serviceaccount:a:bot".into() };
+    let both = [of_platform, Workload::of_spiffe_id("spiffe://example.org/bot").unwrap()];
+    assert_eq!(
+        rule(registry.set_workloads(OLGA, "bot", &both, &env)),
+        "client.workloads",
+        "nobody trusts the platform"
+    );
+    for workload in &both {
+        let keys = ClientKeys::JwksUri("https://cluster.example/jwks".into());
+        world.tenant.put_workload_issuer(&WorkloadIssuer::new(&workload.issuer, keys), "user:ann", &env).unwrap();
+    }
+    registry.set_workloads(OLGA, "bot", &both, &env).unwrap();
+    assert_eq!(rule(registry.set_workloads(EVE, "bot", &[], &env)), "agent.not_allowed");
+    let methods = || world.tenant.client("bot").unwrap().auth_methods.clone();
+    assert_eq!(methods(), [AuthMethod::PrivateKeyJwt, AuthMethod::WorkloadJwt, AuthMethod::SpiffeJwt]);
+    let listed = registry.credentials("bot").unwrap();
+    let ids: Vec<&str> = listed.iter().filter(|c| c.sort == CredentialSort::Workload).map(|c| c.id.as_str()).collect();
+    assert_eq!(ids, ["https://cluster.example system:serviceaccount:a:bot", "spiffe://example.org/bot"]);
+    registry.set_workloads(OLGA, "bot", &[], &env).unwrap();
+    assert_eq!(methods(), [AuthMethod::PrivateKeyJwt]);
     registry.remove_secret(OLGA, "bot", &third.id, &env).unwrap();
+    let secrets = Ways { auth_methods: vec![AuthMethod::ClientSecretBasic], ..Ways::default() };
+    registry.set_methods(OLGA, "bot", &secrets, &env).unwrap();
+    registry.set_workloads(OLGA, "bot", &both[..1], &env).unwrap();
+    assert_eq!(methods(), [AuthMethod::WorkloadJwt], "it has no secret to show");
     assert_eq!(rule(registry.remove_secret(OLGA, "bot", &third.id, &env)), "not_found");
     let told = registry.history("bot", 0, 100).unwrap();
     assert!(told.iter().all(|entry| !serde_json::to_string(entry).unwrap().contains(&third.secret)));

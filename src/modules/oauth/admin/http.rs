@@ -1,7 +1,9 @@
 //! The administration over HTTP: JSON in, one call, JSON out. Who asks is an administrator by Check, with a token of their own.
 
-use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE};
-use crate::identity::{Answer, Env, ErrorCode, Held, NewClaim, Refusal, Resource, Tenant};
+use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
+use crate::identity::{
+    Answer, ClientKeys, Env, ErrorCode, Held, NewClaim, Refusal, Resource, Seconds, Tenant, WorkloadIssuer,
+};
 use crate::wire::{Asked, challenged, json_response, read_json, wrong_body};
 use axum::Router;
 use axum::extract::{Path, Request};
@@ -13,13 +15,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The routes of every tenant, at `/admin/claims` and `/admin/resources`.
+/// The routes of every tenant, at `/admin/claims`, `/admin/resources` and `/admin/workload-issuers`.
 pub fn routes() -> Router {
     Router::new()
         .route("/admin/claims", get(claims))
         .route("/admin/claims/{name}", put(put_claim).delete(remove_claim))
         .route("/admin/resources", get(resources))
         .route("/admin/resources/{id}/limit", put(limit))
+        .route("/admin/workload-issuers", get(workload_issuers))
+        .route("/admin/workload-issuers/{issuer}", put(trust_workloads).delete(distrust_workloads))
 }
 
 /// Judges a token, runs what it asks for, and answers JSON. The second scope does where the first is asked.
@@ -105,4 +109,45 @@ async fn limit(asked: Asked, Path(id): Path<String>, request: Request) -> Respon
         resource_json(tenant, found)
     };
     administered(asked, (head, [RESOURCES_WRITE; 2]), rules).await
+}
+
+async fn workload_issuers(asked: Asked, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let rules = |tenant: &Tenant, _: &str, _: &Env<'_>| {
+        let all = tenant.workload_issuers()?;
+        Ok(json!({ "workload_issuers": all.iter().map(|held| &held.value).collect::<Vec<_>>() }))
+    };
+    administered(asked, (head, [WORKLOADS_READ, WORKLOADS_WRITE]), rules).await
+}
+
+/// How far an issuer of workloads is trusted; what is not said is as the kind of issuer has it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trust {
+    keys: ClientKeys,
+    life_max_s: Option<Seconds>,
+    reusable: Option<bool>,
+}
+
+async fn trust_workloads(asked: Asked, Path(issuer): Path<String>, request: Request) -> Response {
+    let (head, wanted) = match read::<Trust>(request).await {
+        Ok(read) => read,
+        Err(refusal) => return challenged(refusal, None),
+    };
+    let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
+        let row = WorkloadIssuer::new(issuer, wanted.keys);
+        let life_max_s = wanted.life_max_s.unwrap_or(row.life_max_s);
+        let row = WorkloadIssuer { life_max_s, reusable: wanted.reusable.unwrap_or(row.reusable), ..row };
+        Ok(json!({ "workload_issuer": tenant.put_workload_issuer(&row, by, env)? }))
+    };
+    administered(asked, (head, [WORKLOADS_WRITE; 2]), rules).await
+}
+
+async fn distrust_workloads(asked: Asked, Path(issuer): Path<String>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let rules = move |tenant: &Tenant, by: &str, env: &Env<'_>| {
+        tenant.remove_workload_issuer(&issuer, by, env)?;
+        Ok(json!({ "removed": issuer }))
+    };
+    administered(asked, (head, [WORKLOADS_WRITE; 2]), rules).await
 }

@@ -1,4 +1,5 @@
-//! Administration of what tokens say and how many there are: claims of a tenant's own, and limits of resources.
+//! Administration of what tokens say and how many there are (claims of a tenant's own, limits of resources), and of whose
+//! word about workloads is taken.
 
 pub mod http;
 
@@ -10,3 +11,7 @@ pub const CLAIMS_WRITE: &str = "claims:write";
 pub const RESOURCES_READ: &str = "resources:read";
 /// See [`RESOURCES_READ`].
 pub const RESOURCES_WRITE: &str = "resources:write";
+/// The scope that reads trusted issuers of workloads, and the one that changes them.
+pub const WORKLOADS_READ: &str = "workloads:read";
+/// See [`WORKLOADS_READ`].
+pub const WORKLOADS_WRITE: &str = "workloads:write";
