@@ -1,8 +1,8 @@
 //! Clients: applications and agents that ask for tokens, and what they may ask for.
 
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, TlsSubject, Workload,
-    again, hash_of, is_scope, jwt, users,
+    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, SigningAlgorithm, Stored, Tenant,
+    TlsSubject, Workload, again, hash_of, is_scope, jwt, users,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -193,6 +193,9 @@ pub struct Client {
     /// Whether its tokens must be bound to the certificate that it shows (RFC 8705 3.4).
     #[serde(default)]
     pub tls_client_certificate_bound_access_tokens: bool,
+    /// With what ID tokens for it, and logout tokens, are signed (OpenID Connect Dynamic Client Registration 1.0, 2).
+    #[serde(default, skip_serializing_if = "SigningAlgorithm::is_default")]
+    pub id_token_signed_response_alg: SigningAlgorithm,
     /// When it was made.
     pub created_at: Seconds,
     /// When it was deleted; then it can do nothing.
@@ -243,6 +246,7 @@ impl Client {
             dpop_bound_access_tokens: false,
             tls_subject: None,
             tls_client_certificate_bound_access_tokens: false,
+            id_token_signed_response_alg: SigningAlgorithm::default(),
             created_at: 0,
             deleted_at: None,
         }
@@ -459,6 +463,7 @@ impl Tenant {
         let client = Client { created_at: env.seconds(), deleted_at: None, secrets: Vec::new(), ..client.clone() };
         client.check()?;
         self.trusts_workloads(&[], &client.workloads)?;
+        self.need_key(change, client.id_token_signed_response_alg, env)?;
         self.take_id(change, &client.id, client.kind.object_type())?;
         change.create(&[&client.id], &client);
         change.relate(&client.subject(), "tenant", &self.object());
@@ -543,6 +548,7 @@ impl Tenant {
         };
         client.check()?;
         self.trusts_workloads(&held.workloads, &client.workloads)?;
+        self.need_key(change, client.id_token_signed_response_alg, env)?;
         change.replace(held, &client);
         change.event(&self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject()));
         Ok(client)

@@ -4,7 +4,7 @@ use super::claims::{Claims, Confirmation, TokenKind};
 use super::custom::{About, Said};
 use super::{
     Answer, Caller, Change, ClaimPlace, Client, Env, ErrorCode, EventKind, Form, Grant, Held, OPENID_SCOPES, Outcome,
-    Refusal, Resource, Seconds, Tenant, Wanted, act_claim, encode, narrow, profile_claims, refresh,
+    Refusal, Resource, Seconds, SigningAlgorithm, Tenant, Wanted, act_claim, encode, narrow, profile_claims, refresh,
 };
 use crate::tuple::Revision;
 use aws_lc_rs::digest;
@@ -118,7 +118,7 @@ impl Tenant {
             profile: in_access.claims,
             ..Claims::of(grant, self.issuer())
         };
-        let access_token = keys.sign(TokenKind::Access.typ(), &claims, now)?;
+        let access_token = keys.sign(SigningAlgorithm::Es256, TokenKind::Access.typ(), &claims, now)?;
         let left_out = [in_access.left_out, in_id.left_out.clone()].concat().join(" ");
         let id_token =
             of_person.map(|user| self.id_token(user, caller, grant, (&share.scopes, &access_token, in_id), env));
@@ -192,7 +192,7 @@ impl Tenant {
         counted
     }
 
-    /// An ID token (OpenID Connect Core 2). It has the claims of the profile that the scopes let out, and the tenant's own.
+    /// An ID token (OpenID Connect Core 2), signed as the client is registered for. It has the claims of the profile that the scopes let out, and the tenant's own.
     fn id_token(
         &self,
         user: &str,
@@ -214,7 +214,7 @@ impl Tenant {
             profile,
             ..Claims::of(grant, self.issuer())
         };
-        self.keys()?.sign(TokenKind::Id.typ(), &claims, now)
+        self.keys()?.sign(caller.client.id_token_signed_response_alg, TokenKind::Id.typ(), &claims, now)
     }
 
     /// What a client may be granted of what it asks for: known resources that it may ask for, and its scopes of them.

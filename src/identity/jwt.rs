@@ -1,11 +1,10 @@
-//! JSON Web Tokens: our own, signed with ES256, and others', verified with the keys that we were given for them.
+//! JSON Web Tokens: our own, and others', verified with the keys that we were given for them.
 //!
 //! What is in a token is believed only behind its signature, and no algorithm is taken from a token that is not in a list
 //! here: none of them is symmetric, and `none` is not among them (RFC 8725 3.1, 3.2).
 
+use super::pairs::Pair;
 use super::{Answer, ErrorCode, Refusal, Seconds, decode, encode};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::EcdsaKeyPair;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Serialize;
@@ -76,17 +75,17 @@ fn audience(aud: Option<&Value>) -> Vec<&str> {
     }
 }
 
-/// Signs claims with ES256.
+/// Signs claims.
 ///
 /// # Errors
 /// The library failed.
-pub(super) fn sign(pair: &EcdsaKeyPair, kid: &str, typ: &str, claims: &impl Serialize) -> Answer<String> {
+pub(super) fn sign(pair: &Pair, kid: &str, typ: &str, claims: &impl Serialize) -> Answer<String> {
     let failed = |what: &str| Refusal::failed("token.sign", what.to_owned());
-    let header = serde_json::json!({"typ": typ, "alg": "ES256", "kid": kid}).to_string();
+    let header = serde_json::json!({"typ": typ, "alg": pair.algorithm().name(), "kid": kid}).to_string();
     let claims = serde_json::to_vec(claims).map_err(|error| failed(&error.to_string()))?;
     let message = format!("{}.{}", encode(header.as_bytes()), encode(&claims));
-    let signature = pair.sign(&SystemRandom::new(), message.as_bytes()).map_err(|_| failed("the library"))?;
-    Ok(format!("{message}.{}", encode(signature.as_ref())))
+    let signature = pair.sign(message.as_bytes()).ok_or_else(|| failed("the library"))?;
+    Ok(format!("{message}.{}", encode(&signature)))
 }
 
 fn malformed(rule: &'static str, why: &str) -> Refusal {

@@ -5,23 +5,20 @@
 //! sealed by the key ring at the place of their record.
 
 use super::jwt::{self, Verified};
+use super::pairs::{Pair, SigningAlgorithm};
 use super::{
     Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, again, decode, encode,
     record_key,
 };
 use crate::secrets::{self, Hierarchy};
-use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use jsonwebtoken::{Algorithm, DecodingKey};
+use jsonwebtoken::DecodingKey;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Most keys that a tenant has at a time.
+/// Most keys of an algorithm that a tenant has at a time.
 pub const SIGNING_KEYS_MAX: usize = 8;
-/// Bytes of a coordinate, and of a private key, of P-256.
-const P256_BYTES: usize = 32;
 /// How much longer than the longest life of a token an old key is published.
 const MARGIN_S: Seconds = 300;
 
@@ -31,10 +28,16 @@ const MARGIN_S: Seconds = 300;
 pub struct SigningKey {
     /// Its id in tokens and in the published set.
     pub kid: String,
-    /// The public point, as in a JWK.
-    pub x: String,
-    /// The public point, as in a JWK.
-    pub y: String,
+    /// The public point of P-256, as in a JWK; empty for another algorithm.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    x: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    y: String,
+    /// The public modulus and exponent of RSA, as in a JWK; empty for another algorithm.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    n: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    e: String,
     /// When it was made.
     pub created_at: Seconds,
     /// From when it signs.
@@ -45,11 +48,40 @@ pub struct SigningKey {
     sealed: String,
 }
 
+impl SigningKey {
+    /// What it signs with.
+    #[must_use]
+    pub fn algorithm(&self) -> SigningAlgorithm {
+        if self.n.is_empty() { SigningAlgorithm::Es256 } else { SigningAlgorithm::Rs256 }
+    }
+
+    fn jwk(&self) -> Value {
+        let mut jwk = match self.algorithm() {
+            SigningAlgorithm::Es256 => json!({"kty": "EC", "crv": "P-256", "x": self.x, "y": self.y}),
+            SigningAlgorithm::Rs256 => json!({"kty": "RSA", "n": self.n, "e": self.e}),
+        };
+        if let Some(members) = jwk.as_object_mut() {
+            members.insert("use".to_owned(), "sig".into());
+            members.insert("alg".to_owned(), self.algorithm().name().into());
+            members.insert("kid".to_owned(), self.kid.as_str().into());
+        }
+        jwk
+    }
+
+    fn verifying(&self) -> Option<DecodingKey> {
+        match self.algorithm() {
+            SigningAlgorithm::Es256 => DecodingKey::from_ec_components(&self.x, &self.y).ok(),
+            SigningAlgorithm::Rs256 => DecodingKey::from_rsa_components(&self.n, &self.e).ok(),
+        }
+    }
+}
+
 /// All keys of a tenant, in one record, so that a rotation is one change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct KeySet {
-    // INVARIANT: `signs_from` ascends, and at least one signs at any time since the tenant was made.
+    // INVARIANT: of each algorithm `signs_from` ascends, and at least one signs at any time since there was one; one of ES256
+    // there was when the tenant was made.
     keys: Vec<SigningKey>,
     /// What authenticates refresh tokens, sealed.
     mac: String,
@@ -72,9 +104,19 @@ pub enum KeyState {
 }
 
 impl KeySet {
+    fn of(&self, algorithm: SigningAlgorithm) -> impl DoubleEndedIterator<Item = &SigningKey> {
+        self.keys.iter().filter(move |key| key.algorithm() == algorithm)
+    }
+
+    /// The algorithms of which there is a key.
+    fn algorithms(&self) -> Vec<SigningAlgorithm> {
+        let all = SigningAlgorithm::ALL.map(|(algorithm, _)| algorithm);
+        all.into_iter().filter(|algorithm| self.of(*algorithm).next().is_some()).collect()
+    }
+
     /// The key that signs at a time: the last that has begun to.
-    fn current(&self, now: Seconds) -> Option<&SigningKey> {
-        self.keys.iter().rfind(|key| key.signs_from <= now).or(self.keys.first())
+    fn current(&self, algorithm: SigningAlgorithm, now: Seconds) -> Option<&SigningKey> {
+        self.of(algorithm).rfind(|key| key.signs_from <= now).or_else(|| self.of(algorithm).next())
     }
 
     fn published(&self, now: Seconds) -> impl Iterator<Item = &SigningKey> {
@@ -82,22 +124,23 @@ impl KeySet {
     }
 
     fn state(&self, key: &SigningKey, now: Seconds) -> KeyState {
-        match self.current(now) {
+        match self.current(key.algorithm(), now) {
             Some(current) if current.kid == key.kid => KeyState::Current,
             _ if key.signs_from > now => KeyState::Next,
             _ => KeyState::Old,
         }
     }
 
-    /// Adds a key that signs from a time on. `old_life_s` is how long what the others signed may live from then.
+    /// Adds a key that signs from a time on. `old_life_s` is how long what the others of its algorithm signed may live from then.
     fn add(&mut self, fresh: SigningKey, now: Seconds, old_life_s: Seconds) -> Answer<()> {
         let until = fresh.signs_from.saturating_add(old_life_s).saturating_add(MARGIN_S);
         self.keys.retain(|key| key.published_until.is_none_or(|until| now < until));
-        for key in &mut self.keys {
+        let algorithm = fresh.algorithm();
+        for key in self.keys.iter_mut().filter(|key| key.algorithm() == algorithm) {
             key.published_until = Some(key.published_until.unwrap_or(until).min(until));
         }
         self.keys.push(fresh);
-        if self.keys.len() > SIGNING_KEYS_MAX {
+        if self.of(algorithm).count() > SIGNING_KEYS_MAX {
             let text = format!("there are {SIGNING_KEYS_MAX} signing keys that tokens may still need; rotate later");
             return Err(Refusal::new(ErrorCode::Conflict, "keys.max", text));
         }
@@ -108,15 +151,21 @@ impl KeySet {
 /// Keys that are opened: ready to sign and to verify.
 pub(super) struct KeyChain {
     set: Held<KeySet>,
-    pairs: Vec<(String, EcdsaKeyPair)>,
-    verifying: Vec<(String, DecodingKey)>,
+    pairs: Vec<(String, Pair)>,
+    verifying: Vec<(String, SigningAlgorithm, DecodingKey)>,
     mac: hmac::Key,
 }
 
 impl KeyChain {
-    /// Signs claims with the key that signs now.
-    pub(super) fn sign(&self, typ: &str, claims: &impl Serialize, now: Seconds) -> Answer<String> {
-        let current = self.set.current(now).map(|key| key.kid.as_str());
+    /// Signs claims with the key of an algorithm that signs now.
+    pub(super) fn sign(
+        &self,
+        algorithm: SigningAlgorithm,
+        typ: &str,
+        claims: &impl Serialize,
+        now: Seconds,
+    ) -> Answer<String> {
+        let current = self.set.current(algorithm, now).map(|key| key.kid.as_str());
         let pair = self.pairs.iter().find(|(kid, _)| Some(kid.as_str()) == current);
         let (kid, pair) = pair.ok_or_else(|| Refusal::failed("keys.none", "no key signs"))?;
         jwt::sign(pair, kid, typ, claims)
@@ -131,8 +180,8 @@ impl KeyChain {
         let header = jwt::unverified_header(token)?;
         let kid = header.get("kid").and_then(Value::as_str).ok_or_else(unknown)?;
         self.set.published(now).find(|key| key.kid == kid).ok_or_else(unknown)?;
-        let (_, key) = self.verifying.iter().find(|(known, _)| known == kid).ok_or_else(unknown)?;
-        jwt::verify(token, ("ES256", Algorithm::ES256), key)
+        let (_, algorithm, key) = self.verifying.iter().find(|(known, ..)| known == kid).ok_or_else(unknown)?;
+        jwt::verify(token, algorithm.of_library(), key)
     }
 
     /// What authenticates a text of this tenant.
@@ -144,6 +193,11 @@ impl KeyChain {
     pub(super) fn mac_is(&self, text: &str, mac: &str) -> bool {
         decode(mac).is_some_and(|mac| hmac::verify(&self.mac, text.as_bytes(), &mac).is_ok())
     }
+}
+
+/// The first of some keys, which is of ES256.
+fn first(keys: Vec<SigningKey>) -> Answer<SigningKey> {
+    keys.into_iter().next().ok_or_else(|| Refusal::failed("keys.none", "no key was made"))
 }
 
 /// Where a sealed key is, which is part of what is sealed.
@@ -158,34 +212,35 @@ impl Tenant {
         sealed.map(|bytes| encode(&bytes)).map_err(|error| Refusal::failed("keys.seal", error.to_string()))
     }
 
-    fn fresh_key(&self, signs_from: Seconds, env: &Env<'_>) -> Answer<SigningKey> {
-        let failed = |what: &str| Refusal::failed("keys.make", what.to_owned());
-        let private = env.bytes::<P256_BYTES>();
-        // Fails for one in 2^32 draws: those that are no scalar of the curve.
-        let key = PrivateKey::from_private_key(&ECDH_P256, &private).map_err(|_| failed("draw again"))?;
-        let point = key.compute_public_key().map_err(|_| failed("the library"))?;
-        let (x, y) = point.as_ref().get(1..).unwrap_or_default().split_at_checked(P256_BYTES).unwrap_or_default();
-        let pair =
-            EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &private, point.as_ref());
-        let pair = pair.map_err(|_| failed("the library"))?;
-        let document = pair.to_pkcs8v1().map_err(|_| failed("the library"))?;
-        let kid = env.id();
-        Ok(SigningKey {
-            sealed: self.seal(&kid, document.as_ref(), env)?,
-            kid,
-            x: encode(x),
-            y: encode(y),
-            created_at: env.seconds(),
-            signs_from,
-            published_until: None,
-        })
+    fn fresh_key(&self, algorithm: SigningAlgorithm, signs_from: Seconds, env: &Env<'_>) -> Answer<SigningKey> {
+        let (drawn, kid) = (Pair::draw(algorithm, env)?, env.id());
+        let sealed = self.seal(&kid, &drawn.private, env)?;
+        let ([x, y], [n, e]) = match algorithm {
+            SigningAlgorithm::Es256 => (drawn.public, Default::default()),
+            SigningAlgorithm::Rs256 => (Default::default(), drawn.public),
+        };
+        Ok(SigningKey { kid, x, y, n, e, created_at: env.seconds(), signs_from, published_until: None, sealed })
     }
 
     /// Adds the first keys to the change that makes the tenant.
     pub(super) fn first_keys(&self, change: &mut Change<'_>, env: &Env<'_>) -> Answer<()> {
         let mac = self.seal("mac", &env.bytes::<32>(), env)?;
-        let set = KeySet { keys: vec![self.fresh_key(env.seconds(), env)?], mac };
+        let set = KeySet { keys: vec![self.fresh_key(SigningAlgorithm::Es256, env.seconds(), env)?], mac };
         change.create(&[], &set);
+        Ok(())
+    }
+
+    /// Adds to a change the first key of an algorithm, when there is none yet. It signs at once: nobody has kept a token of it.
+    pub(super) fn need_key(&self, change: &mut Change<'_>, algorithm: SigningAlgorithm, env: &Env<'_>) -> Answer<()> {
+        let held = self.held::<KeySet>(&[])?;
+        if held.of(algorithm).next().is_some() {
+            return Ok(());
+        }
+        let fresh = self.fresh_key(algorithm, env.seconds(), env)?;
+        let mut set = held.value.clone();
+        change.event(&self.event(EventKind::KeyCreated, Outcome::Done, env).resource(&fresh.kid));
+        set.add(fresh, env.seconds(), 0)?;
+        change.replace(&held, &set);
         Ok(())
     }
 
@@ -207,10 +262,10 @@ impl Tenant {
         let (mut pairs, mut verifying) = (Vec::new(), Vec::new());
         for key in &set.keys {
             let private = open(&key.kid, &key.sealed)?;
-            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &private);
-            pairs.push((key.kid.clone(), pair.map_err(|_| damaged(&key.kid))?));
-            let public = DecodingKey::from_ec_components(&key.x, &key.y).map_err(|_| damaged(&key.kid))?;
-            verifying.push((key.kid.clone(), public));
+            let pair = Pair::read(key.algorithm(), &private).ok_or_else(|| damaged(&key.kid))?;
+            let public = key.verifying().ok_or_else(|| damaged(&key.kid))?;
+            pairs.push((key.kid.clone(), pair));
+            verifying.push((key.kid.clone(), key.algorithm(), public));
         }
         let mac = hmac::Key::new(hmac::HMAC_SHA256, &open("mac", &set.mac)?);
         let chain = Arc::new(KeyChain { set, pairs, verifying, mac });
@@ -218,13 +273,13 @@ impl Tenant {
         Ok(chain)
     }
 
-    /// Signs claims as a token of a type, with the key that signs now. For tokens that hang on no grant; others are made by
+    /// Signs claims as a token of a type, with the key of ES256 that signs now. For tokens that hang on no grant; others are made by
     /// [`Tenant::issue`](super::Tenant::issue).
     ///
     /// # Errors
     /// The keys cannot be opened.
     pub fn sign(&self, typ: &str, claims: &impl Serialize, env: &Env<'_>) -> Answer<String> {
-        self.keys()?.sign(typ, claims, env.seconds())
+        self.keys()?.sign(SigningAlgorithm::Es256, typ, claims, env.seconds())
     }
 
     /// The published keys, as a JWK set (RFC 7517).
@@ -233,8 +288,7 @@ impl Tenant {
     /// The disk failed.
     pub fn jwks(&self, env: &Env<'_>) -> Answer<Value> {
         let set = self.held::<KeySet>(&[])?;
-        let jwk = |key: &SigningKey| json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": key.kid, "x": key.x, "y": key.y});
-        let keys: Vec<Value> = set.published(env.seconds()).map(jwk).collect();
+        let keys: Vec<Value> = set.published(env.seconds()).map(SigningKey::jwk).collect();
         Ok(json!({ "keys": keys }))
     }
 
@@ -248,7 +302,8 @@ impl Tenant {
         Ok(set.published(now).map(|key| (key.clone(), set.state(key, now))).collect())
     }
 
-    /// Plans the next key: it is published now, and signs when every cache has it.
+    /// Plans the next key of each algorithm that there is one of: it is published now, and signs when every cache has it. Answers
+    /// that of ES256.
     ///
     /// # Errors
     /// One waits already.
@@ -260,15 +315,17 @@ impl Tenant {
                 let text = "the next signing key is published already; it signs when its time comes";
                 return Err(Refusal::new(ErrorCode::Conflict, "keys.waiting", text));
             }
-            let fresh = self.fresh_key(now.saturating_add(settings.key_lead_s), env)?;
             let life = settings.access_token_s.max(settings.id_token_s);
-            let mut set = held.value.clone();
-            set.add(fresh.clone(), now, life)?;
-            let mut change = self.change(env);
+            let (mut set, mut change, mut made) = (held.value.clone(), self.change(env), Vec::new());
+            for algorithm in set.algorithms() {
+                let fresh = self.fresh_key(algorithm, now.saturating_add(settings.key_lead_s), env)?;
+                change.event(&self.event(EventKind::KeyCreated, Outcome::Done, env).resource(&fresh.kid));
+                set.add(fresh.clone(), now, life)?;
+                made.push(fresh);
+            }
             change.replace(&held, &set);
-            change.event(&self.event(EventKind::KeyCreated, Outcome::Done, env).resource(&fresh.kid));
             change.commit()?;
-            Ok(fresh)
+            first(made)
         })
     }
 
@@ -279,28 +336,33 @@ impl Tenant {
     pub fn rotate_old_keys(&self, env: &Env<'_>) -> Answer<bool> {
         let set = self.held::<KeySet>(&[])?;
         let due = |key: &SigningKey| key.signs_from.saturating_add(self.settings().key_life_s) <= env.seconds();
-        if !set.keys.last().is_some_and(due) {
+        let waits = set.keys.iter().any(|key| key.signs_from > env.seconds());
+        let old = |algorithm: &SigningAlgorithm| set.of(*algorithm).next_back().is_some_and(due);
+        if waits || !set.algorithms().iter().any(old) {
             return Ok(false);
         }
         self.rotate_keys(env).map(|_| true)
     }
 
-    /// Throws all keys away and takes a new one at once: every token, refresh tokens too, is void. For when a key was seen
-    /// by others.
+    /// Throws all keys away and takes new ones at once: every token, refresh tokens too, is void. For when a key was seen by
+    /// others. Answers that of ES256.
     ///
     /// # Errors
     /// The disk failed.
     pub fn replace_keys(&self, env: &Env<'_>) -> Answer<SigningKey> {
         again(|| {
             let held = self.held::<KeySet>(&[])?;
-            let fresh = self.fresh_key(env.seconds(), env)?;
-            let set = KeySet { keys: vec![fresh.clone()], mac: self.seal("mac", &env.bytes::<32>(), env)? };
+            let fresh = held.algorithms().into_iter().map(|algorithm| self.fresh_key(algorithm, env.seconds(), env));
+            let keys: Vec<SigningKey> = fresh.collect::<Answer<_>>()?;
+            let set = KeySet { keys: keys.clone(), mac: self.seal("mac", &env.bytes::<32>(), env)? };
             let mut change = self.change(env);
             change.replace(&held, &set);
-            let event = self.event(EventKind::KeyRotated, Outcome::Done, env).resource(&fresh.kid);
-            change.event(&event.reason("emergency"));
+            for key in &keys {
+                let event = self.event(EventKind::KeyRotated, Outcome::Done, env).resource(&key.kid);
+                change.event(&event.reason("emergency"));
+            }
             change.commit()?;
-            Ok(fresh)
+            first(keys)
         })
     }
 

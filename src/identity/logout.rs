@@ -7,7 +7,7 @@
 
 use super::{
     Answer, Change, Client, Env, ErrorCode, EventKind, Grant, Held, Outcome, PAGE_MAX, Refusal, Seconds, Session,
-    Stored, Tenant,
+    SigningAlgorithm, Stored, Tenant,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -172,9 +172,11 @@ impl Tenant {
         Ok(calls)
     }
 
-    fn logout_uri(&self, client: &str) -> Answer<Option<String>> {
+    fn logout_uri(&self, client: &str) -> Answer<Option<(String, SigningAlgorithm)>> {
         match self.client(client) {
-            Ok(client) => Ok(client.value.backchannel_logout_uri),
+            Ok(Held {
+                value: Client { backchannel_logout_uri: uri, id_token_signed_response_alg: alg, .. }, ..
+            }) => Ok(uri.map(|uri| (uri, alg))),
             Err(refusal) if refusal.error == ErrorCode::NotFound => Ok(None),
             Err(refusal) => Err(refusal),
         }
@@ -197,19 +199,19 @@ impl Tenant {
         }
     }
 
-    /// Where a call goes, and the logout token that it brings (2.4); nothing when the client does not want it any more.
+    /// Where a call goes, and the logout token that it brings, signed as the client's ID tokens (2.4, 2.6); nothing when the client does not want it any more.
     ///
     /// # Errors
     /// The keys cannot be opened.
     pub fn logout_token(&self, call: &LogoutCall, env: &Env<'_>) -> Answer<Option<(String, String)>> {
-        let Some(uri) = self.logout_uri(&call.client)? else { return Ok(None) };
+        let Some((uri, algorithm)) = self.logout_uri(&call.client)? else { return Ok(None) };
         let now = env.seconds();
         let claims = json!({
             "iss": self.issuer(), "sub": call.user, "aud": call.client, "iat": now,
             "exp": now.saturating_add(LOGOUT_TOKEN_LIFE_S), "jti": env.secret(), "sid": call.session,
             "events": {EVENT: {}},
         });
-        Ok(Some((uri, self.sign("logout+jwt", &claims, env)?)))
+        Ok(Some((uri, self.keys()?.sign(algorithm, "logout+jwt", &claims, now)?)))
     }
 
     /// Notes how a call went: done or given up, as an event; or when it is made again.

@@ -22,6 +22,7 @@ mod jwt;
 mod keys;
 mod limit;
 mod logout;
+mod pairs;
 mod proof;
 mod records;
 mod refresh;
@@ -72,6 +73,7 @@ pub use limit::{
     address_key,
 };
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
+pub use pairs::SigningAlgorithm;
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
 pub use refusal::{Answer, ErrorCode, Refusal};

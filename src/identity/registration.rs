@@ -2,7 +2,8 @@
 //! the issuer could else make clients, and pages would show people the names that these give themselves.
 
 use super::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, IDENTITY, Refusal, Tenant, again, scopes_of,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, IDENTITY, Refusal, SigningAlgorithm, Tenant,
+    again, scopes_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -116,6 +117,15 @@ impl Metadata<'_> {
         })
     }
 
+    fn signed_with(&self) -> Answer<SigningAlgorithm> {
+        let Some(wanted) = self.text("id_token_signed_response_alg")? else { return Ok(SigningAlgorithm::default()) };
+        let found = SigningAlgorithm::ALL.into_iter().find(|(_, name)| *name == wanted);
+        found.map(|(algorithm, _)| algorithm).ok_or_else(|| {
+            let known = SigningAlgorithm::ALL.map(|(_, name)| name).join(", ");
+            refuse("registration.alg", format!("`id_token_signed_response_alg` is one of: {known}"))
+        })
+    }
+
     fn keys(&self) -> Answer<Option<ClientKeys>> {
         match (self.0.get("jwks"), self.text("jwks_uri")?) {
             (Some(_), Some(_)) => Err(refuse("registration.keys", "say `jwks` or `jwks_uri`, not both")),
@@ -166,6 +176,7 @@ impl Metadata<'_> {
             require_pushed_requests: self.flag("require_pushed_authorization_requests")?,
             dpop_bound_access_tokens: self.flag("dpop_bound_access_tokens")?,
             tls_client_certificate_bound_access_tokens: self.flag("tls_client_certificate_bound_access_tokens")?,
+            id_token_signed_response_alg: self.signed_with()?,
             redirect_uris,
             ..Client::new(id, ClientKind::App, name)
         })
@@ -201,6 +212,7 @@ fn registered(client: &Client, secret: Option<String>) -> Value {
     say("backchannel_logout_uri", client.backchannel_logout_uri.as_deref().into());
     say("require_pushed_authorization_requests", client.require_pushed_requests.into());
     say("dpop_bound_access_tokens", client.dpop_bound_access_tokens.into());
+    say("id_token_signed_response_alg", json!(client.id_token_signed_response_alg));
     say("tls_client_certificate_bound_access_tokens", client.tls_client_certificate_bound_access_tokens.into());
     Value::Object(out)
 }

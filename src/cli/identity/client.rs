@@ -4,7 +4,8 @@ use super::super::Failure;
 use super::super::show::say;
 use super::{InTenant, env, json_file, json_of, time};
 use bailiwick::identity::{
-    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, EventKind, Held, Outcome, PAGE_MAX, Workload,
+    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, EventKind, Held, Outcome, PAGE_MAX,
+    SigningAlgorithm, Workload,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -176,11 +177,19 @@ pub(crate) struct What {
     /// Whether its tokens must be bound to the certificate that it shows
     #[arg(long, value_name = "BOOL")]
     certificate_bound: Option<bool>,
+    /// With what ID tokens for it, and logout tokens, are signed: ES256, or RS256 for libraries that expect it
+    #[arg(long, value_name = "ALG", value_parser = algorithm)]
+    id_token_alg: Option<SigningAlgorithm>,
 }
 
 fn method(text: &str) -> Result<AuthMethod, String> {
     let found = AuthMethod::ALL.iter().find(|(_, name)| *name == text).map(|(method, _)| *method);
     found.ok_or_else(|| format!("write one of {}", AuthMethod::ALL.map(|(_, name)| name).join(", ")))
+}
+
+fn algorithm(text: &str) -> Result<SigningAlgorithm, String> {
+    let found = SigningAlgorithm::ALL.iter().find(|(_, name)| *name == text).map(|(algorithm, _)| *algorithm);
+    found.ok_or_else(|| format!("write one of {}", SigningAlgorithm::ALL.map(|(_, name)| name).join(", ")))
 }
 
 impl What {
@@ -204,6 +213,7 @@ impl What {
         }
         set(&mut client.require_pushed_requests, self.require_pushed_requests);
         set(&mut client.dpop_bound_access_tokens, self.dpop_bound);
+        set(&mut client.id_token_signed_response_alg, self.id_token_alg);
         let consent = self.consent.map(|consent| match consent {
             Consent::Ask => ConsentRule::Ask,
             Consent::Managed => ConsentRule::Managed,

@@ -94,7 +94,7 @@ fn shown(tenant: &bailiwick::identity::Tenant) -> Result<Value, Failure> {
     let keys: Vec<Value> = tenant
         .signing_keys(&env())?
         .iter()
-        .map(|(key, at)| json!({"kid": key.kid, "state": state(*at), "signs_from": time(key.signs_from)}))
+        .map(|(key, at)| json!({"kid": key.kid, "alg": key.algorithm(), "state": state(*at), "signs_from": time(key.signs_from)}))
         .collect();
     Ok(json!({
         "name": record.name,

@@ -67,6 +67,22 @@ fn clients_of_a_session_are_told_once_when_it_ends() {
 }
 
 #[test]
+fn a_logout_token_is_signed_as_the_clients_id_tokens() {
+    let world = World::new();
+    with_uri(&world, "crm");
+    let held = world.tenant.client("crm").unwrap();
+    let asks = Client { id_token_signed_response_alg: SigningAlgorithm::Rs256, ..held.value.clone() };
+    world.tenant.change_client(&held, &asks, &world.env()).unwrap();
+    let tokens = world.tokens("crm", "sarah", "openid");
+    world.tenant.end_session("sarah", &session_of(&tokens), "rp", &world.env()).unwrap();
+    world.tenant.spread_logouts(&world.env()).unwrap();
+    let due = world.tenant.due_logouts(&world.env()).unwrap();
+    let (_, token) = world.tenant.logout_token(&due[0], &world.env()).unwrap().unwrap();
+    assert_eq!(unverified_header(&token).unwrap()["alg"], "RS256");
+    verify_with(&token, &world.tenant.jwks(&world.env()).unwrap()).unwrap();
+}
+
+#[test]
 fn everywhere_is_everywhere() {
     let world = World::new();
     with_uri(&world, "crm");

@@ -73,6 +73,7 @@ fn what_is_registered_is_told_and_is_no_more_than_may_be_had() {
             "token_endpoint_auth_method": "client_secret_basic",
             "scope": "openid read",
             "dpop_bound_access_tokens": true,
+            "id_token_signed_response_alg": "ES256",
         })
     );
     assert_eq!((client.kind, client.consent, &client.resources), (ClientKind::App, ConsentRule::Ask, &strings(&[API])));
@@ -114,6 +115,8 @@ fn what_may_not_be_registered_is_refused_in_the_words_of_the_standard() {
         (json!({"scope": "write"}), other),
         (json!({"scope": "a\"b"}), other),
         (json!({"dpop_bound_access_tokens": "yes"}), other),
+        (json!({"id_token_signed_response_alg": "none"}), other),
+        (json!({"id_token_signed_response_alg": "PS256"}), other),
     ] {
         let refusal = tenant.register_client(&metadata(&more), None, &world.env()).unwrap_err();
         assert_eq!(refusal.error, error, "{more}: {refusal}");

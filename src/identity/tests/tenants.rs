@@ -100,6 +100,73 @@ fn a_planned_rotation_voids_nothing_and_an_emergency_all() {
 }
 
 #[test]
+fn an_id_token_is_signed_as_its_client_asks() {
+    let mut world = World::new();
+    let alg = |token: &str| unverified_header(token).unwrap()["alg"].as_str().unwrap().to_owned();
+    let kid = |token: &str| unverified_header(token).unwrap()["kid"].as_str().unwrap().to_owned();
+    let algs = |world: &World| -> Vec<(SigningAlgorithm, KeyState)> {
+        let keys = world.tenant.signing_keys(&world.env()).unwrap();
+        keys.iter().map(|(key, state)| (key.algorithm(), *state)).collect()
+    };
+    let (es, rs) = (SigningAlgorithm::Es256, SigningAlgorithm::Rs256);
+    let before = world.tokens("crm", "sarah", "openid");
+    assert_eq!(alg(before.id_token.as_deref().unwrap()), "ES256");
+    assert_eq!(algs(&world), [(es, KeyState::Current)], "there is no key that nobody needs");
+    let held = world.tenant.client("crm").unwrap();
+    let asks = Client { id_token_signed_response_alg: rs, ..held.value.clone() };
+    world.tenant.change_client(&held, &asks, &world.env()).unwrap();
+    assert_eq!(algs(&world), [(es, KeyState::Current), (rs, KeyState::Current)]);
+    let tokens = world.tokens("crm", "sarah", "openid offline_access");
+    let id_token = tokens.id_token.clone().unwrap();
+    assert_eq!((alg(&id_token), alg(&tokens.access_token)), ("RS256".into(), "ES256".into()));
+    // Others verify it with the published set, and no key of another algorithm does.
+    let set = world.tenant.jwks(&world.env()).unwrap();
+    verify_with(&id_token, &set).unwrap();
+    let [point, modulus] = set["keys"].as_array().unwrap().as_slice() else { panic!("{set}") };
+    assert_eq!((&modulus["kty"], &modulus["alg"], modulus.get("x")), (&json!("RSA"), &json!("RS256"), None));
+    assert_eq!(rule(verify_with(&id_token, &json!({"keys": [point]}))), "token.kid");
+    // We know it again, as a hint and as what it is; and a header that says something else is refused.
+    world.tenant.hinted(&id_token, &world.caller("crm").client, &world.env()).unwrap();
+    world.tenant.examine(&id_token, TokenKind::Id, None, &world.env()).unwrap();
+    let (_, rest) = id_token.split_once('.').unwrap();
+    let header = json!({"alg": "ES256", "typ": "JWT", "kid": kid(&id_token)}).to_string();
+    let confused = format!("{}.{rest}", encode(header.as_bytes()));
+    assert_eq!(rule(world.tenant.examine(&confused, TokenKind::Id, None, &world.env())), "token.signature");
+    // Other clients' are as they were.
+    let other = world.tokens("sales", "sarah", "openid").id_token.unwrap();
+    assert_eq!(kid(&other), kid(&tokens.access_token));
+
+    // Both keys are rotated, published in time and thrown away together.
+    world.tenant.rotate_keys(&world.env()).unwrap();
+    assert_eq!(
+        algs(&world),
+        [(es, KeyState::Current), (rs, KeyState::Current), (es, KeyState::Next), (rs, KeyState::Next)]
+    );
+    assert!(!world.tenant.rotate_old_keys(&world.env()).unwrap());
+    world.now += world.tenant.settings().key_lead_s;
+    let next = world.refresh("crm", &tokens.refresh_token.unwrap()).unwrap();
+    assert_ne!(kid(next.id_token.as_deref().unwrap()), kid(&id_token));
+    assert_eq!(alg(next.id_token.as_deref().unwrap()), "RS256");
+    world.tenant.examine(next.id_token.as_deref().unwrap(), TokenKind::Id, None, &world.env()).unwrap();
+    world.now += 3_600;
+    assert_eq!(algs(&world), [(es, KeyState::Current), (rs, KeyState::Current)]);
+    world.tenant.replace_keys(&world.env()).unwrap();
+    assert_eq!(algs(&world), [(es, KeyState::Current), (rs, KeyState::Current)]);
+    let voided = world.tenant.examine(next.id_token.as_deref().unwrap(), TokenKind::Id, None, &world.env());
+    assert_eq!(rule(voided), "token.kid");
+    // What is sealed is sealed anew.
+    let (a, b) = (*b"a key of thirty-two bytes, or so", *b"another key, of thirty-two bytes");
+    let key = |id, at, bytes| KeyRing::key_line(id, at, bytes).unwrap().to_string();
+    let parse = |lines: &str| KeyRing::parse(&(KeyRing::head() + lines), &[]).unwrap();
+    let fresh = world.tokens("crm", "sarah", "openid").id_token.unwrap();
+    let engine = world.tenant.engine();
+    let both = Identity::open(engine.clone(), parse(&(key("a", 1, &a) + &key("b", 2, &b))), &world.env()).unwrap();
+    assert!(both.named("acme").unwrap().reseal_keys(&world.env()).unwrap());
+    let new = Identity::open(engine.clone(), parse(&key("b", 2, &b)), &world.env()).unwrap().named("acme").unwrap();
+    new.examine(&fresh, TokenKind::Id, None, &world.env()).unwrap();
+}
+
+#[test]
 fn keys_are_sealed_anew_with_the_newest_of_the_ring() {
     let world = World::new();
     let env = world.env();

@@ -1,7 +1,9 @@
 //! What an issuer says of itself (RFC 8414, OpenID Connect Discovery 1.0), in one document for both.
 
 use super::OAuth;
-use crate::identity::{ACR_VALUES, ALGORITHMS, Answer, AuthMethod, OPENID_SCOPES, Registrants, Tenant};
+use crate::identity::{
+    ACR_VALUES, ALGORITHMS, Answer, AuthMethod, OPENID_SCOPES, Registrants, SigningAlgorithm, Tenant,
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -43,7 +45,7 @@ impl OAuth {
         say("response_modes_supported", json!(["query"]));
         say("grant_types_supported", json!(grant_types));
         say("subject_types_supported", json!(["public"]));
-        say("id_token_signing_alg_values_supported", json!(["ES256"]));
+        say("id_token_signing_alg_values_supported", json!(SigningAlgorithm::ALL.map(|(_, name)| name)));
         say("introspection_signing_alg_values_supported", json!(["ES256"]));
         for endpoint in ["token", "revocation"] {
             say(&format!("{endpoint}_endpoint_auth_methods_supported"), json!(methods));

@@ -5,7 +5,7 @@ import oidc from "express-openid-connect";
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, COOKIE_SECRET, PORT, API, API_URL } = process.env;
 const authorizationParams = { response_type: "code", scope: "openid profile offline_access deals:read", resource: API };
 const app = express().use(oidc.auth({ issuerBaseURL: ISSUER, baseURL: `http://localhost:${PORT}`, clientID: CLIENT_ID,
-  clientSecret: CLIENT_SECRET, secret: COOKIE_SECRET, idpLogout: true, idTokenSigningAlg: "ES256", authorizationParams }));
+  clientSecret: CLIENT_SECRET, secret: COOKIE_SECRET, idpLogout: true, authorizationParams }));
 app.get("/", async (request, response) => {
   let token = request.oidc.accessToken;
   if (token.isExpired()) token = await token.refresh();
