@@ -2,8 +2,8 @@
 //! are told.
 //!
 //! Which clients those are is noted with the tokens. That a session ended is noted in the write that ends it, and lies in the
-//! database until every client was told, or did not answer for too long. That a session is over by its time is told to nobody:
-//! what hangs on it has the same end.
+//! database until every client was told, or did not answer for too long. That one is over by its time is in no write: such a
+//! session is looked at when its time may have come, and again when there was activity meanwhile.
 
 use super::{
     Answer, Change, Client, Env, ErrorCode, EventKind, Grant, Held, Outcome, PAGE_MAX, Refusal, Seconds, Session,
@@ -22,7 +22,7 @@ pub const LOGOUT_URI_BYTES_MAX: usize = super::REDIRECT_URI_BYTES_MAX;
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How long it waits before it calls again: so many seconds, and twice as many each time.
 const WAIT_S: Seconds = 10;
-/// Clients that one write turns to calls.
+/// Clients that one write turns to calls, and sessions that are looked at in one go.
 const SPREAD_MAX: usize = 100;
 /// Calls that are answered as due at a time.
 const DUE_MAX: usize = 200;
@@ -37,11 +37,34 @@ struct SessionClient {
     session: String,
     client: String,
     until: Seconds,
+    /// Whether it was told that the session's time is over, or came later. It may have tokens that outlive it, of whose end it is
+    /// told too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    over: bool,
 }
 
 impl Stored for SessionClient {
     const SORT: u8 = b'L';
     const WHAT: &'static str = "client of a session";
+}
+
+/// A session in which clients were given tokens, by the time at which it may be over: it stands first in the key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Watched {
+    due_at: Seconds,
+    user: String,
+    session: String,
+}
+
+impl Stored for Watched {
+    const SORT: u8 = b'O';
+    const WHAT: &'static str = "session that may be over";
+}
+
+/// A time as text that sorts as times do.
+fn padded(at: Seconds) -> String {
+    format!("{at:020}")
 }
 
 /// A session that ended, or all of a user.
@@ -107,7 +130,13 @@ pub(super) fn check_uri(uri: &str) -> Answer<()> {
 impl Tenant {
     /// Adds to the change that makes tokens in a session that their client is to be told when it ends. The first time it rests
     /// on the session, so that none that ends in this moment is missed.
-    pub(super) fn note_session_client(&self, change: &mut Change<'_>, grant: &Grant, client: &Client) -> Answer<()> {
+    pub(super) fn note_session_client(
+        &self,
+        change: &mut Change<'_>,
+        grant: &Grant,
+        client: &Client,
+        env: &Env<'_>,
+    ) -> Answer<()> {
         let (Some(session), Some(user), Some(_)) = (&grant.session, grant.user(), &client.backchannel_logout_uri)
         else {
             return Ok(());
@@ -120,14 +149,98 @@ impl Tenant {
         let of = self.held::<Session>(&[session])?;
         let until = of.kept_until.max(grant.expires_at);
         change.expect(&of);
+        let over = before.as_ref().map_or(!of.is_live(env.seconds()), |held| held.over);
+        if before.is_none() && !over {
+            self.watch(change, &of);
+        }
         let (user, session, id) = (user.to_owned(), session.clone(), client.id.clone());
-        let noted = SessionClient { user, session, client: id, until };
+        let noted = SessionClient { user, session, client: id, until, over };
         match &before {
             Some(held) => change.replace(held, &noted),
             None => change.create(&parts, &noted),
         }
         change.expires::<SessionClient>(&parts, until, before.map(|held| held.until));
         Ok(())
+    }
+
+    /// Adds to a change that a session is looked at when its time may be over.
+    fn watch(&self, change: &mut Change<'_>, session: &Session) {
+        let (due_at, user, session) = (session.over_at(), session.user.clone(), session.id.clone());
+        change.put(&[&padded(due_at), &session.clone()], &Watched { due_at, user, session });
+    }
+
+    /// Looks at sessions whose time may be over, a hundred at most, and makes calls of those where it is: one for each client. A
+    /// session in which there was activity is looked at again when that is long enough ago. Answers how many calls. One caller
+    /// at a time.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn expire_sessions(&self, env: &Env<'_>) -> Answer<usize> {
+        // The first is due first, and mostly none is: this is asked every second.
+        let due = |watched: &Held<Watched>| watched.due_at <= env.seconds();
+        if !self.list::<Watched>(&[], None, 1)?.first().is_some_and(due) {
+            return Ok(0);
+        }
+        let mut calls = 0;
+        for watched in self.list::<Watched>(&[], None, SPREAD_MAX)? {
+            if !due(&watched) {
+                break;
+            }
+            let session = self.get::<Session>(&[&watched.session])?;
+            let mut change = self.change(env);
+            match &session {
+                Some(session) if session.is_live(env.seconds()) => self.watch(&mut change, session),
+                // Who ended it has said so.
+                Some(session) if session.ended_at.is_some() => {}
+                Some(_) | None => {
+                    let (made, all) = self.tell_over(&watched, env)?;
+                    calls += made;
+                    if !all {
+                        continue; // it is looked at again
+                    }
+                }
+            }
+            change.remove(&watched);
+            change.commit()?;
+        }
+        Ok(calls)
+    }
+
+    /// Makes calls of a session whose time is over. Answers how many, and whether that is all: tokens that outlive the session
+    /// may be made for a client in this moment.
+    fn tell_over(&self, of: &Watched, env: &Env<'_>) -> Answer<(usize, bool)> {
+        let (mut calls, mut all, mut after) = (0, true, None::<String>);
+        loop {
+            let page = self.list::<SessionClient>(&[&of.user, &of.session], after.as_deref(), SPREAD_MAX)?;
+            for held in page.iter().filter(|held| !held.over) {
+                let mut change = self.change(env);
+                change.replace(held, &SessionClient { over: true, ..held.value.clone() });
+                let called = self.call(&mut change, held, env)?;
+                match change.commit() {
+                    Ok(_) => calls += usize::from(called),
+                    Err(refusal) if refusal.is_stale() => all = false,
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+            after = page.last().map(|held| held.client.clone()).filter(|_| page.len() == SPREAD_MAX);
+            if after.is_none() {
+                return Ok((calls, all));
+            }
+        }
+    }
+
+    /// Adds to a change that a client is to be called. Who registered no URI any more wants to know nothing any more; answers
+    /// whether it does.
+    fn call(&self, change: &mut Change<'_>, held: &SessionClient, env: &Env<'_>) -> Answer<bool> {
+        if self.logout_uri(&held.client)?.is_none() {
+            return Ok(false);
+        }
+        let id = env.id();
+        let (user, session, client) = (held.user.clone(), held.session.clone(), held.client.clone());
+        let call = LogoutCall { id: id.clone(), user, session, client, due_at: env.seconds(), tries: 0 };
+        change.create(&[&id], &call);
+        change.expires::<LogoutCall>(&[&id], env.seconds().saturating_add(REMEMBERED_S), None);
+        Ok(true)
     }
 
     /// Adds to the change that ends a session of a user, or all, that clients are to be told.
@@ -150,16 +263,7 @@ impl Tenant {
             let mut change = self.change(env);
             for held in &clients {
                 change.remove(held);
-                // Who registered no URI any more wants to know nothing any more.
-                if self.logout_uri(&held.client)?.is_none() {
-                    continue;
-                }
-                let id = env.id();
-                let (user, session, client) = (held.user.clone(), held.session.clone(), held.client.clone());
-                let call = LogoutCall { id: id.clone(), user, session, client, due_at: env.seconds(), tries: 0 };
-                change.create(&[&id], &call);
-                change.expires::<LogoutCall>(&[&id], env.seconds().saturating_add(REMEMBERED_S), None);
-                calls += 1;
+                calls += usize::from(self.call(&mut change, held, env)?);
             }
             if clients.len() < SPREAD_MAX {
                 change.remove(&ended);

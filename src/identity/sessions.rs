@@ -86,7 +86,13 @@ impl Session {
     /// Whether the person is still signed in.
     #[must_use]
     pub fn is_live(&self, now: Seconds) -> bool {
-        self.ended_at.is_none() && now < self.ends_at && now < self.seen_at.saturating_add(self.idle_s)
+        self.ended_at.is_none() && now < self.over_at()
+    }
+
+    /// When its time is over, if nothing happens in it.
+    #[must_use]
+    pub fn over_at(&self) -> Seconds {
+        self.ends_at.min(self.seen_at.saturating_add(self.idle_s))
     }
 }
 

@@ -511,17 +511,23 @@ impl Tenant {
         Ok(self.check(subject, "active", &self.object())? == Decision::Allow)
     }
 
-    /// Lets a subject do nothing for now, or again. One tuple, which every decision sees from the next on.
+    /// Lets a subject do nothing for now, or again. One tuple, which every decision sees from the next on. A person who is
+    /// suspended is signed out everywhere besides, as by [`Tenant::sign_out_everywhere`]: who may act again signs in again.
     ///
     /// # Errors
     /// The disk failed.
     pub fn suspend(&self, subject: &str, suspended: bool, by: Option<&str>, env: &Env<'_>) -> Answer<Revision> {
-        let mut change = self.change(env);
-        self.put_suspended(&mut change, subject, suspended, by, env);
-        change.commit()
+        again(|| {
+            let mut change = self.change(env);
+            self.put_suspended(&mut change, subject, suspended, by, env);
+            if let Some(("user", id)) = subject.split_once(':').filter(|_| suspended) {
+                self.end_all_of(&mut change, id, "suspended", env)?;
+            }
+            change.commit()
+        })
     }
 
-    /// As [`Tenant::suspend`], in a change that has more.
+    /// As [`Tenant::suspend`], in a change that has more: who signs a person out does it there.
     pub fn put_suspended(
         &self,
         change: &mut Change<'_>,

@@ -347,13 +347,23 @@ impl Tenant {
     /// There is no such user.
     pub fn sign_out_everywhere(&self, user: &str, reason: &str, env: &Env<'_>) -> Answer<()> {
         again(|| {
-            let held = self.user(user)?;
-            let epoch = held.epoch.saturating_add(1);
+            self.user(user)?;
             let mut change = self.change(env);
-            change.replace(&held, &User { epoch, ..held.value.clone() });
-            self.end_all(&mut change, &held, reason, env);
+            self.end_all_of(&mut change, user, reason, env)?;
             change.commit()
         })?;
+        Ok(())
+    }
+
+    /// Adds to a change what [`Tenant::sign_out_everywhere`] does; nothing for who is not there.
+    pub(super) fn end_all_of(&self, change: &mut Change<'_>, user: &str, reason: &str, env: &Env<'_>) -> Answer<()> {
+        let held = match self.user(user) {
+            Ok(held) => held,
+            Err(refusal) if refusal.error == ErrorCode::NotFound => return Ok(()),
+            Err(refusal) => return Err(refusal),
+        };
+        change.replace(&held, &User { epoch: held.epoch.saturating_add(1), ..held.value.clone() });
+        self.end_all(change, &held, reason, env);
         Ok(())
     }
 

@@ -39,8 +39,13 @@ fn every_link_kills() {
         let session = leaf(world).session.clone().unwrap();
         world.tenant.end_session("sarah", &session, "owner", &world.env()).unwrap();
     });
-    kills("user.inactive", |world| {
+    kills("user.signed_out", |world| {
         world.tenant.suspend("user:sarah", true, None, &world.env()).unwrap();
+    });
+    kills("user.inactive", |world| {
+        let mut change = world.tenant.change(&world.env());
+        change.relate(&world.tenant.object(), "suspended", "user:sarah"); // the tuple alone
+        change.commit().unwrap();
     });
     kills("agent.inactive", |world| {
         world.tenant.suspend("agent:sales", true, None, &world.env()).unwrap();

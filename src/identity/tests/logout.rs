@@ -82,6 +82,120 @@ fn a_logout_token_is_signed_as_the_clients_id_tokens() {
     verify_with(&token, &world.tenant.jwks(&world.env()).unwrap()).unwrap();
 }
 
+/// Who is called now, with the session that is over.
+fn called(world: &World) -> Vec<(String, String)> {
+    let due = world.tenant.due_logouts(&world.env()).unwrap();
+    let mut called: Vec<(String, String)> = due.iter().map(|c| (c.client.clone(), c.session.clone())).collect();
+    for call in &due {
+        world.tenant.settle_logout(call, LogoutTold::Done, &world.env()).unwrap();
+    }
+    called.sort();
+    called
+}
+
+#[test]
+fn a_session_that_is_over_by_its_time_is_told_once() {
+    let mut world = World::new();
+    with_uri(&world, "crm");
+    with_uri(&world, "sales");
+    let code = world.code("crm", "sarah", &[("scope", "openid read")]);
+    let tokens = world.redeem("crm", &code).unwrap();
+    let session = session_of(&tokens);
+    let settings = world.tenant.settings().clone();
+    let expire = |world: &World| world.tenant.expire_sessions(&world.env());
+    assert_eq!(expire(&world), Ok(0));
+    // Activity moves the end of its rest.
+    world.now += settings.session_idle_s - 1;
+    assert_eq!(expire(&world), Ok(0));
+    let held = world.tenant.held::<Session>(&[&session]).unwrap();
+    world.tenant.touch_session(&held, &world.env()).unwrap();
+    world.now += 1;
+    assert_eq!(expire(&world), Ok(0), "it was looked at, and there was activity");
+    world.now += settings.session_idle_s - 2;
+    assert_eq!(expire(&world), Ok(0));
+    world.now += 1;
+    assert_eq!(expire(&world), Ok(1));
+    assert_eq!(called(&world), [("crm".to_owned(), session)]);
+    world.now += settings.session_s;
+    assert_eq!((expire(&world), called(&world)), (Ok(0), vec![]), "once");
+    // The end that nothing moves; and more clients than one.
+    let session = world.sign_in("sarah");
+    for client in ["crm", "sales"] {
+        let request = world.ask(client, &[("scope", "openid read")]);
+        let to = world.tenant.complete(&request, &session, &Decided::Allowed { scopes: None }, &world.env()).unwrap();
+        world.redeem(client, &parameter(&to, "code").unwrap()).unwrap();
+    }
+    let end = world.now + settings.session_s;
+    while world.now < end {
+        let held = world.tenant.held::<Session>(&[&session.id]).unwrap();
+        world.tenant.touch_session(&held, &world.env()).unwrap();
+        assert_eq!(expire(&world), Ok(0));
+        world.now += settings.session_idle_s / 2;
+    }
+    assert_eq!(expire(&world), Ok(2));
+    assert_eq!(called(&world), [("crm".to_owned(), session.id.clone()), ("sales".to_owned(), session.id.clone())]);
+    // Who signed out before is told of that, and not again.
+    let tokens = world.tokens("crm", "sarah", "openid");
+    world.tenant.end_session("sarah", &session_of(&tokens), "owner", &world.env()).unwrap();
+    world.tenant.spread_logouts(&world.env()).unwrap();
+    assert_eq!(called(&world).len(), 1);
+    world.now += settings.session_s;
+    assert_eq!((expire(&world), called(&world)), (Ok(0), vec![]));
+}
+
+#[test]
+fn what_outlives_its_session_is_told_of_both_ends_once() {
+    let mut world = World::new();
+    with_uri(&world, "crm");
+    let tokens = world.tokens("crm", "sarah", "openid read offline_access");
+    let session = session_of(&tokens);
+    world.now += world.tenant.settings().session_idle_s;
+    assert_eq!(world.tenant.expire_sessions(&world.env()), Ok(1));
+    assert_eq!(called(&world), [("crm".to_owned(), session.clone())]);
+    // It goes on, and is not told again because of that; another client that joins late is not told at all.
+    let tokens = world.refresh("crm", &tokens.refresh_token.unwrap()).unwrap();
+    world.now += 10;
+    assert_eq!((world.tenant.expire_sessions(&world.env()), called(&world)), (Ok(0), vec![]));
+    world.examine(&tokens.access_token).unwrap();
+    // That it ends too is another matter.
+    world.tenant.sign_out_everywhere("sarah", "test", &world.env()).unwrap();
+    world.tenant.spread_logouts(&world.env()).unwrap();
+    assert_eq!(called(&world), [("crm".to_owned(), session)]);
+    assert_eq!(world.tenant.expire_sessions(&world.env()), Ok(0));
+}
+
+#[test]
+fn who_is_suspended_or_deleted_is_signed_out_everywhere() {
+    for deleted in [false, true] {
+        let world = World::new();
+        with_uri(&world, "crm");
+        let tokens = world.tokens("crm", "sarah", "openid read offline_access");
+        if deleted {
+            world.tenant.delete_user("sarah", &world.env()).unwrap();
+        } else {
+            world.tenant.suspend("user:sarah", true, Some("user:ann"), &world.env()).unwrap();
+        }
+        assert_eq!(world.tenant.spread_logouts(&world.env()), Ok(1));
+        assert_eq!(called(&world), [("crm".to_owned(), session_of(&tokens))]);
+        if deleted {
+            continue;
+        }
+        // Who may act again signs in again: what was handed out before stays void.
+        world.tenant.suspend("user:sarah", false, None, &world.env()).unwrap();
+        assert_eq!(rule(world.examine(&tokens.access_token)), "user.signed_out");
+        assert_eq!(rule(world.refresh("crm", &tokens.refresh_token.unwrap())), "user.signed_out");
+        world.examine(&world.tokens("crm", "sarah", "openid").access_token).unwrap();
+        let ended = world.events().into_iter().rfind(|event| event.kind() == EventKind::SessionEnded).unwrap();
+        assert_eq!((ended.get_user(), ended.get_reason()), (Some("user:sarah"), Some("suspended")));
+    }
+    // Who is nobody can be suspended beforehand, and a client has no sessions.
+    let world = World::new();
+    for subject in ["user:nobody", "agent:sales", "app:crm"] {
+        world.tenant.suspend(subject, true, None, &world.env()).unwrap();
+    }
+    assert_eq!(world.tenant.spread_logouts(&world.env()), Ok(0));
+}
+
 #[test]
 fn everywhere_is_everywhere() {
     let world = World::new();

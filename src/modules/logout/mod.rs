@@ -26,6 +26,7 @@ pub trait Posts: Send + Sync {
 /// # Errors
 /// The disk failed. That a client did not answer is none: it is told again.
 pub fn tell(tenant: &Tenant, posts: &dyn Posts, env: &Env<'_>) -> Answer<usize> {
+    tenant.expire_sessions(env)?;
     tenant.spread_logouts(env)?;
     let (mut done, mut silent) = (0, HashSet::new());
     for call in tenant.due_logouts(env)? {

@@ -152,7 +152,7 @@ fn whoever_is_signed_out_or_suspended_gets_none() {
         act(&world, &world.examine(&tokens.access_token).unwrap());
         assert_eq!(rule(world.assert_for("sales", &id, &[])), expected);
     };
-    kills("user.inactive", &|world, _| {
+    kills("user.signed_out", &|world, _| {
         world.idp.suspend("user:sarah", true, None, &world.env()).unwrap();
     });
     kills("session.over", &|world, token| {

@@ -47,7 +47,7 @@ fn every_link_kills_what_hangs_on_it() {
             world.idp.suspend(subject, true, None, &world.env()).unwrap();
         });
     }
-    kills(0, "user.inactive", |world, _| {
+    kills(0, "user.signed_out", |world, _| {
         world.idp.suspend("user:sarah", true, None, &world.env()).unwrap();
     });
     kills(0, "session.over", |world, chain| {

@@ -306,7 +306,7 @@ fn who_is_no_longer_trusted_is_refused_and_what_they_gave_is_revoked() {
     // Suspending either side's client, or the person, is in force at once.
     let last = world.redeem(&assertion(&world), &[]).unwrap().access_token;
     world.ras.suspend("user:sarah", true, None, &world.env()).unwrap();
-    assert_eq!(rule(examine(&last)), "user.inactive");
+    assert_eq!(rule(examine(&last)), "user.signed_out");
     assert_eq!(rule(world.redeem(&assertion(&world), &[])), "user.inactive");
 }
 
