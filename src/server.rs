@@ -35,7 +35,7 @@ use crate::wire::{
 use approvals::{Shapes, Spent};
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 pub use explain::StorePaths;
-use house::Resealing;
+use house::{Resealing, forget_the_gone};
 use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
@@ -463,6 +463,7 @@ fn tidy(tenant: &Tenant, env: &Env<'_>) -> Result<(), Refusal> {
         while tenant.sweep(module, env)? > 0 {}
     }
     while vault::tell_lost(tenant, env)? > 0 {}
+    forget_the_gone(tenant, env)?;
     if tenant.rotate_old_keys(env)? {
         tracing::info!(tenant = tenant.name(), "the next signing key is published");
     }

@@ -8,7 +8,7 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::hmac;
 use bailiwick::identity::{Authentication, Browser, encode};
-use bailiwick::modules::approval::devices;
+use bailiwick::modules::approval::{devices, rotate_push_key};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -205,7 +205,15 @@ fn browsers_are_added_and_taken_away_by_their_owner_alone() {
     let stranger = issuing.post("/t/acme/account/device", &[], &wanted);
     assert_eq!(stranger.status, 303, "who is not signed in signs in first");
     assert_eq!(devices(&issuing.acme, "sarah").unwrap().len(), 1);
+    // Once there is another key, she is asked to bind it anew.
+    const AGAIN: &str = "turn notices on in it again soon";
+    assert!(!phone.send("GET", "/t/acme/account", &[]).body.contains(AGAIN));
+    let key = rotate_push_key(&issuing.acme, false, "machine", &env()).unwrap();
+    let page = phone.send("GET", "/t/acme/account", &[]).body;
+    assert!(page.contains(AGAIN) && page.contains(&format!("name=\"key\" value=\"{key}\"")), "{page}");
+    assert_eq!(phone.subscribe("https://push.example/x").status, 303);
     let page = phone.send("GET", "/t/acme/account", &[]);
+    assert!(!page.body.contains(AGAIN));
     let form = page.body.split("<form").find(|form| form.contains("name=\"device\"")).unwrap();
     let id = form.split("name=\"device\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let token = token(&page.body, "/account/device/remove\"");

@@ -129,7 +129,9 @@ impl Tenant {
         max: usize,
     ) -> Answer<Vec<String>> {
         let keys = self.scan(module, sort, parts, after, max)?;
-        let last = |key: &[u8]| key.rsplit(|b| *b == 0).next().map(|p| String::from_utf8_lossy(p).into_owned());
+        // The tenant's number and the sort are no part, whatever bytes they have.
+        let last =
+            |key: &[u8]| key.get(5..)?.rsplit(|b| *b == 0).next().map(|p| String::from_utf8_lossy(p).into_owned());
         Ok(keys.iter().filter_map(|(key, _)| last(key)).collect())
     }
 

@@ -24,6 +24,8 @@ pub const CREDENTIAL_BYTES_MAX: usize = 16 << 10;
 const LOGIN: u8 = b'l';
 /// The index of identities at other providers.
 const UPSTREAM: u8 = b'p';
+/// The marks of users who are gone, and of whom something may be kept elsewhere.
+const GONE: u8 = b'Z';
 
 /// A person. Their id is `sub` in tokens and `user:ID` in tuples.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -409,7 +411,27 @@ impl Tenant {
         change.replace(held, &gone);
         self.note_ended(change, &held.id, None, env);
         change.unrelate(&self.object(), "member", &held.subject());
+        change.mark(IDENTITY, GONE, &[&held.id]);
         change.event(&self.event(EventKind::UserDeleted, Outcome::Done, env).user(held.subject()));
+        Ok(())
+    }
+
+    /// Users that were deleted and of whom other modules may still keep something, by id, `max` at most.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn gone_users(&self, max: usize) -> Answer<Vec<String>> {
+        self.marks(IDENTITY, GONE, &[], None, max)
+    }
+
+    /// Nothing of a deleted user is kept by other modules any more.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn forgot_user(&self, id: &str, env: &Env<'_>) -> Answer<()> {
+        let mut change = self.change(env);
+        change.unmark(IDENTITY, GONE, &[id]);
+        change.commit()?;
         Ok(())
     }
 

@@ -141,17 +141,20 @@ impl login::Devices for Browsers {
     }
 
     fn of(&self, tenant: &Tenant, user: &str) -> Answer<Vec<login::Device>> {
-        let device = |held: crate::identity::Held<approval::Device>| login::Device {
-            id: held.value.id,
-            name: held.value.name,
-            added_at: held.value.added_at,
+        let device = |held: crate::identity::Held<approval::Device>| {
+            Ok(login::Device {
+                renew: approval::is_of_old_key(tenant, &held)?,
+                id: held.value.id,
+                name: held.value.name,
+                added_at: held.value.added_at,
+            })
         };
-        Ok(approval::devices(tenant, user)?.into_iter().map(device).collect())
+        approval::devices(tenant, user)?.into_iter().map(device).collect()
     }
 
     fn add(&self, tenant: &Tenant, user: &str, new: login::NewDevice<'_>, env: &Env<'_>) -> Answer<()> {
-        let login::NewDevice { endpoint, p256dh, auth, name } = new;
-        approval::add_device(tenant, user, approval::NewDevice { endpoint, p256dh, auth, name }, env)
+        let login::NewDevice { endpoint, p256dh, auth, key, name } = new;
+        approval::add_device(tenant, user, approval::NewDevice { endpoint, p256dh, auth, key, name }, env)
     }
 
     fn remove(&self, tenant: &Tenant, user: &str, id: &str, env: &Env<'_>) -> Answer<()> {

@@ -1,8 +1,8 @@
-//! What the house is kept for after the key ring was rotated: what older keys sealed is sealed with the newest, while all
-//! goes on, so that a line of the ring can be removed.
+//! What the house is kept for after the key ring was rotated (what older keys sealed is sealed with the newest, while all goes
+//! on, so that a line of the ring can be removed), and after somebody was deleted.
 
 use crate::identity::{Answer, Env, Refusal, Tenant};
-use crate::modules::approval::reseal_push;
+use crate::modules::approval::{forget_devices, reseal_push};
 use crate::modules::audit::Audit;
 use crate::modules::login::reseal_providers;
 use crate::modules::vault::{self, ResealCursor};
@@ -12,6 +12,22 @@ use std::collections::HashMap;
 const RESEALED_PER_GO: usize = 500;
 /// Most goes for one tenant at a time: the others' turn comes too.
 const GOES_MAX: usize = 20;
+
+/// People who were deleted, and are looked after in one go.
+const GONE_PER_GO: usize = 100;
+
+/// Takes away what modules keep of people who were deleted: the browsers in which they were told. Whoever deleted them, and
+/// whether or not a server ran.
+///
+/// # Errors
+/// The disk failed; it is gone on from there the next time.
+pub(super) fn forget_the_gone(tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
+    for user in tenant.gone_users(GONE_PER_GO)? {
+        forget_devices(tenant, &user, env)?;
+        tenant.forgot_user(&user, env)?;
+    }
+    Ok(())
+}
 
 /// How far the walks over what is sealed have come, by the number of the tenant. The ring is read once, when the server
 /// starts, and what is written from then on is sealed with its newest key: so one walk is enough.
@@ -100,6 +116,7 @@ mod tests {
     use super::*;
     use crate::engine::{Engine, Settings};
     use crate::identity::{Client, ClientKind, CredentialKind, Identity, TenantSettings};
+    use crate::modules::approval::{NewDevice, add_device, devices};
     use crate::modules::audit::keys::Fresh;
     use crate::modules::audit::{By, Log};
     use crate::modules::login::{NewProvider, put_provider};
@@ -211,5 +228,29 @@ mod tests {
         let connection = vault::get(&tenant, "model").unwrap();
         assert!(connection.has_client_secret());
         assert_eq!(vault::credentials_for(&tenant, &connection, None, AGENTS).unwrap().len(), AGENTS);
+    }
+
+    #[test]
+    fn who_was_deleted_is_forgotten_whoever_did_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = open(directory.path(), &[("a", 1)]);
+        let settings = TenantSettings::default();
+        let tenant = identity.create_tenant("t", "https://id.example", &settings, &env()).unwrap();
+        // RFC 8291, appendix A.
+        let p256dh = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4";
+        let auth = "BTBZMqHH6r4Tts7J_aSIgg";
+        for user in ["sarah", "olga"] {
+            tenant.create_user(Some(user), &[], serde_json::Map::new(), &env()).unwrap();
+            let endpoint = format!("https://push.example/{user}");
+            let new = NewDevice { endpoint: &endpoint, p256dh, auth, key: "", name: "A phone" };
+            add_device(&tenant, user, new, &env()).unwrap();
+        }
+        let count = |user| devices(&tenant, user).unwrap().len();
+        forget_the_gone(&tenant, &env()).unwrap();
+        tenant.delete_user("sarah", &env()).unwrap();
+        assert_eq!([count("sarah"), count("olga")], [1, 1]);
+        forget_the_gone(&tenant, &env()).unwrap();
+        assert_eq!([count("sarah"), count("olga")], [0, 1]);
+        assert!(tenant.gone_users(10).unwrap().is_empty());
     }
 }

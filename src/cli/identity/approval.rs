@@ -4,7 +4,7 @@ use super::super::Failure;
 use super::{InTenant, env, json_file, json_of, time};
 use bailiwick::identity::PAGE_MAX;
 use bailiwick::modules::approval::{
-    ApprovalRequest, Backchannel, Delivery, State, put_backchannel, put_type, remove_type, types,
+    ApprovalRequest, Backchannel, Delivery, State, put_backchannel, put_type, remove_type, rotate_push_key, types,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -54,6 +54,14 @@ pub(crate) enum Approval {
         /// Only those that wait for a decision
         #[arg(long)]
         open: bool,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
+    /// Make another key for Web Push: browsers are told by the one before until their people turn notices on again
+    RotatePushKey {
+        /// Throw older keys away: browsers that are bound to them are told no longer, until their people turn notices on again
+        #[arg(long)]
+        drop_old: bool,
         #[command(flatten)]
         tenant: InTenant,
     },
@@ -149,6 +157,10 @@ impl Approval {
                 let delivery = ping.map_or(Delivery::Poll, |endpoint| Delivery::Ping { endpoint });
                 let wanted = Backchannel { delivery, signed_requests: signed };
                 put_backchannel(&tenant.open()?, &client, &wanted, MACHINE, &env())?;
+            }
+            Approval::RotatePushKey { drop_old, tenant } => {
+                let key = rotate_push_key(&tenant.open()?, drop_old, MACHINE, &env())?;
+                tenant.show(&json!({ "key": key }));
             }
             Approval::List { open, tenant } => list(&tenant, open)?,
             Approval::Show { id, tenant } => {

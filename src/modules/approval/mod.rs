@@ -39,7 +39,10 @@ pub use detail::{
     remove_type, type_of, types,
 };
 pub use outbox::{Sent, TRIES_MAX};
-pub use push::{DEVICES_MAX, Device, NewDevice, add_device, devices, public_key, remove_device, reseal_push};
+pub use push::{
+    DEVICES_MAX, Device, NewDevice, PUSH_KEYS_MAX, add_device, devices, forget_devices, is_of_old_key, public_key,
+    remove_device, reseal_push, rotate_push_key,
+};
 pub use records::{
     APPROVAL, ApprovalRequest, Approved, Backchannel, Delivery, Detail, Notice, Ping, Recipient, State, Way,
 };

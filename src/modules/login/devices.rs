@@ -33,7 +33,11 @@ pub(super) fn section(visit: &Visit<'_>, user: &User) -> Answer<Option<ToldRows>
     let mut all = devices.of(visit.tenant, &user.id)?;
     all.sort_by(|a, b| (a.added_at, &a.id).cmp(&(b.added_at, &b.id)));
     let row = |device: super::Device| {
-        let about = format!("Added {}", words::ago(device.added_at, now));
+        let added = words::ago(device.added_at, now);
+        let about = match device.renew {
+            true => format!("Added {added}; turn notices on in it again soon, or it will show none"),
+            false => format!("Added {added}"),
+        };
         (device.id, words::shown(&device.name), about)
     };
     Ok(Some(ToldRows {
@@ -73,7 +77,8 @@ pub(super) fn add(visit: &mut Visit<'_>) -> Answer<Reply> {
     visit.check_form()?;
     let name = words::device(visit.call.user_agent);
     let field = |name| visit.fields.get(name);
-    let new = NewDevice { endpoint: field("endpoint"), p256dh: field("p256dh"), auth: field("auth"), name: &name };
+    let (endpoint, p256dh, auth, key) = (field("endpoint"), field("p256dh"), field("auth"), field("key"));
+    let new = NewDevice { endpoint, p256dh, auth, key, name: &name };
     visit.login.house.devices.as_ref().ok_or_else(nobody)?.add(visit.tenant, &user.id, new, &visit.env)?;
     let next = visit.path("/account?done=told");
     Ok(visit.redirect(next))

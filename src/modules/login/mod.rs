@@ -87,6 +87,8 @@ pub struct Device {
     pub name: String,
     /// When it was added.
     pub added_at: Seconds,
+    /// Whether it is bound to a key that is to go, and should be added anew.
+    pub renew: bool,
 }
 
 /// A browser that somebody chose: what its subscription says (W3C Push API).
@@ -98,6 +100,8 @@ pub struct NewDevice<'a> {
     pub p256dh: &'a str,
     /// Its secret, as base64url.
     pub auth: &'a str,
+    /// The key that its subscription is bound to, as the page had it; empty for the newest.
+    pub key: &'a str,
     /// What people call it.
     pub name: &'a str,
 }

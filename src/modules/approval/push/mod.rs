@@ -23,6 +23,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
+/// Most keys of a tenant: the one that browsers are bound to from now on, and those before it that some still are.
+pub const PUSH_KEYS_MAX: usize = 4;
+/// Browsers that are looked at in one go.
+const DEVICES_PAGE: usize = 500;
 /// Most browsers of a person.
 pub const DEVICES_MAX: usize = 8;
 /// Longest URL of a push service, in bytes.
@@ -32,7 +36,8 @@ const NAME_CHARS_MAX: usize = 64;
 /// How long a signature for a push service is good, in seconds: a day at most (RFC 8292 2).
 const SIGNATURE_S: Seconds = 12 * 3_600;
 
-/// The key by which push services know a tenant. Browsers are bound to it, so there is one as long as the tenant is.
+/// A key by which push services know a tenant. A browser is bound to the one that it was added with, so that older ones are kept
+/// as long as there is one: they lie under the hash of their public point, and the newest lies alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PushKey {
@@ -41,6 +46,19 @@ struct PushKey {
     /// The private part, sealed.
     sealed: String,
     created_at: Seconds,
+    /// Whether it is the first of the tenant: browsers that were added before there were others do not say to which one they
+    /// are bound.
+    #[serde(default = "first", skip_serializing_if = "is_first")]
+    first: bool,
+}
+
+fn first() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_first(first: &bool) -> bool {
+    *first
 }
 
 impl Stored for PushKey {
@@ -61,6 +79,9 @@ pub struct Device {
     pub name: String,
     /// When it was added.
     pub added_at: Seconds,
+    /// The public point of the key that it is bound to; the first one's when it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     /// What reaches it, sealed.
     sealed: String,
 }
@@ -102,6 +123,8 @@ pub struct NewDevice<'a> {
     pub p256dh: &'a str,
     /// Its secret, as base64url.
     pub auth: &'a str,
+    /// The key that it is bound to, as its page was told; empty for the newest.
+    pub key: &'a str,
     /// What people call it.
     pub name: &'a str,
 }
@@ -110,8 +133,9 @@ fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, rule, text)
 }
 
-fn key_place(tenant: &Tenant) -> Vec<u8> {
-    record_key(tenant.number(), PushKey::SORT, &[])
+/// Where a key is: the newest under no name.
+fn key_place(tenant: &Tenant, name: &str) -> Vec<u8> {
+    record_key(tenant.number(), PushKey::SORT, &[name])
 }
 
 fn device_place(tenant: &Tenant, user: &str, id: &str) -> Vec<u8> {
@@ -135,19 +159,95 @@ fn push_key(tenant: &Tenant, env: &Env<'_>) -> Answer<PushKey> {
         if let Some(held) = tenant.get::<PushKey>(&[])? {
             return Ok(held.value);
         }
-        let failed = || Refusal::failed("push.key", "draw again");
-        let private = env.bytes::<PRIVATE_BYTES>();
-        // Fails for one in 2^32 draws: those that are no scalar of the curve.
-        let key = PrivateKey::from_private_key(&ECDH_P256, &private).map_err(|_| failed())?;
-        let public = key.compute_public_key().map_err(|_| failed())?;
-        let sealed = seal(tenant, &key_place(tenant), &private, env)?;
-        let key = PushKey { public: encode(public.as_ref()), sealed, created_at: env.seconds() };
+        let key = fresh_key(tenant, true, env)?;
         let mut change = tenant.change(env);
         change.create(&[], &key);
         change.event(&tenant.event(EventKind::KeyCreated, Outcome::Done, env).resource("web-push"));
         change.commit()?;
         Ok(key)
     })
+}
+
+/// Draws a key that takes the newest's place.
+fn fresh_key(tenant: &Tenant, first: bool, env: &Env<'_>) -> Answer<PushKey> {
+    let failed = || Refusal::failed("push.key", "draw again");
+    let private = env.bytes::<PRIVATE_BYTES>();
+    // Fails for one in 2^32 draws: those that are no scalar of the curve.
+    let key = PrivateKey::from_private_key(&ECDH_P256, &private).map_err(|_| failed())?;
+    let public = key.compute_public_key().map_err(|_| failed())?;
+    let sealed = seal(tenant, &key_place(tenant, ""), &private, env)?;
+    Ok(PushKey { public: encode(public.as_ref()), sealed, created_at: env.seconds(), first })
+}
+
+/// The key that a browser is bound to; nothing when it was dropped.
+fn key_of(tenant: &Tenant, device: &Device) -> Answer<Option<Held<PushKey>>> {
+    let bound = |key: &PushKey| device.key.as_ref().map_or(key.first, |public| *public == key.public);
+    Ok(tenant.list::<PushKey>(&[], None, PUSH_KEYS_MAX)?.into_iter().find(|held| bound(held)))
+}
+
+/// Whether a browser is bound to an older key than there is: it is told as long as that is kept, and is asked to bind anew.
+///
+/// # Errors
+/// The disk failed.
+pub fn is_of_old_key(tenant: &Tenant, device: &Device) -> Answer<bool> {
+    Ok(key_of(tenant, device)?.is_none_or(|held| !held.last().is_empty()))
+}
+
+/// Makes the key that browsers are bound to from now on. Those that are bound to the one before are told as they were, until they
+/// bind anew; with `drop_old` they are told no longer, which is for when a key was seen by others. Answers the public point.
+///
+/// # Errors
+/// There are [`PUSH_KEYS_MAX`] that browsers are bound to, or the disk failed.
+pub fn rotate_push_key(tenant: &Tenant, drop_old: bool, by: &str, env: &Env<'_>) -> Answer<String> {
+    again(|| {
+        let Some(current) = tenant.get::<PushKey>(&[])? else { return public_key(tenant, env) };
+        let all = tenant.list::<PushKey>(&[], None, PUSH_KEYS_MAX)?;
+        let used = if drop_old { Vec::new() } else { used_keys(tenant, &all)? };
+        let (mut change, mut kept) = (tenant.change(env), 0);
+        for held in all.iter().filter(|held| !held.last().is_empty()) {
+            if used.contains(&held.public) { kept += 1 } else { change.remove(held) }
+        }
+        // Whether or not a browser is: one may be added in this moment.
+        if !drop_old {
+            let name = hash_of(&current.public);
+            let plain = open(tenant, &key_place(tenant, ""), &current.sealed)?;
+            let sealed = seal(tenant, &key_place(tenant, &name), &plain, env)?;
+            change.create(&[&name], &PushKey { sealed, ..current.value.clone() });
+            kept += 1;
+        }
+        if kept >= PUSH_KEYS_MAX {
+            let text = "browsers are bound to too many older keys; drop those, and people turn their notices on again";
+            return Err(Refusal::new(ErrorCode::Conflict, "push.keys", text));
+        }
+        let fresh = fresh_key(tenant, false, env)?;
+        change.replace(&current, &fresh);
+        let event = tenant.event(EventKind::KeyRotated, Outcome::Done, env).user(by).resource("web-push");
+        change.event(&event.reason(if drop_old { "emergency" } else { "planned" }));
+        change.commit()?;
+        Ok(fresh.public)
+    })
+}
+
+/// The public points of those keys that a browser is bound to.
+fn used_keys(tenant: &Tenant, all: &[Held<PushKey>]) -> Answer<Vec<String>> {
+    let first = all.iter().find(|held| held.first).map(|held| held.public.clone());
+    let (mut used, mut after): (Vec<String>, Option<String>) = (Vec::new(), None);
+    loop {
+        let page = tenant.list::<Device>(&[], after.as_deref(), DEVICES_PAGE)?;
+        for held in &page {
+            let key = held.key.clone().or_else(|| first.clone());
+            used.extend(key.filter(|key| !used.contains(key)));
+        }
+        after = page.last().filter(|_| page.len() == DEVICES_PAGE).map(place_behind);
+        if after.is_none() {
+            return Ok(used);
+        }
+    }
+}
+
+/// Where a list of all browsers goes on behind one.
+fn place_behind(held: &Held<Device>) -> String {
+    format!("{}\0{}", held.user, held.id)
 }
 
 /// What browsers of a tenant's people bind their subscription to (`applicationServerKey`): a point of P-256, as base64url.
@@ -158,11 +258,11 @@ pub fn public_key(tenant: &Tenant, env: &Env<'_>) -> Answer<String> {
     Ok(push_key(tenant, env)?.public)
 }
 
-/// The header that shows a push service who sends (RFC 8292 2 and 3): a token for its origin, and the key that signed it.
-fn authorization(tenant: &Tenant, endpoint: &Url, env: &Env<'_>) -> Answer<String> {
+/// The header that shows a push service who sends (RFC 8292 2 and 3): a token for its origin, and the key that signed it, which is
+/// that of the browser.
+fn authorization(tenant: &Tenant, endpoint: &Url, key: &Held<PushKey>, env: &Env<'_>) -> Answer<String> {
     let failed = |what: &str| Refusal::failed("push.sign", what.to_owned());
-    let key = push_key(tenant, env)?;
-    let private = open(tenant, &key_place(tenant), &key.sealed)?;
+    let private = open(tenant, &key_place(tenant, &key.last()), &key.sealed)?;
     let public = decode(&key.public).unwrap_or_default();
     let pair = EcdsaKeyPair::from_private_key_and_public_key(&ECDSA_P256_SHA256_FIXED_SIGNING, &private, &public)
         .map_err(|_| failed("the key is damaged"))?;
@@ -204,6 +304,7 @@ pub fn add_device(tenant: &Tenant, user: &str, new: NewDevice<'_>, env: &Env<'_>
     if keys.and_then(|(p256dh, auth)| Receiver::read(&p256dh, &auth)).is_none() {
         return Err(invalid("push.keys", "the browser sent no keys that can be encrypted for (RFC 8291)"));
     }
+    let key = bound_to(tenant, new.key, env)?;
     let id = hash_of(new.endpoint);
     let name: String = super::template::visible(new.name).chars().take(NAME_CHARS_MAX).collect();
     let (endpoint, p256dh, auth) = (new.endpoint.to_owned(), new.p256dh.to_owned(), new.auth.to_owned());
@@ -232,13 +333,45 @@ pub fn add_device(tenant: &Tenant, user: &str, new: NewDevice<'_>, env: &Env<'_>
             None => change.create(&[&id], &DeviceOwner { user: user.to_owned() }),
         }
         let sealed = seal(tenant, &device_place(tenant, user, &id), plain.as_bytes(), env)?;
-        let device =
-            Device { user: user.to_owned(), id: id.clone(), name: name.clone(), added_at: env.seconds(), sealed };
-        change.put(&[user, &id], &device);
+        let (user, id, key) = (user.to_owned(), id.clone(), Some(key.clone()));
+        let device = Device { user, id, name: name.clone(), added_at: env.seconds(), key, sealed };
+        change.put(&[&device.user, &device.id], &device);
         change.event(&event(tenant, &device, EventKind::DeviceAdded, env));
         change.commit()?;
         Ok(())
     })
+}
+
+/// The key that a browser says it is bound to, which must be one of ours.
+fn bound_to(tenant: &Tenant, said: &str, env: &Env<'_>) -> Answer<String> {
+    let newest = public_key(tenant, env)?;
+    if said.is_empty() || said == newest {
+        return Ok(newest);
+    }
+    let known = tenant.list::<PushKey>(&[], None, PUSH_KEYS_MAX)?;
+    known.iter().find(|held| held.public == said).map(|held| held.public.clone()).ok_or_else(|| {
+        invalid("push.key", "the key of this page is of use no more; load the page again and turn notices on there")
+    })
+}
+
+/// Takes away the browsers of a person who is gone. Answers how many.
+///
+/// # Errors
+/// The disk failed.
+pub fn forget_devices(tenant: &Tenant, user: &str, env: &Env<'_>) -> Answer<usize> {
+    let mut count = 0;
+    loop {
+        let page = devices(tenant, user)?;
+        for held in &page {
+            match remove_device(tenant, user, &held.id, "push.user_deleted", env) {
+                Err(refusal) if refusal.error != ErrorCode::NotFound => return Err(refusal),
+                _ => count += 1,
+            }
+        }
+        if page.len() < DEVICES_MAX {
+            return Ok(count);
+        }
+    }
 }
 
 fn event(tenant: &Tenant, device: &Device, kind: EventKind, env: &Env<'_>) -> crate::identity::Event {
@@ -264,7 +397,7 @@ pub fn remove_device(tenant: &Tenant, user: &str, id: &str, reason: &str, env: &
     })
 }
 
-/// Seals with the newest key of the ring what older ones sealed: the tenant's key, and a page of browsers behind one of them.
+/// Seals with the newest key of the ring what older ones sealed: the tenant's keys, and a page of browsers behind one of them.
 /// Answers how many, and where to go on.
 ///
 /// # Errors
@@ -282,13 +415,12 @@ pub fn reseal_push(tenant: &Tenant, after: Option<&str>, max: usize, env: &Env<'
         Err(refusal) if refusal.is_stale() => Ok(()),
         Err(refusal) => Err(refusal),
     };
-    if after.is_none()
-        && let Some(held) = tenant.get::<PushKey>(&[])?.filter(|held| old(&held.sealed))
-    {
-        let place = key_place(tenant);
+    let keys = if after.is_none() { tenant.list::<PushKey>(&[], None, PUSH_KEYS_MAX)? } else { Vec::new() };
+    for held in keys.iter().filter(|held| old(&held.sealed)) {
+        let place = key_place(tenant, &held.last());
         let sealed = seal(tenant, &place, &open(tenant, &place, &held.sealed)?, env)?;
         let mut change = tenant.change(env);
-        change.replace(&held, &PushKey { sealed, ..held.value.clone() });
+        change.replace(held, &PushKey { sealed, ..held.value.clone() });
         written(change)?;
     }
     let page = tenant.list::<Device>(&[], after, max)?;
@@ -299,6 +431,6 @@ pub fn reseal_push(tenant: &Tenant, after: Option<&str>, max: usize, env: &Env<'
         change.replace(held, &Device { sealed, ..held.value.clone() });
         written(change)?;
     }
-    let next = page.last().filter(|_| page.len() == max).map(|held| format!("{}\0{}", held.user, held.id));
+    let next = page.last().filter(|_| page.len() == max).map(place_behind);
     Ok((count, next))
 }

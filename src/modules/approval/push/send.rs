@@ -1,7 +1,7 @@
 //! What is said to a browser, and what its push service answers.
 
 use super::encrypt::{PLAIN_BYTES_MAX, PRIVATE_BYTES, Receiver, SALT_BYTES, encrypt};
-use super::{Device, Subscription, authorization, device_place, endpoint_of, open, remove_device};
+use super::{Device, PushKey, Subscription, authorization, device_place, endpoint_of, key_of, open, remove_device};
 use crate::engine::Decision;
 use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode};
 use crate::modules::approval::channel::{Called, PushCall, Pushes};
@@ -43,7 +43,10 @@ pub(in crate::modules::approval) fn push(
     if may != Decision::Allow {
         return Ok(Outcome::OfNoUse);
     }
-    let (url, authorization, body) = match prepared(tenant, request, device, env) {
+    let Some(key) = key_of(tenant, device)? else {
+        return gone(tenant, device, "push.key_dropped", env);
+    };
+    let (url, authorization, body) = match prepared(tenant, request, (device, &key), env) {
         Ok(prepared) => prepared,
         // One browser whose keys do not open keeps nobody else waiting.
         Err(refusal) if refusal.rule.starts_with("push.") => {
@@ -57,21 +60,26 @@ pub(in crate::modules::approval) fn push(
     Ok(match service.push(&call) {
         Called::Answered(200..=299) => Outcome::Sent,
         // RFC 8030 7.3: the subscription is over.
-        Called::Answered(404 | 410) => match remove_device(tenant, &device.user, &device.id, "push.gone", env) {
-            Err(refusal) if refusal.rule != "not_found" => return Err(refusal),
-            _ => Outcome::OfNoUse,
-        },
+        Called::Answered(404 | 410) => return gone(tenant, device, "push.gone", env),
         Called::Answered(_) => Outcome::Failed("the push service answered with an error"),
         Called::Refused => Outcome::Failed("the push service's address may not be called"),
         Called::Failed => Outcome::Failed("the push service could not be reached"),
     })
 }
 
+/// A browser that cannot be told any more is forgotten.
+fn gone(tenant: &Tenant, device: &Device, reason: &str, env: &Env<'_>) -> Answer<Outcome> {
+    match remove_device(tenant, &device.user, &device.id, reason, env) {
+        Err(refusal) if refusal.rule != "not_found" => Err(refusal),
+        _ => Ok(Outcome::OfNoUse),
+    }
+}
+
 /// The URL, the header that shows who sends, and the encrypted text.
 fn prepared(
     tenant: &Tenant,
     request: &ApprovalRequest,
-    device: &Device,
+    (device, key): (&Device, &Held<PushKey>),
     env: &Env<'_>,
 ) -> Answer<(String, String, Vec<u8>)> {
     let damaged = |what: &str| Refusal::failed("push.device", what.to_owned());
@@ -86,6 +94,6 @@ fn prepared(
     }
     let body = encrypt(text.as_bytes(), &receiver, &env.bytes::<PRIVATE_BYTES>(), &env.bytes::<SALT_BYTES>());
     let body = body.ok_or_else(|| damaged("draw again"))?;
-    let authorization = authorization(tenant, &endpoint_of(&subscription.endpoint)?, env)?;
+    let authorization = authorization(tenant, &endpoint_of(&subscription.endpoint)?, key, env)?;
     Ok((subscription.endpoint, authorization, body))
 }

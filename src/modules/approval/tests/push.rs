@@ -2,12 +2,13 @@
 
 use super::channel::{Called, Calls, Channels, PushCall, Pushes};
 use super::*;
-use crate::identity::{EventKind, decode};
+use crate::identity::{EventKind, decode, hash_of};
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey as Verifying};
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A browser: its keys, and the URL by which a push service knows it.
@@ -29,7 +30,7 @@ impl Phone {
 
     fn add(&self, world: &World, user: &str) -> Answer<()> {
         let (p256dh, auth) = (encode(&self.public()), encode(&self.auth));
-        let new = NewDevice { endpoint: &self.endpoint, p256dh: &p256dh, auth: &auth, name: "A phone" };
+        let new = NewDevice { endpoint: &self.endpoint, p256dh: &p256dh, auth: &auth, key: "", name: "A phone" };
         add_device(&world.tenant, user, new, &world.env())
     }
 
@@ -257,7 +258,112 @@ fn what_no_browser_sends_is_refused() {
         ("https://push.example/y", &p256dh, &short, "push.keys"),
         ("https://push.example/y", &p256dh, &String::new(), "push.keys"),
     ] {
-        let new = NewDevice { endpoint, p256dh, auth, name: "x" };
+        let new = NewDevice { endpoint, p256dh, auth, key: "", name: "x" };
         assert_eq!(rule(add_device(&world.tenant, "sarah", new, &world.env())), expected, "{endpoint}");
     }
+    let new = NewDevice { endpoint: "https://push.example/x", p256dh: &p256dh, auth: &auth, key: &off, name: "x" };
+    assert_eq!(rule(add_device(&world.tenant, "sarah", new, &world.env())), "push.key");
+}
+
+/// The key by which a push service was shown who sends, and whether it signed.
+fn key_of(sent: &Sent1) -> String {
+    let (token, key) = sent.authorization.strip_prefix("vapid t=").unwrap().split_once(", k=").unwrap();
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let verifying = Verifying::new(&ECDSA_P256_SHA256_FIXED, decode(key).unwrap());
+    verifying.verify(message.as_bytes(), &decode(signature).unwrap()).unwrap();
+    key.to_owned()
+}
+
+#[test]
+fn browsers_are_told_by_the_key_that_they_are_bound_to_until_it_is_dropped() {
+    let (world, service) = (world(), Service::default());
+    let (old, new) = (Phone::new(1), Phone::new(2));
+    let key = || public_key(&world.tenant, &world.env()).unwrap();
+    let rotate = |drop_old| rotate_push_key(&world.tenant, drop_old, "machine", &world.env());
+    let told = |service: &Service| -> BTreeMap<String, String> {
+        world.propose(&["5000"]).unwrap();
+        send(&world, service);
+        send(&world, service);
+        service.sent.lock().drain(..).map(|sent| (sent.url.clone(), key_of(&sent))).collect()
+    };
+    old.add(&world, "sarah").unwrap();
+    let first = key();
+    let second = rotate(false).unwrap();
+    assert_eq!((key() == second, second != first), (true, true));
+    new.add(&world, "sarah").unwrap();
+    let expected = [(old.endpoint.clone(), first.clone()), (new.endpoint.clone(), second.clone())];
+    assert_eq!(told(&service), BTreeMap::from(expected));
+    let renews = || -> Vec<bool> {
+        let all = devices(&world.tenant, "sarah").unwrap();
+        let mut all: Vec<(String, bool)> =
+            all.iter().map(|held| (held.id.clone(), is_of_old_key(&world.tenant, held).unwrap())).collect();
+        all.sort_by_key(|(id, _)| *id != hash_of(&old.endpoint));
+        all.into_iter().map(|(_, renew)| renew).collect()
+    };
+    assert_eq!(renews(), [true, false], "its person is asked to bind it anew");
+    old.add(&world, "sarah").unwrap();
+    assert_eq!(renews(), [false, false]);
+    assert_eq!(told(&service).into_values().collect::<Vec<_>>(), [second.clone(), second.clone()]);
+    // A page from before the rotation still has the key before, which is kept; one that nobody is bound to is not, in the end.
+    let third = rotate(false).unwrap();
+    let (p256dh, auth) = (encode(&old.public()), encode(&old.auth));
+    let by_old_page = |key: &str| {
+        let new = NewDevice { endpoint: &old.endpoint, p256dh: &p256dh, auth: &auth, key, name: "x" };
+        rule(add_device(&world.tenant, "sarah", new, &world.env()))
+    };
+    assert_eq!([by_old_page(&second), by_old_page(&first)], ["allowed", "push.key"]);
+    assert_eq!(told(&service).into_values().collect::<Vec<_>>(), [second.clone(), second]);
+    assert_eq!(key(), third);
+    // In an emergency all older ones go at once, and the browsers that are bound to them.
+    let fourth = rotate(true).unwrap();
+    assert!(told(&service).is_empty());
+    assert!(devices(&world.tenant, "sarah").unwrap().is_empty());
+    assert_eq!(world.newest("device.removed").get_reason(), Some("push.key_dropped"));
+    old.add(&world, "sarah").unwrap();
+    assert_eq!(told(&service).into_values().collect::<Vec<_>>(), [fourth]);
+}
+
+#[test]
+fn a_browser_that_says_no_key_is_bound_to_the_first_and_keys_have_a_bound() {
+    let (world, service, phone) = (world(), Service::default(), Phone::new(1));
+    phone.add(&world, "sarah").unwrap();
+    let first = public_key(&world.tenant, &world.env()).unwrap();
+    // As it was kept before there were several.
+    let held = devices(&world.tenant, "sarah").unwrap().pop().unwrap();
+    let mut old = serde_json::to_value(&held.value).unwrap();
+    old.as_object_mut().unwrap().remove("key");
+    let mut change = world.tenant.change(&world.env());
+    change.replace(&held, &serde_json::from_value::<Device>(old).unwrap());
+    change.commit().unwrap();
+    let rotate = || rotate_push_key(&world.tenant, false, "machine", &world.env());
+    for n in 2..=4 {
+        rotate().unwrap();
+        Phone::new(n).add(&world, "eve").unwrap();
+    }
+    assert_eq!(rule(rotate()), "push.keys");
+    world.propose(&["5000"]).unwrap();
+    send(&world, &service);
+    send(&world, &service);
+    assert_eq!(key_of(&service.sent.lock()[0]), first);
+    // They are sealed anew each at its place.
+    assert_eq!(reseal_push(&world.tenant, None, 100, &world.env()).unwrap(), (0, None));
+}
+
+#[test]
+fn who_is_deleted_is_forgotten() {
+    let world = world();
+    for n in 1..=3 {
+        Phone::new(n).add(&world, "sarah").unwrap();
+    }
+    Phone::new(4).add(&world, "eve").unwrap();
+    world.tenant.delete_user("sarah", &world.env()).unwrap();
+    assert_eq!(world.tenant.gone_users(10).unwrap(), ["sarah"]);
+    assert_eq!(forget_devices(&world.tenant, "sarah", &world.env()), Ok(3));
+    assert_eq!(forget_devices(&world.tenant, "sarah", &world.env()), Ok(0));
+    world.tenant.forgot_user("sarah", &world.env()).unwrap();
+    assert!(world.tenant.gone_users(10).unwrap().is_empty() && devices(&world.tenant, "sarah").unwrap().is_empty());
+    assert_eq!(devices(&world.tenant, "eve").unwrap().len(), 1);
+    assert_eq!(world.newest("device.removed").get_reason(), Some("push.user_deleted"));
+    // Who has the browser next may choose it.
+    Phone::new(1).add(&world, "eve").unwrap();
 }
