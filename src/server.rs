@@ -40,7 +40,7 @@ use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 pub use outgoing::ConnectionAccounts;
-use outgoing::{Connections, Drafts};
+use outgoing::{Connections, Drafts, LastUses};
 use plugs::{Administration, Auditors, Browsers, data_stores};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -332,7 +332,7 @@ fn issuer_routes(
     };
     let strangers = Drafts::new(outgoing.clone());
     let house = login::House { connected: Some(Arc::new(Connections)), devices: Some(Arc::new(channels::Browsers)) };
-    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers))
+    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(Arc::new(LastUses)))
         .merge(oauth::admin::http::routes())
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(agent::http::routes(agents))

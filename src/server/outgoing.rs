@@ -1,7 +1,7 @@
 //! What the modules that ask other people's servers, or are asked for because of them, want of the rest of the house.
 
 use super::plugs::Administration;
-use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
+use crate::identity::{Answer, Client, ClientKind, Env, ErrorCode, Examined, Refusal, Tenant};
 use crate::modules::agent::{
     self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
 };
@@ -120,6 +120,24 @@ impl oauth::Strangers for Drafts {
         match registry.seen(url, &self.0, env) {
             Ok(seen) => stands(seen.agent()),
             Err(refusal) => refusal,
+        }
+    }
+}
+
+/// Keeps when agents last showed their credentials, in the registry.
+pub(super) struct LastUses;
+
+impl oauth::Uses for LastUses {
+    fn used(&self, tenant: &Tenant, client: &Client, credential: &str, env: &Env<'_>) {
+        if client.kind != ClientKind::Agent {
+            return;
+        }
+        let registry = Registry { tenant, approvals: &NoApprovals };
+        match registry.note_use(&client.id, credential, env) {
+            // An agent that is a client, and that nobody registered.
+            Err(refusal) if refusal.error == ErrorCode::NotFound => {}
+            Err(refusal) => tracing::warn!(tenant = tenant.name(), client = client.id, %refusal, "a use is not noted"),
+            Ok(()) => {}
         }
     }
 }
