@@ -587,15 +587,20 @@ fn main() {
         "small" => 6_000,
         "debian" => 63_666,
         "1e6" => 1_000_000,
+        "k8s-docs" => 0,
         other => other.parse().unwrap(),
     };
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     let data = arguments.get(1).map_or(data, PathBuf::from);
     assert!(data.is_dir(), "no data at {}: give its folder as second argument", data.display());
     let mut results = Vec::new();
-    packages(&data.join("debian"), size, &mut results);
-    if size <= 100_000 {
+    if size > 0 {
+        packages(&data.join("debian"), size, &mut results);
+    }
+    if (1..=100_000).contains(&size) {
         on_disk(&data.join("debian"), size, &mut results);
+    }
+    if size <= 100_000 {
         documents(&data.join("k8s-docs"), &mut results);
         served(&data.join("k8s-docs"), &mut results);
     }
