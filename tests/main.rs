@@ -68,6 +68,7 @@ mod story;
 mod surface;
 mod tidy;
 mod tls;
+mod token_crash;
 mod vault_crash;
 mod vault_served;
 mod wire;

@@ -52,7 +52,7 @@ fn furnish(db: &Furnished, origin: &str) -> String {
 }
 
 /// The program, serving the database on a port of its own: it can be killed.
-fn serve(db: &Furnished) -> (Child, SocketAddr) {
+pub(crate) fn serve(db: &Furnished) -> (Child, SocketAddr) {
     let mut command = program(db.directory.path());
     let anywhere = ["--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--identity-addr", "127.0.0.1:0"];
     command.args(["serve", "--outgoing-allow", "127.0.0.1"]).args(anywhere);
@@ -64,7 +64,7 @@ fn serve(db: &Furnished) -> (Child, SocketAddr) {
 }
 
 /// One request, on a connection of its own; an error when the other side is gone.
-fn ask(at: SocketAddr, issuer: &str, head: &str, body: &str) -> std::io::Result<String> {
+pub(crate) fn ask(at: SocketAddr, issuer: &str, head: &str, body: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(at)?;
     let (host, path) = issuer.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let (method, rest) = head.split_once(' ').unwrap();
