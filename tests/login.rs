@@ -2,7 +2,10 @@
 
 use crate::login_browser::{Browser, Form, Page, START, Site};
 use crate::login_passkeys::Device;
-use bailiwick::identity::{AuthRequest, Client, ClientKind, CredentialKind, User};
+use bailiwick::identity::{
+    AuthMethod, AuthRequest, Caller, Client, ClientKind, CodeGrant, CredentialKind, GrantType as _, Resource, Scope,
+    TokenKind, User,
+};
 use bailiwick::modules::login::{Factors, TOTP_SECRET_BYTES, make_recovery_codes};
 use url::Url;
 
@@ -329,6 +332,70 @@ fn an_application_is_allowed_or_refused_and_not_asked_for_again() {
     browser.post(&account.form("/account/consent")).shows("It was withdrawn");
     browser.get(&request(&site, "")).shows("CRM asks for access");
     assert!(site.events().contains(&"grant.revoked consent.withdrawn".to_owned()));
+}
+
+/// TX-7a, TX-7b: what an application may do with somebody's data is on the page, in words, and the token is for that alone.
+#[test]
+fn people_allow_what_stands_on_the_page_and_nothing_else() {
+    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+    let site = Site::new();
+    sarah(&site);
+    let mut browser = Browser::new(&site);
+    let page = browser.get("/login");
+    browser.post(&with_password(&page, "sarah@example.com", PASSWORD));
+    for (id, name, data, scope, words, other) in [
+        ("travel", "TravelBot", "Google Calendar", "calendar.read", "Access your Google Calendar", "calendar.write"),
+        ("meals", "Meal Planner", "Fitness tracker", "steps.read", "See how many steps you take", "heart.read"),
+    ] {
+        let place = format!("https://{id}.example/");
+        let scope_of = |name: &str, words: &str| Scope { name: name.into(), description: words.into(), checked: false };
+        let scopes = vec![scope_of(scope, words), scope_of(other, "Something else")];
+        let resource = Resource { id: id.into(), identifier: place.clone(), name: data.into(), scopes, created_at: 0 };
+        site.tenant.put_resource(&resource, &site.env()).unwrap();
+        let mut client = Client::new(id, ClientKind::App, name);
+        client.redirect_uris = vec!["https://crm.example.com/cb".to_owned()];
+        client.grant_types = vec!["authorization_code".to_owned()];
+        client.scopes = vec![scope.to_owned(), other.to_owned()];
+        client.resources = vec![place.clone()];
+        site.tenant.create_client(&client, &site.env()).unwrap();
+        let asked = |scope: &str| {
+            let challenge = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+            let pairs = [
+                ("client_id", id),
+                ("response_type", "code"),
+                ("redirect_uri", "https://crm.example.com/cb"),
+                ("scope", scope),
+                ("resource", &place),
+                ("state", "s1"),
+                ("code_challenge", challenge),
+                ("code_challenge_method", "S256"),
+            ];
+            let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+            let form = bailiwick::identity::Form::parse(&query).unwrap();
+            format!("/login?request={}", site.tenant.take_request(&form, &site.env()).unwrap())
+        };
+        let page = browser.get(&asked(scope));
+        page.shows(&format!("{name} asks for access")).shows(data).shows(words);
+        assert!(!page.text().contains("Something else"), "{}", page.text());
+        let refused = browser.post(&page.form("/login/consent").with("decision", "refuse"));
+        assert_eq!(parameter(&refused, "error"), "access_denied");
+        let page = browser.get(&asked(scope));
+        let allowed = browser.post(&page.form("/login/consent").with("decision", "allow"));
+        let code = parameter(&allowed, "code");
+        let redeemed = format!("code={code}&code_verifier={VERIFIER}&redirect_uri=https%3A%2F%2Fcrm.example.com%2Fcb");
+        let form = bailiwick::identity::Form::parse(&redeemed).unwrap();
+        let client = site.tenant.client(id).unwrap();
+        let caller = Caller { client, method: AuthMethod::ClientSecretBasic, jkt: None };
+        let answer = CodeGrant.redeem(&site.tenant, &caller, &form, &site.env()).unwrap();
+        assert_eq!(answer.scope.as_deref(), Some(scope));
+        // More is another question; taken back, the token is of no use.
+        browser.get(&asked(&format!("{scope} {other}"))).shows("Something else");
+        let living = || site.tenant.examine(&answer.access_token, TokenKind::Access, Some(&place), &site.env());
+        assert_eq!(living().unwrap().scopes, [scope]);
+        let account = browser.get("/account");
+        browser.post(&account.form("/account/consent")).shows("It was withdrawn");
+        assert_eq!(living().unwrap_err().rule, "consent.withdrawn");
+    }
 }
 
 #[test]

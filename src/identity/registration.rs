@@ -260,3 +260,53 @@ impl Tenant {
         change.unmark(IDENTITY, REGISTERED, &[id]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NAMES: [&str; 9] = [
+        "redirect_uris",
+        "client_name",
+        "scope",
+        "grant_types",
+        "response_types",
+        "token_endpoint_auth_method",
+        "jwks",
+        "jwks_uri",
+        "dpop_bound_access_tokens",
+    ];
+
+    /// Values that members may have, and that they should not.
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "\\PC{0,40}".prop_map(Value::from),
+            proptest::sample::select(vec!["https://a.example/cb", "code", "refresh_token", "none", "openid write"])
+                .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 8, 3, |inner| proptest::collection::vec(inner, 0..3).prop_map(Value::from))
+    }
+
+    proptest! {
+        /// In place of a fuzz target, because what metadata makes is a client, which is of a room with records.
+        #[test]
+        fn any_metadata_is_judged(members in proptest::collection::vec((0..NAMES.len(), value()), 0..6)) {
+            let said: Map<String, Value> =
+                members.into_iter().map(|(n, value)| (NAMES[n].to_owned(), value)).collect();
+            let settings = RegistrationSettings::default();
+            if let Ok(client) = Metadata(&said).client("c".to_owned(), &settings) {
+                prop_assert!(!client.redirect_uris.is_empty());
+                prop_assert!(client.scopes.iter().all(|scope| settings.scopes.contains(scope)));
+                prop_assert!(client.grant_types.iter().all(|name| GRANT_TYPES.contains(&name.as_str())));
+                prop_assert!(matches!(client.auth_methods.as_slice(), [one] if METHODS.contains(one)));
+                // Who registers what was told is told the same.
+                let Value::Object(told) = registered(&client, None) else { unreachable!("it is an object") };
+                prop_assert_eq!(Metadata(&told).client("c".to_owned(), &settings), Ok(client));
+            }
+        }
+    }
+}

@@ -212,7 +212,7 @@ fn refuse_unsupported(form: &Form) -> Answer<()> {
             "registration",
             ErrorCode::RegistrationNotSupported,
             "request.registration",
-            "`registration` is not accepted; whoever runs this server registers clients",
+            "`registration` is not accepted in a request; clients are registered before, at `registration_endpoint` where metadata has one",
         ),
     ];
     match ways.into_iter().find(|(name, ..)| form.get(name).is_some()) {

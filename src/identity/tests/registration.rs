@@ -126,6 +126,17 @@ fn what_may_not_be_registered_is_refused_in_the_words_of_the_standard() {
 }
 
 #[test]
+fn an_address_registers_so_often() {
+    let world = World::new();
+    let tenant = with(&world, open());
+    let asked = || tenant.register_client(&json!({}), None, &world.env());
+    for _ in 0..REQUESTS_OF_ADDRESS.burst {
+        assert_eq!(rule(asked()), "registration.redirect_uris");
+    }
+    assert_eq!(rule(asked()), "rate.address");
+}
+
+#[test]
 fn there_are_at_most_as_many_as_may_be_and_one_that_is_deleted_makes_room() {
     let world = World::new();
     let tenant = with(&world, open());
