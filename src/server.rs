@@ -40,7 +40,7 @@ use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 pub use outgoing::ConnectionAccounts;
-use outgoing::{Connections, Drafts, LastUses};
+use outgoing::{Connections, Drafts, LastUses, Reconnects};
 use plugs::{Administration, Auditors, Browsers, data_stores};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -299,7 +299,7 @@ fn issuer_routes(
     embedder: Option<Embedder>,
 ) -> std::io::Result<axum::Router> {
     let keys: Arc<dyn KeySource> = Arc::new(JwkSets::new(outgoing.clone()));
-    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Connections));
+    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Reconnects(approvals.clone())));
     let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
         Arc::new(CodeGrant),

@@ -142,6 +142,11 @@ impl Furnished {
 
     /// Serves it, with servers on this machine for others'.
     pub(crate) fn serve(self) -> Serving {
+        self.serve_with(|_| {})
+    }
+
+    /// With other settings.
+    pub(crate) fn serve_with(self, change: impl FnOnce(&mut server::Settings)) -> Serving {
         let Furnished { directory, issuer, runtime, listener } = self;
         let address = listener.local_addr().unwrap();
         let settings = Settings { sync: false, ..Settings::default() };
@@ -152,13 +157,14 @@ impl Furnished {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let (ready, bound) = oneshot::channel();
         let (stop, stopped) = oneshot::channel();
-        let settings = server::Settings {
+        let mut settings = server::Settings {
             http: any,
             grpc: any,
             issuers: Some(Issuers { listener: Arc::new(listener), mutual_tls: None, identity }),
             outgoing: OutgoingSettings { allow: vec!["localhost".parse().unwrap()], ..OutgoingSettings::default() },
             ..server::Settings::default()
         };
+        change(&mut settings);
         let serving = runtime.spawn(async move {
             let stopped = async { stopped.await.unwrap_or_default() };
             serve(engine, settings, |_, _| ready.send(()).unwrap(), stopped).await.unwrap();

@@ -9,6 +9,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use bailiwick::identity::{
     Authentication, Browser, Caller, CodeGrant, Decided, EventKind, Form, GrantType as _, hash_of,
 };
+use bailiwick::server::WebhookSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -325,7 +326,11 @@ fn who_has_to_connect_again_learns_it() {
     let tokens = json!({"access_token": "up-access-1-0a1b2c3d4e5f", "refresh_token": "up-refresh-spent-6a7b"});
     db.run(&["connection", "credential", "set", "crm", "--user", "sarah"], &tokens.to_string()).unwrap();
     let link = db.json(&["user", "invite", "sarah"])["link"].as_str().unwrap().to_owned();
-    let serving = db.serve();
+    let hook = Elsewhere::start(&db.runtime, |_| (204, Value::Null));
+    let serving = db.serve_with(|settings| {
+        let url = format!("{}/hook", hook.origin);
+        settings.channels.webhook = Some(WebhookSettings { url, bearer: "hook-secret".into() });
+    });
     let token = for_sarah(&serving, "crm.read");
     let call = || serving.with(&token, "GET", "/proxy/crm/v1/x", &Value::Null);
     let mut sarah = Walker::new(&serving);
@@ -339,6 +344,20 @@ fn who_has_to_connect_again_learns_it() {
     assert_eq!(stub.asked().iter().map(|asked| asked.path().to_owned()).collect::<Vec<_>>(), ["/token"]);
     assert_eq!(call().status, 403);
     assert!(stub.asked().is_empty());
+    // She is told of it as of what waits for her approval.
+    let begun = Instant::now();
+    let told = loop {
+        if let Some(told) = hook.asked().pop() {
+            break serde_json::from_str::<Value>(&told.body).unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody is told");
+        std::thread::yield_now();
+    };
+    assert_eq!((&told["event"], &told["connection"]), (&json!("connection.reconnect_needed"), &json!("crm")));
+    assert_eq!(
+        (&told["people"][0]["id"], told["link"].as_str().unwrap()),
+        (&json!("sarah"), &*serving.tenant.url("/connect/crm"))
+    );
     sarah.get("/account").shows("crm has to be connected again: agents cannot use it for you").shows("Connect again");
     sarah.get("/connections").shows("crm : It has to be connected again");
     let page = sarah.get("/connect/crm");

@@ -5,8 +5,9 @@ use crate::identity::{Answer, Client, ClientKind, Env, ErrorCode, Examined, Refu
 use crate::modules::agent::{
     self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
 };
+use crate::modules::approval::Approvals;
 use crate::modules::{login, oauth, vault};
-use crate::wire::{Outgoing, OutgoingRequest};
+use crate::wire::{Outgoing, OutgoingRequest, now, random};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
@@ -18,8 +19,7 @@ const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most of them that are asked at a time: anybody can name one.
 const DOCUMENTS_AT_ONCE_MAX: usize = 4;
 
-/// Who tells people of their connections: they see it on the page of their account and on that of their connections, and it
-/// is in the audit log. The log of the server is for who runs it.
+/// What a person's account page says of their connections.
 pub(super) struct Connections;
 
 impl vault::admin::http::Tokens for Administration {
@@ -40,9 +40,27 @@ impl login::ConnectedAccounts for Connections {
     }
 }
 
-impl vault::Tell for Connections {
+/// Tells people what they have to connect again, as they are told of approvals.
+pub(super) struct Reconnects(pub(super) Approvals);
+
+impl vault::Tell for Reconnects {
     fn reconnect_needed(&self, tenant: &Tenant, user: &str, connection: &str) {
         tracing::warn!(tenant = tenant.name(), user, connection, "somebody has to connect this again");
+        let (approvals, tenant) = (self.0.clone(), tenant.clone());
+        let (user, connection) = (user.to_owned(), connection.to_owned());
+        // It waits for the disk. That the credential is of no use is in the log and on the person's pages whatever becomes of this.
+        drop(tokio::task::spawn_blocking(move || {
+            let env = Env::new(now(), &random);
+            let name = vault::connections_of(&tenant, &user).map(|all| {
+                all.into_iter()
+                    .find(|one| one.connection == connection)
+                    .map_or_else(|| connection.clone(), |one| one.name)
+            });
+            let told = name.and_then(|name| approvals.tell_reconnect(&tenant, &user, (&connection, &name), &env));
+            if let Err(refusal) = told {
+                tracing::error!(%refusal, user, connection, "nobody could be told of a connection that is broken");
+            }
+        }));
     }
 }
 

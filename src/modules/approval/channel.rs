@@ -4,7 +4,7 @@
 //! and no more of what is asked than its title. Browsers are told one by one (`push`), and not by a [`Channel`].
 
 use crate::identity::Seconds;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A person who may decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,21 @@ pub struct Message<'a> {
     pub people: &'a [Person],
 }
 
+/// What is said of a connection that its provider does not take any more.
+#[derive(Clone, Copy, Debug)]
+pub struct Reconnect<'a> {
+    /// The tenant's name.
+    pub tenant: &'a str,
+    /// The id of the connection.
+    pub connection: &'a str,
+    /// What people call it.
+    pub name: &'a str,
+    /// The page where it is connected again.
+    pub link: &'a str,
+    /// Whose it is.
+    pub person: &'a Person,
+}
+
 /// Why something was not said: a sentence for the log, without anything that a caller sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -55,6 +70,12 @@ pub trait Channel: Send + Sync {
     /// # Errors
     /// Somebody was not told; all are told again.
     fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid>;
+
+    /// Tells a person that a connection of theirs has to be connected again. It may block, for a bounded time.
+    ///
+    /// # Errors
+    /// They were not told.
+    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid>;
 }
 
 /// A call of another's server.
@@ -137,24 +158,39 @@ pub struct Webhook {
     pub calls: Box<dyn Calls>,
 }
 
-impl Channel for Webhook {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid> {
-        let people: Vec<_> =
-            message.people.iter().map(|p| json!({"id": p.id, "name": p.name, "email": p.email})).collect();
-        let body = json!({
-            "event": "approval.asked", "tenant": message.tenant, "id": message.id, "link": message.link,
-            "client": message.client, "user": message.user, "titles": message.titles,
-            "binding_message": message.binding_message, "expires_at": message.expires_at, "people": people,
-        });
+impl Webhook {
+    fn post(&self, body: &Value) -> Result<(), NotSaid> {
         match self.calls.call(&Callback { url: &self.url, bearer: &self.bearer, body: &body.to_string() }) {
             Called::Answered(200..=299) => Ok(()),
             Called::Answered(_) => Err(NotSaid("the webhook answered with an error")),
             Called::Refused => Err(NotSaid("the webhook's address may not be called")),
             Called::Failed => Err(NotSaid("the webhook could not be reached")),
         }
+    }
+}
+
+fn person(person: &Person) -> Value {
+    json!({"id": person.id, "name": person.name, "email": person.email})
+}
+
+impl Channel for Webhook {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid> {
+        let people: Vec<_> = message.people.iter().map(person).collect();
+        self.post(&json!({
+            "event": "approval.asked", "tenant": message.tenant, "id": message.id, "link": message.link,
+            "client": message.client, "user": message.user, "titles": message.titles,
+            "binding_message": message.binding_message, "expires_at": message.expires_at, "people": people,
+        }))
+    }
+
+    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid> {
+        self.post(&json!({
+            "event": "connection.reconnect_needed", "tenant": news.tenant, "connection": news.connection,
+            "name": news.name, "link": news.link, "people": [person(news.person)],
+        }))
     }
 }

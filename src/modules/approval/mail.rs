@@ -3,7 +3,7 @@
 //! It goes to a relay: over TLS whose certificate is verified (RFC 8314: from the first byte, or by STARTTLS, which is never given
 //! up), or in the clear to one on this machine or behind a tunnel.
 
-use super::channel::{Channel, Message, NotSaid};
+use super::channel::{Channel, Message, NotSaid, Reconnect};
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::transport::smtp::SmtpTransport;
@@ -138,6 +138,35 @@ pub(super) fn text(message: &Message<'_>) -> (String, String) {
     (subject, body)
 }
 
+/// The text of a mail about a connection.
+pub(super) fn reconnect_text(news: &Reconnect<'_>) -> (String, String) {
+    let name: String = news.name.chars().filter(|c| !c.is_control()).collect();
+    let subject: String = format!("Connect {name} again").chars().take(SUBJECT_CHARS_MAX).collect();
+    let body = format!(
+        "{name} does not take any more the access that you gave. Agents cannot use it for you until you connect it again:\n{}\n\n\
+         If you no longer want that, there is nothing to do. Never sign in on a page of another address.\n",
+        news.link
+    );
+    (subject, body)
+}
+
+impl MailChannel {
+    /// One mail to one person: who else may decide is nobody's business. False when theirs is no address.
+    fn mail(&self, address: &str, subject: &str, body: &str) -> Result<bool, NotSaid> {
+        let Ok(to) = address.parse::<Mailboxes>() else { return Ok(false) };
+        let mut mail = Mail::builder().from(self.from.clone()).subject(subject).header(ContentType::TEXT_PLAIN);
+        for mailbox in to {
+            mail = mail.to(mailbox);
+        }
+        let mail = mail.body(body.to_owned()).map_err(|_| NotSaid("a mail could not be written"))?;
+        self.relay.send(&mail).map_err(|error| {
+            tracing::info!(%error, "the mail relay");
+            NotSaid("the mail relay did not take a mail")
+        })?;
+        Ok(true)
+    }
+}
+
 impl Channel for MailChannel {
     fn name(&self) -> &str {
         "mail"
@@ -148,19 +177,14 @@ impl Channel for MailChannel {
         let addresses = message.people.iter().filter_map(|person| person.email.as_ref());
         let mut told = false;
         for address in addresses {
-            // One mail each: who else may decide is nobody's business.
-            let Ok(to) = address.parse::<Mailboxes>() else { continue };
-            let mut mail = Mail::builder().from(self.from.clone()).subject(&subject).header(ContentType::TEXT_PLAIN);
-            for mailbox in to {
-                mail = mail.to(mailbox);
-            }
-            let mail = mail.body(body.clone()).map_err(|_| NotSaid("a mail could not be written"))?;
-            self.relay.send(&mail).map_err(|error| {
-                tracing::info!(%error, "the mail relay");
-                NotSaid("the mail relay did not take a mail")
-            })?;
-            told = true;
+            told |= self.mail(address, &subject, &body)?;
         }
         if told { Ok(()) } else { Err(NotSaid("nobody who may decide has a verified address")) }
+    }
+
+    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid> {
+        let (subject, body) = reconnect_text(news);
+        let told = news.person.email.as_ref().map(|address| self.mail(address, &subject, &body)).transpose()?;
+        if told == Some(true) { Ok(()) } else { Err(NotSaid("whose connection it is has no verified address")) }
     }
 }

@@ -3,11 +3,11 @@
 
 use super::Approvals;
 use super::ask::ping_place;
-use super::channel::{Callback, Called, Channels, Message, Person};
+use super::channel::{Callback, Called, Channels, Message, Person, Reconnect};
 use super::push::{Device, devices, push};
 use super::records::{ApprovalRequest, Notice, Recipient, State};
 use crate::engine::{Given, Limits, ListUsersQuery};
-use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode};
+use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, User, decode};
 use crate::secrets::{self, Hierarchy};
 use crate::tuple::ObjectRef;
 use serde_json::Value;
@@ -22,6 +22,8 @@ const TRIED_MAX: usize = 200;
 const PEOPLE_MAX: usize = 50;
 /// How long it waits before it tries again: so many seconds, and twice as many each time.
 const WAIT_S: Seconds = 10;
+/// How long it is of use to tell somebody that they have to connect something again.
+const RECONNECT_S: Seconds = 7 * 24 * 3_600;
 /// How long a client is still told of a decision after the request's end.
 const PING_LATE_S: Seconds = 60;
 
@@ -82,10 +84,38 @@ impl Approvals {
         Ok(done)
     }
 
+    /// Has a person told, by every channel there is, that a connection of theirs has to be connected again.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn tell_reconnect(&self, tenant: &Tenant, user: &str, connection: (&str, &str), env: &Env<'_>) -> Answer<()> {
+        let mut change = tenant.change(env);
+        for channel in &self.settings().channels {
+            let (connection, name) = (connection.0.to_owned(), connection.1.to_owned());
+            let to = Recipient::Reconnect { user: user.to_owned(), connection, name, channel: channel.clone() };
+            let (due_at, over_at) = (env.seconds(), env.seconds().saturating_add(RECONNECT_S));
+            change.create(&[&env.id()], &Notice { request: String::new(), to, due_at, tries: 0, over_at });
+        }
+        if !change.is_empty() {
+            change.commit()?;
+        }
+        Ok(())
+    }
+
     fn say(&self, tenant: &Tenant, notice: &Held<Notice>, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
+        if let Recipient::Reconnect { user, connection, name, channel } = &notice.to {
+            let (Ok(user), true) = (tenant.user(user), env.seconds() < notice.over_at) else {
+                return Ok(Outcome::OfNoUse);
+            };
+            let Some(channel) = channels.named(channel) else { return Ok(Outcome::Failed("there is no such channel")) };
+            let link = &tenant.url(&format!("/connect/{connection}"));
+            let news = Reconnect { tenant: tenant.name(), connection, name, link, person: &person(&user) };
+            return Ok(channel.reconnect(&news).map_or_else(|why| Outcome::Failed(why.0), |()| Outcome::Sent));
+        }
         let Some(request) = tenant.get::<ApprovalRequest>(&[&notice.request])? else { return Ok(Outcome::OfNoUse) };
         match &notice.to {
             Recipient::Ping => self.ping(tenant, &request, channels, env),
+            Recipient::Reconnect { .. } => Ok(Outcome::OfNoUse), // it is about no request
             // There is nothing left to decide.
             Recipient::Channel(_) | Recipient::Browsers | Recipient::Browser { .. }
                 if !request.is_open(env.seconds()) =>
@@ -200,9 +230,14 @@ fn people(tenant: &Tenant, request: &ApprovalRequest) -> Answer<Vec<Person>> {
         let subject = subject.to_string();
         let Some((_, id)) = subject.split_once(':') else { continue };
         let Ok(user) = tenant.user(id) else { continue };
-        let verified = user.claims.get("email_verified") == Some(&Value::Bool(true));
-        let email = user.claims.get("email").and_then(Value::as_str).filter(|_| verified).map(str::to_owned);
-        people.push(Person { id: id.to_owned(), name: user.display_name().to_owned(), email });
+        people.push(person(&user));
     }
     Ok(people)
+}
+
+/// A person as channels know them.
+fn person(user: &User) -> Person {
+    let verified = user.claims.get("email_verified") == Some(&Value::Bool(true));
+    let email = user.claims.get("email").and_then(Value::as_str).filter(|_| verified).map(str::to_owned);
+    Person { id: user.id.clone(), name: user.display_name().to_owned(), email }
 }

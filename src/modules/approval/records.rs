@@ -200,7 +200,7 @@ impl ApprovalRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
-    /// The request that it is about.
+    /// The request that it is about; empty when it is about none.
     pub request: String,
     /// To whom.
     pub to: Recipient,
@@ -228,6 +228,17 @@ pub enum Recipient {
     Channel(String),
     /// The people who may decide, in their browsers: each becomes a notice of its own.
     Browsers,
+    /// A person, by a channel of this name, that a connection of theirs has to be connected again. It is about no request.
+    Reconnect {
+        /// The id of a user.
+        user: String,
+        /// The id of the connection.
+        connection: String,
+        /// What people call it.
+        name: String,
+        /// The channel.
+        channel: String,
+    },
     /// A person, in a browser.
     Browser {
         /// The id of a user.

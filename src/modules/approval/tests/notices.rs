@@ -1,6 +1,8 @@
 //! Who is told, and that it is told once it can be.
 
-use super::channel::{Callback, Called, Calls, Channel, Channels, Message, NotSaid, PushCall, Pushes, Webhook};
+use super::channel::{
+    Callback, Called, Calls, Channel, Channels, Message, NotSaid, PushCall, Pushes, Reconnect, Webhook,
+};
 use super::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -127,13 +129,17 @@ impl Channel for Board {
         self.0.lock().push(format!("{} | {} | {subject} | {body}", people.join(","), message.link));
         Ok(())
     }
+
+    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid> {
+        let (subject, body) = super::mail::reconnect_text(news);
+        self.0.lock().push(format!("{} | {subject} | {body}", news.person.email.as_deref().unwrap_or("nobody")));
+        Ok(())
+    }
 }
 
-#[test]
-fn people_are_told_of_what_waits_for_them_and_nothing_secret() {
-    let world =
-        World::with(ApprovalSettings { channels: vec!["board".into(), "hook".into()], ..ApprovalSettings::default() });
-    let (board, endpoint) = (Board::default(), Endpoint::new(&[]));
+/// The board and the hook.
+fn board(endpoint: &Endpoint) -> (Board, Channels) {
+    let board = Board::default();
     let hook = Webhook {
         name: "hook".into(),
         url: "https://ops.example/hook".into(),
@@ -145,6 +151,40 @@ fn people_are_told_of_what_waits_for_them_and_nothing_secret() {
         push: Box::new(endpoint.clone()),
         callback: Box::new(endpoint.clone()),
     };
+    (board, channels)
+}
+
+#[test]
+fn who_has_to_connect_something_again_is_told_by_every_channel_once() {
+    let world =
+        World::with(ApprovalSettings { channels: vec!["board".into(), "hook".into()], ..ApprovalSettings::default() });
+    let endpoint = Endpoint::new(&[Called::Answered(503)]);
+    let (board, channels) = board(&endpoint);
+    let send = |now| world.approvals.send(&world.tenant, &channels, &Env { now: at(now), ..world.env() }).unwrap();
+    world.approvals.tell_reconnect(&world.tenant, "boss", ("crm", "The\nCRM"), &world.env()).unwrap();
+    assert_eq!(send(START), Sent { sent: 1, later: 1, dropped: 0 }, "the hook fails at first");
+    assert_eq!(send(START + 60), Sent { sent: 1, ..Sent::default() });
+    assert_eq!(send(START + 120), Sent::default(), "once");
+    let told = board.0.lock().clone();
+    assert_eq!(told.len(), 1);
+    let link = "https://id.example/acme/connect/crm";
+    assert!(told[0].starts_with("boss@example.com | Connect TheCRM again | ") && told[0].contains(link), "{told:?}");
+    let body: Value = serde_json::from_str(&endpoint.calls.lock()[1].2).unwrap();
+    assert_eq!((&body["event"], &body["link"]), (&json!("connection.reconnect_needed"), &json!(link)));
+    assert_eq!((&body["connection"], &body["people"][0]["id"]), (&json!("crm"), &json!("boss")));
+    // Of somebody who is gone, or long after, nobody is told.
+    world.approvals.tell_reconnect(&world.tenant, "nobody", ("crm", "CRM"), &world.env()).unwrap();
+    assert_eq!(send(START + 180).dropped, 2);
+    world.approvals.tell_reconnect(&world.tenant, "boss", ("crm", "CRM"), &world.env()).unwrap();
+    assert_eq!(send(START + 8 * 24 * 3_600).dropped, 2);
+}
+
+#[test]
+fn people_are_told_of_what_waits_for_them_and_nothing_secret() {
+    let world =
+        World::with(ApprovalSettings { channels: vec!["board".into(), "hook".into()], ..ApprovalSettings::default() });
+    let endpoint = Endpoint::new(&[]);
+    let (board, channels) = board(&endpoint);
     let asked = world.propose(&["450000"]).unwrap();
     let decided = world.propose(&["5000"]).unwrap();
     world.approve(&decided).unwrap();
