@@ -6,168 +6,29 @@
 //! or retires it, and then it is known for good. Nothing that a report says gives anybody anything.
 
 use super::edit::{Edit, conflict, denied, field};
-use super::records::{AGENT, NAME_BYTES_MAX, check_text};
+use super::records::AGENT;
 use super::registry::fresh;
+use super::report::{evidence, invalid, told};
 use super::stage::{Stage, Step, Who};
-use super::{Agent, AgentRecord, By, FieldChange, Origin, Profile, Registry, USE_STEP_S};
+use super::{
+    Account, Agent, AgentRecord, By, Origin, OwnAccount, OwnAccounts, Profile, Registry, Report, Sighting, USE_STEP_S,
+    Whose,
+};
 use crate::engine::Module;
 use crate::identity::{
-    Answer, Client, ClientKind, Env, ErrorCode, EventKind, Held, PAGE_MAX, Refusal, Seconds, Stored, Tenant, again,
+    Answer, Change, Client, ClientKind, Env, EventKind, Held, Outcome, PAGE_MAX, Refusal, Seconds, Stored, again,
     check_id, hash_of,
 };
 use serde::{Deserialize, Serialize};
 
-/// Most accounts of one report.
-pub const ACCOUNTS_PER_REPORT_MAX: usize = 100;
-/// Most scopes of an account.
-pub const ACCOUNT_SCOPES_MAX: usize = 64;
 /// Most accounts of one agent.
 pub const ACCOUNTS_PER_AGENT_MAX: usize = 64;
 /// Most drafts by reports that wait for an owner. They have a room of their own: what strangers name as their documents
 /// takes no place of theirs.
 pub const ACCOUNTS_WAITING_MAX: usize = 1_000;
 const _: () = assert!(ACCOUNTS_WAITING_MAX <= PAGE_MAX, "they are counted in one page");
-/// Longest name of a system, and longest id of an account, in bytes.
-const SYSTEM_BYTES_MAX: usize = 128;
-const ACCOUNT_BYTES_MAX: usize = 256;
 /// The index of drafts by reports that wait.
 pub(super) const ACCOUNT_WAITING: u8 = b'v';
-
-/// What kind of account it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AccountKind {
-    /// One that a program signs in with.
-    #[default]
-    ServiceAccount,
-    /// An OAuth client to which the system gave access.
-    OauthApp,
-    /// A key, or a personal access token.
-    ApiKey,
-}
-
-impl AccountKind {
-    /// The name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            AccountKind::ServiceAccount => "service_account",
-            AccountKind::OauthApp => "oauth_app",
-            AccountKind::ApiKey => "api_key",
-        }
-    }
-}
-
-/// An account of another system, as that system says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Account {
-    /// What tells it from the system's others, for good: its id there.
-    pub account: String,
-    /// What kind it is.
-    #[serde(default)]
-    pub kind: AccountKind,
-    /// What it is called there.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub name: String,
-    /// The OAuth client that signs in with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    /// What it may do there, in that system's words.
-    #[serde(default)]
-    pub scopes: Vec<String>,
-    /// Who made it there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_by: Option<String>,
-    /// When it was made there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created_at: Option<Seconds>,
-    /// When it was last used there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<Seconds>,
-}
-
-/// Accounts of one system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Report {
-    /// The system: the id of a connection to it, or its host.
-    pub system: String,
-    /// At most [`ACCOUNTS_PER_REPORT_MAX`].
-    pub accounts: Vec<Account>,
-}
-
-/// An account with which this tenant itself goes to another system.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OwnAccount {
-    /// The connection, `connection:crm`.
-    pub connection: String,
-    /// What the system is called in reports: the id of the connection, and the hosts that it names.
-    pub systems: Vec<String>,
-    /// The account, or our OAuth client there.
-    pub account: String,
-}
-
-/// Who knows the tenant's own accounts at other systems. `server.rs` plugs it in.
-pub trait OwnAccounts: Send + Sync {
-    /// All of them.
-    ///
-    /// # Errors
-    /// The disk failed.
-    fn of(&self, tenant: &Tenant) -> Answer<Vec<OwnAccount>>;
-}
-
-/// Whose an account is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Whose {
-    /// Nobody's until now: it is a draft from this report on.
-    New,
-    /// A draft's, which waits for somebody to adopt it.
-    Waiting,
-    /// An agent's.
-    Agent,
-    /// That of an agent, or of a draft, which was retired.
-    Retired,
-    /// That of a connection of the tenant's own.
-    Connection,
-    /// Nobody's, and it is not kept: [`ACCOUNTS_WAITING_MAX`] drafts wait. Adopt or retire some, and report it again.
-    NoRoom,
-}
-
-impl Whose {
-    /// The name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Whose::New => "new",
-            Whose::Waiting => "waiting",
-            Whose::Agent => "agent",
-            Whose::Retired => "retired",
-            Whose::Connection => "connection",
-            Whose::NoRoom => "no_room",
-        }
-    }
-
-    fn of(stage: Stage) -> Whose {
-        match stage {
-            Stage::Discovered => Whose::Waiting,
-            Stage::Registered | Stage::Active | Stage::Suspended => Whose::Agent,
-            Stage::Retired => Whose::Retired,
-        }
-    }
-}
-
-/// What became of a reported account.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Sighting {
-    /// The account.
-    pub account: String,
-    /// Whose it is.
-    pub whose: Whose,
-    /// The agent, draft or connection, as a subject or object.
-    pub of: Option<String>,
-}
 
 /// An account that is an agent's or a draft's, with what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,52 +63,6 @@ impl Stored for OfAccount {
     const MODULE: Module = AGENT;
     const SORT: u8 = b'q';
     const WHAT: &'static str = "agent of an account in another system";
-}
-
-fn invalid(text: String) -> Refusal {
-    Refusal::new(ErrorCode::InvalidRequest, "report.form", text)
-}
-
-impl Account {
-    fn check(&self) -> Answer<()> {
-        if self.account.trim().is_empty() {
-            return Err(invalid("an account has an id".to_owned()));
-        }
-        check_text("id of an account", &self.account, ACCOUNT_BYTES_MAX)?;
-        check_text("name of an account", &self.name, NAME_BYTES_MAX)?;
-        for text in self.client_id.iter().chain(&self.created_by) {
-            check_text("client and maker of an account", text, ACCOUNT_BYTES_MAX)?;
-        }
-        if self.scopes.len() > ACCOUNT_SCOPES_MAX {
-            return Err(invalid(format!("an account has at most {ACCOUNT_SCOPES_MAX} scopes; name the widest")));
-        }
-        self.scopes.iter().try_for_each(|scope| check_text("scope of an account", scope, NAME_BYTES_MAX))
-    }
-
-    /// What its draft is called.
-    fn title(&self) -> &str {
-        // An id may be longer than a name.
-        let named = Some(self.name.trim()).filter(|name| !name.is_empty());
-        named.unwrap_or_else(|| self.account.get(..NAME_BYTES_MAX).unwrap_or(&self.account))
-    }
-}
-
-impl Report {
-    fn check(&self) -> Answer<()> {
-        let of_system = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_' | b':');
-        let system = &self.system;
-        if system.is_empty() || system.len() > SYSTEM_BYTES_MAX || !system.bytes().all(of_system) {
-            let text = "write a system as the id of its connection, or as its host in small letters";
-            return Err(invalid(format!("{text}: 1 to {SYSTEM_BYTES_MAX} of `a-z0-9._:-`")));
-        }
-        if self.accounts.len() > ACCOUNTS_PER_REPORT_MAX {
-            return Err(invalid(format!("a report has at most {ACCOUNTS_PER_REPORT_MAX} accounts; send several")));
-        }
-        for (at, account) in self.accounts.iter().enumerate() {
-            account.check().map_err(|refusal| invalid(format!("accounts[{at}]: {}", refusal.description)))?;
-        }
-        Ok(())
-    }
 }
 
 impl<'a> Registry<'a> {
@@ -295,7 +110,7 @@ impl<'a> Registry<'a> {
         } else {
             change.unrelate(&tenant, "reporter", subject);
         }
-        let event = self.tenant.event(EventKind::PolicyChanged, crate::identity::Outcome::Done, env);
+        let event = self.tenant.event(EventKind::PolicyChanged, Outcome::Done, env);
         let there = if may { "yes" } else { "no" };
         change.event(&event.resource(&tenant).action("reporter").detail("subject", subject).detail("there", there));
         change.commit()?;
@@ -477,7 +292,7 @@ impl<'a> Registry<'a> {
     }
 
     /// Ends a draft whose account is `to`'s from now on, in a change that goes on.
-    fn passed_on(&self, mut gone: Edit<'a>, to: &str, env: &Env<'_>) -> Answer<crate::identity::Change<'a>> {
+    fn passed_on(&self, mut gone: Edit<'a>, to: &str, env: &Env<'_>) -> Answer<Change<'a>> {
         let draft = gone.record.id.clone();
         let accounts = self.accounts_of(&draft)?;
         if accounts.is_empty() {
@@ -500,33 +315,4 @@ impl<'a> Registry<'a> {
         self.clear(&mut gone, env)?;
         self.close(gone, EventKind::AgentRetired, env).map(|(change, _)| change)
     }
-}
-
-/// What is new of an account, as fields that changed.
-fn told(system: &str, before: Option<&Account>, account: &Account) -> Vec<FieldChange> {
-    let scopes = |account: &Account| account.scopes.join(" ");
-    let mut fields = Vec::new();
-    if before.is_none() {
-        fields.push(field("account", None, Some(&format!("{system}: {}", account.account))));
-    }
-    let (from, to) = (before.map(scopes).unwrap_or_default(), scopes(account));
-    if from != to {
-        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        let name = format!("account {system}: {} scopes", account.account);
-        fields.push(field(&name, some(&from).as_deref(), some(&to).as_deref()));
-    }
-    fields
-}
-
-/// What the event says of it besides.
-fn evidence(system: &str, account: &Account) -> Vec<(&'static str, String)> {
-    let mut all = vec![
-        ("system", system.to_owned()),
-        ("account", account.account.clone()),
-        ("account_kind", account.kind.name().to_owned()),
-        ("account_scopes", account.scopes.join(" ")),
-    ];
-    all.extend(account.client_id.clone().map(|id| ("account_client", id)));
-    all.extend(account.created_by.clone().map(|who| ("account_made_by", who)));
-    all
 }

@@ -18,15 +18,13 @@ pub mod http;
 mod reach;
 mod records;
 mod registry;
+mod report;
 mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use access::{Access, ConnectionAccess, SCOPES_PER_CHANGE_MAX, ScopeClass, Widening};
-pub use account::{
-    ACCOUNT_SCOPES_MAX, ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_PER_REPORT_MAX, ACCOUNTS_WAITING_MAX, Account, AccountKind,
-    OwnAccount, OwnAccounts, Report, SeenAccount, Sighting, Whose,
-};
+pub use account::{ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_WAITING_MAX, SeenAccount};
 pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
 pub use reach::{DataReach, Dependencies, NAMES_MAX, Names, Reach, Side};
@@ -35,6 +33,9 @@ pub use records::{
     Profile, Suspension,
 };
 pub use registry::{Agent, Filter, Orphan, Registry};
+pub use report::{
+    ACCOUNT_SCOPES_MAX, ACCOUNTS_PER_REPORT_MAX, Account, AccountKind, OwnAccount, OwnAccounts, Report, Sighting, Whose,
+};
 pub use stage::{Stage, Step, Who};
 
 use crate::identity::{Answer, Change, Env, ErrorCode, Refusal, Tenant};

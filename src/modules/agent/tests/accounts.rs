@@ -72,6 +72,11 @@ fn an_account_that_nobody_accounts_for_is_a_draft_with_its_evidence_and_never_tw
         (last.changes[0].from.as_deref(), last.changes[0].to.as_deref()),
         (Some("crm.read crm.delete"), Some("crm.admin"))
     );
+    // What is called nothing is called what it is, as far as a name goes.
+    let long = Account { account: format!("a{}", "é".repeat(127)), name: String::new(), ..Account::default() };
+    let of = whose(&world, vec![long])[0].1.clone().unwrap();
+    let named = world.registry().get(of.strip_prefix("agent:").unwrap()).unwrap().record.profile.name;
+    assert_eq!(named, format!("a{}", "é".repeat(63)));
     // In another system it is another.
     let elsewhere = Report { system: "erp".into(), accounts: vec![account("svc-1")] };
     assert_eq!(world.registry().report(ANN, &elsewhere, &own(), &world.env()).unwrap()[0].whose, Whose::New);
