@@ -52,6 +52,8 @@ export const words = (page) => plain(page.replace(/<(style|script)[\s\S]*?<\/\1>
 /** Sarah at a browser of her own. Her password and her recovery codes are kept in WORK from one judge to the next. */
 export class Person {
   jar = new Map();
+  name = user;
+  home = base; // where the browser stays
   password = "a password of many words";
 
   /** Gets a page, or sends a form, and follows; ends at a page, or at a URL for which it would leave the issuer. */
@@ -66,7 +68,7 @@ export class Person {
     const to = answer.headers.get("location");
     if (!to) return { url: new URL(url), page: await answer.text(), status: answer.status };
     const next = new URL(to, url);
-    return next.href.startsWith(`${base}/`) ? this.browse(next) : { url: next, page: "", status: answer.status };
+    return next.href.startsWith(`${this.home}/`) ? this.browse(next) : { url: next, page: "", status: answer.status };
   }
 
   /** Sends the form in which something stands. */
@@ -84,8 +86,8 @@ export class Person {
   }
 
   /** Takes the invitation: a password, once. */
-  async join() {
-    let at = await this.browse(read("link.json").link);
+  async join(link = "link.json") {
+    let at = await this.browse(read(link).link);
     at = await this.submit(at, /name="code"/, {}); // looking at an invitation changes nothing: a button follows
     if (!/type="password"/.test(at.page)) at = await this.browse(`${base}/login/enrol/password`); // in place of a passkey
     await this.submit(at, /type="password"/, { password: this.password, again: this.password });
@@ -95,7 +97,7 @@ export class Person {
   /** Goes on from a page, with whatever is asked for, until the browser would leave or there is nothing more to answer. */
   async goOn(at, decision = "allow") {
     for (let n = 0; n < 8 && at.page; n++) {
-      if (/name="password"/.test(at.page)) at = await this.submit(at, /name="password"/, { name: user, password: this.password });
+      if (/name="password"/.test(at.page)) at = await this.submit(at, /name="password"/, { name: this.name, password: this.password });
       else if (/type this key into the app/.test(words(at.page))) at = await this.addApp(at);
       else if (/Six-digit code/.test(at.page)) at = await this.browse(new URL(plain(at.page.match(/href="([^"]*recovery=yes)"/)[1]), at.url));
       else if (/name="code"/.test(at.page)) at = await this.submit(at, /name="code"/, { code: this.recoveryCode() });
