@@ -1,19 +1,15 @@
 //! Clients: applications and agents that ask for tokens, and what they may ask for.
 
+use super::redirects::check_redirect_uri;
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, SigningAlgorithm, Stored, Tenant,
-    TlsSubject, Workload, again, hash_of, is_scope, jwt, users,
+    Answer, Change, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome, REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX,
+    Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again, hash_of, is_loopback,
+    is_scope, jwt, users,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
-/// Most redirect URIs of a client.
-pub const REDIRECT_URIS_MAX: usize = 32;
-/// Longest redirect URI.
-pub const REDIRECT_URI_BYTES_MAX: usize = 1024;
-/// Most secrets that a client has at a time.
-pub const SECRETS_MAX: usize = 4;
 /// Most grant types, scopes, resources and types of details of a client.
 pub const ALLOWED_MAX: usize = 256;
 /// Largest JWK set that is kept.
@@ -90,21 +86,6 @@ impl AuthMethod {
     pub fn is_registered(self) -> bool {
         self != AuthMethod::WorkloadJwt
     }
-}
-
-/// A secret of a client. The secret itself is shown once and not kept: it has 256 random bits, so that its hash tells
-/// nobody what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientSecret {
-    /// Its id.
-    pub id: String,
-    /// The hash.
-    pub(super) hash: String,
-    /// When it was made.
-    pub created_at: Seconds,
-    /// Until when it is good.
-    pub expires_at: Option<Seconds>,
 }
 
 /// Where the public keys of a client are.
@@ -282,12 +263,6 @@ impl Client {
         self.grant_types.iter().any(|allowed| allowed == grant_type)
     }
 
-    /// Which of its redirect URIs one is: the same byte for byte, or the same loopback address at another port.
-    #[must_use]
-    pub fn redirects_to(&self, uri: &str) -> bool {
-        uri.len() <= REDIRECT_URI_BYTES_MAX && self.redirect_uris.iter().any(|known| same_redirect(known, uri))
-    }
-
     /// The thumbprint of the certificate to which its tokens are bound, when they are to be.
     ///
     /// # Errors
@@ -304,13 +279,7 @@ impl Client {
         Ok(Some(shown.thumbprint.clone()))
     }
 
-    /// The same with a secret that is good for ever.
-    pub(super) fn with_secret(&self, secret: &str, env: &Env<'_>) -> Client {
-        let made = ClientSecret { id: env.id(), hash: hash_of(secret), created_at: env.seconds(), expires_at: None };
-        Client { secrets: vec![made], ..self.clone() }
-    }
-
-    fn check(&self) -> Answer<()> {
+    pub(super) fn check(&self) -> Answer<()> {
         let refuse = |rule, text: String| Err(Refusal::new(ErrorCode::InvalidRequest, rule, text));
         if self.name.is_empty() || self.name.len() > 128 || self.name.chars().any(char::is_control) {
             return refuse("client.name", "a client has a name of at most 128 bytes".to_owned());
@@ -388,47 +357,6 @@ impl ClientKeys {
         }
         Ok(())
     }
-}
-
-/// Whether a URL is of this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
-/// What a redirect URI may be (OAuth 2.1 2.3): absolute, without a fragment; `https`, `http` of this machine, or a scheme of
-/// the application's own with a dot in it (RFC 8252 7.1).
-fn check_redirect_uri(uri: &str) -> Answer<()> {
-    let fine = |url: &Url| {
-        let own = url.scheme().contains('.');
-        let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        url.fragment().is_none() && url.username().is_empty() && url.password().is_none() && (own || web)
-    };
-    let ascii = uri.bytes().all(|b| b.is_ascii_graphic());
-    if uri.len() > REDIRECT_URI_BYTES_MAX || !ascii || !Url::parse(uri).is_ok_and(|url| fine(&url)) {
-        let text = format!(
-            "`{uri}` cannot be a redirect URI; use https, http on this machine, or a scheme like `com.example.app`, \
-             without fragment and user"
-        );
-        return Err(Refusal::new(ErrorCode::InvalidRequest, "client.redirect_uri", text));
-    }
-    Ok(())
-}
-
-fn same_redirect(known: &str, asked: &str) -> bool {
-    if known == asked {
-        return true;
-    }
-    let (Ok(mut known), Ok(mut other)) = (Url::parse(known), Url::parse(asked)) else { return false };
-    // What the parser would mend is not the same byte for byte.
-    if other.as_str() != asked || known.scheme() != "http" || !is_loopback(&known) || !is_loopback(&other) {
-        return false;
-    }
-    known.set_port(None).is_ok() && other.set_port(None).is_ok() && known == other
 }
 
 impl Tenant {
@@ -554,82 +482,6 @@ impl Tenant {
         Ok(client)
     }
 
-    /// Makes a secret of a client, and answers its id and the secret, which cannot be read again.
-    ///
-    /// # Errors
-    /// There is no such client, or it has [`SECRETS_MAX`] that are good.
-    pub fn add_secret(&self, client: &str, life_s: Option<Seconds>, env: &Env<'_>) -> Answer<(String, String)> {
-        again(|| {
-            let held = self.client(client)?;
-            let mut change = self.change(env);
-            let made = self.push_secret(&mut change, &held, (life_s, None), env)?;
-            change.commit()?;
-            Ok(made)
-        })
-    }
-
-    /// Adds a new secret of a client to a change: how long it is good, and how long those before it still are. Answers its
-    /// id and the secret.
-    ///
-    /// # Errors
-    /// The client has [`SECRETS_MAX`] that are good.
-    pub fn push_secret(
-        &self,
-        change: &mut Change<'_>,
-        held: &Held<Client>,
-        (life_s, overlap_s): (Option<Seconds>, Option<Seconds>),
-        env: &Env<'_>,
-    ) -> Answer<(String, String)> {
-        let (id, secret, now) = (env.id(), env.secret(), env.seconds());
-        let mut changed = held.value.clone();
-        if let Some(overlap) = overlap_s {
-            let end = now.saturating_add(overlap);
-            changed.secrets.iter_mut().for_each(|old| old.expires_at = Some(old.expires_at.unwrap_or(end).min(end)));
-        }
-        changed.secrets.retain(|old| old.expires_at.is_none_or(|end| end > now));
-        changed.secrets.push(ClientSecret {
-            id: id.clone(),
-            hash: hash_of(&secret),
-            created_at: now,
-            expires_at: life_s.map(|life| now.saturating_add(life)),
-        });
-        changed.check()?;
-        change.replace(held, &changed);
-        let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
-        change.event(&event.action("secret.add").detail("secret", &id));
-        Ok((id, secret))
-    }
-
-    /// Takes a secret away.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub fn remove_secret(&self, client: &str, id: &str, env: &Env<'_>) -> Answer<()> {
-        again(|| {
-            let held = self.client(client)?;
-            let mut change = self.change(env);
-            self.pull_secret(&mut change, &held, id, env)?;
-            change.commit()
-        })?;
-        Ok(())
-    }
-
-    /// Adds to a change that a secret is taken away.
-    ///
-    /// # Errors
-    /// It is not there.
-    pub fn pull_secret(&self, change: &mut Change<'_>, held: &Held<Client>, id: &str, env: &Env<'_>) -> Answer<()> {
-        let mut changed = held.value.clone();
-        changed.secrets.retain(|secret| secret.id != id);
-        if changed.secrets.len() == held.secrets.len() {
-            return Err(Refusal::not_found("secret"));
-        }
-        change.replace(held, &changed);
-        let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
-        change.event(&event.action("secret.remove").detail("secret", id));
-        Ok(())
-    }
-
     /// Deletes a client: its id stays taken, and all that it was given is void.
     ///
     /// # Errors
@@ -658,49 +510,6 @@ impl Tenant {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn redirect_uris_are_exact_but_for_the_port_of_this_machine() {
-        let mut client = Client::new("c", ClientKind::App, "c");
-        client.redirect_uris =
-            ["https://a.example/cb", "http://127.0.0.1/cb", "http://[::1]:1/cb", "com.example.app:/cb"]
-                .map(str::to_owned)
-                .to_vec();
-        client.check().unwrap();
-        for good in [
-            "https://a.example/cb",
-            "http://127.0.0.1/cb",
-            "http://127.0.0.1:49152/cb",
-            "http://[::1]:49152/cb",
-            "com.example.app:/cb",
-        ] {
-            assert!(client.redirects_to(good), "{good}");
-        }
-        for bad in [
-            "https://a.example/cb/",
-            "https://a.example/cb?x=1",
-            "https://a.example:443/cb",
-            "https://A.example/cb",
-            "https://a.example/cb#",
-            "https://a.example.evil.example/cb",
-            "https://u@a.example/cb",
-            "http://a.example/cb",
-            "http://127.0.0.1:49152/cb?x=1",
-            "http://127.0.0.1:49152/../cb",
-            "http://127.0.0.2:49152/cb",
-            "http://localhost:49152/cb",
-            "https://127.0.0.1/cb",
-            "http://u@127.0.0.1:49152/cb",
-            "http://0x7f.0.0.1:49152/cb",
-            "",
-        ] {
-            assert!(!client.redirects_to(bad), "{bad}");
-        }
-        for bad in ["http://a.example/cb", "https://a.example/#f", "javascript:alert(1)", "/cb", "data:x", "app:/cb"] {
-            let refused = Client { redirect_uris: vec![bad.to_owned()], ..client.clone() }.check().unwrap_err();
-            assert_eq!(refused.rule, "client.redirect_uri", "{bad}");
-        }
-    }
 
     #[test]
     fn a_client_that_makes_no_sense_is_refused() {

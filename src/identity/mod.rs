@@ -6,6 +6,7 @@
 mod caller;
 mod certificate;
 mod claims;
+mod client_secrets;
 mod clients;
 mod codes;
 mod consents;
@@ -25,6 +26,7 @@ mod logout;
 mod pairs;
 mod proof;
 mod records;
+mod redirects;
 mod refresh;
 mod registration;
 mod refusal;
@@ -40,10 +42,8 @@ mod workload;
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, JWT_BEARER, KeySource, NoKeys};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
 pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
-pub use clients::{
-    ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ClientSecret, ConsentRule, JWKS_BYTES_MAX,
-    REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, SECRETS_MAX,
-};
+pub use client_secrets::{ClientSecret, SECRETS_MAX};
+pub use clients::{ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, JWKS_BYTES_MAX};
 pub use codes::{ClientCredentialsGrant, CodeGrant, Decided, RefreshGrant};
 pub use consents::{CONSENTS_PAGE_MAX, Consent};
 pub use custom::{
@@ -97,7 +97,8 @@ pub use workload::{
     JWT_SPIFFE, WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
 
-use clients::is_loopback;
+use redirects::is_loopback;
+pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX};
 
 #[cfg(test)]
 mod tests;
