@@ -230,7 +230,8 @@ for (const [token_endpoint_auth_method, auth] of Object.entries(ways)) {
   const had = await client.authorizationCodeGrant(tool, asked.url, asked.checks);
   assert.equal((await verify(had.access_token, api, "at+jwt")).payload.client_id, tool.clientMetadata().client_id);
 }
-await refused(client.dynamicClientRegistration(new URL(issuer), { redirect_uris: [] }, undefined, options), "invalid_redirect_uri");
+for (const redirect_uris of [[], [`${callback}#x`]]) // oidcc-redirect-uri-regfrag
+  await refused(client.dynamicClientRegistration(new URL(issuer), { redirect_uris }, undefined, options), "invalid_redirect_uri");
 const worker_like = { redirect_uris: [callback], grant_types: ["client_credentials"] };
 await refused(client.dynamicClientRegistration(new URL(issuer), worker_like, undefined, options), "invalid_client_metadata");
 step("a client that registers itself, within what the tenant lets it");

@@ -35,8 +35,8 @@ await run("login", "--client-id", "lab", "--foreign-resource", api, "--timeout",
 const graded = JSON.parse(await run("scan", "--format", "json"));
 assert.deepEqual(
   [graded.grade, graded.must_failures, graded.critical_failures, graded.warnings, graded.counts.error],
-  ["A", [], [], ["ASM-05"], 0], // clients are registered by whoever runs the server
+  ["A", [], [], [], 0],
   JSON.stringify(graded.results.filter(({ status }) => !["pass", "skip"].includes(status)), null, 1),
 );
 assert.equal(graded.coverage.ran, graded.coverage.applicable);
-step(`mcp-authlab: grade ${graded.grade}, ${graded.counts.pass} checks passed, warned of ${graded.warnings}`);
+step(`mcp-authlab: grade ${graded.grade}, ${graded.counts.pass} checks passed`);
