@@ -41,7 +41,7 @@ use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 pub use outgoing::ConnectionAccounts;
 use outgoing::{Connections, Drafts, LastUses, Reconnects};
-use plugs::{Administration, Auditors, Browsers, data_stores};
+use plugs::{Administration, Auditors, Browsers, data_stores, registered};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -334,6 +334,7 @@ fn issuer_routes(
     let house = login::House { connected: Some(Arc::new(Connections)), devices: Some(Arc::new(channels::Browsers)) };
     Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(Arc::new(LastUses)))
         .merge(oauth::admin::http::routes())
+        .merge(oauth::admin::clients::http::routes(registered))
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))

@@ -11,6 +11,7 @@
     reason = "a test fails loudly and says what it skips"
 )]
 
+mod admin_served;
 mod agents;
 mod agree;
 mod approvals_served;

@@ -24,13 +24,16 @@ pub struct Env<'a> {
     pub address: Option<&'a str>,
     /// The certificate that the caller has shown in the TLS handshake.
     pub certificate: Option<&'a ClientCertificate>,
+    /// Who administers the tenant with this call, as a subject: its events say so. Nobody, when it is a command on this machine or
+    /// somebody's own doing.
+    pub by: Option<&'a str>,
 }
 
 impl<'a> Env<'a> {
     /// Of no request.
     #[must_use]
     pub fn new(now: Timestamp, random: &'a (dyn Fn(&mut [u8]) + Sync)) -> Env<'a> {
-        Env { now, random, trace: None, address: None, certificate: None }
+        Env { now, random, trace: None, address: None, certificate: None, by: None }
     }
 
     /// The time in whole seconds.

@@ -397,6 +397,16 @@ impl Event {
         self.at
     }
 
+    /// The same, with who administers: the person, or a detail when it is about another one.
+    #[must_use]
+    pub(super) fn administered_by(self, by: &str) -> Event {
+        match self.user.as_deref() {
+            None => self.user(by),
+            Some(user) if user == by => self,
+            Some(_) => self.detail("by", by),
+        }
+    }
+
     /// What happened.
     #[must_use]
     pub fn kind(&self) -> EventKind {

@@ -156,6 +156,7 @@ impl Tenant {
         Change {
             tenant: self,
             now: env.now,
+            by: env.by.map(str::to_owned),
             records: Vec::new(),
             expectations: Vec::new(),
             writes: Vec::new(),
@@ -201,6 +202,7 @@ fn expiry_mark(key: &[u8], at: Seconds) -> Vec<u8> {
 pub struct Change<'a> {
     tenant: &'a Tenant,
     now: Timestamp,
+    by: Option<String>,
     records: Vec<RecordChange>,
     expectations: Vec<RecordExpectation>,
     writes: Vec<Tuple>,
@@ -290,12 +292,16 @@ impl<'a> Change<'a> {
         self.set(module, record_key(self.tenant.number(), sort, parts), None);
     }
 
-    /// What happened. An event that is of another tenant is a mistake of the caller's and refuses the change.
+    /// What happened, by whoever administers: an event of another person has them in its detail `by`. One that is of another
+    /// tenant is a mistake of the caller's and refuses the change.
     pub fn event(&mut self, event: &Event) {
         if event.tenant() != self.tenant.number() {
             self.fault = Some(Refusal::failed("event.tenant", "an event of another tenant"));
         }
-        self.records.push(event.change());
+        self.records.push(match &self.by {
+            Some(by) => event.clone().administered_by(by).change(),
+            None => event.change(),
+        });
     }
 
     /// A tuple of the system store; nothing when it is there.

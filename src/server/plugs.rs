@@ -54,6 +54,15 @@ pub(super) fn data_stores(identity: Identity) -> Arc<dyn Fn(u32) -> Vec<StoreId>
     })
 }
 
+/// Whether the registry of agents keeps the agent of an id.
+pub(super) fn registered(tenant: &Tenant, id: &str) -> Answer<bool> {
+    match (agent::Registry { tenant, approvals: &agent::NoApprovals }).get(id) {
+        Ok(_) => Ok(true),
+        Err(refusal) if refusal.error == ErrorCode::NotFound => Ok(false),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// Who knows browsers, by the cookies of the login pages.
 pub(super) struct Browsers;
 

@@ -1,14 +1,15 @@
 //! What the endpoints of administration share: a request with what judges it, bodies of JSON, and refusals as clients of an API
 //! see them.
 
-use super::front::{Asked, body as read_body};
-use crate::identity::{Answer, ErrorCode, Refusal};
+use super::front::{Asked, body as read_body, json as json_response};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
 use axum::body::Body;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 /// A request without its body, and what it takes to judge and answer it.
 pub struct Call<S> {
@@ -26,6 +27,45 @@ impl<S: Clone + Send + Sync> FromRequestParts<S> for Call<S> {
     async fn from_request_parts(parts: &mut Parts, setup: &S) -> Result<Call<S>, StatusCode> {
         let asked = Asked::from_request_parts(parts, setup).await?;
         Ok(Call { asked, setup: setup.clone(), head: parts.clone() })
+    }
+}
+
+/// Who judges the access token that the head of a request shows: good now, for the administration of this tenant, and its key
+/// proved when it is bound to one.
+pub type Judge = fn(&Tenant, &Parts, &Env<'_>) -> Answer<Examined>;
+
+impl<S> Call<S> {
+    /// Does one call for an administrator of the tenant, and answers JSON; events of the call say who that is. The scopes are the
+    /// one that reads, and the one that changes, and reads: the method says which it takes.
+    pub async fn administer(
+        self,
+        judge: Judge,
+        [read, write]: [&'static str; 2],
+        call: impl FnOnce(&Tenant, &Env<'_>) -> Answer<Value> + Send + 'static,
+    ) -> Response {
+        let Call { asked, head, .. } = self;
+        let scopes = [if head.method.is_safe() { read } else { write }, write];
+        let answer = asked.run(move |tenant, env| {
+            let token = judge(tenant, &head, env)?;
+            let by = token.administrator(tenant, scopes, ["admin.scope", "admin.not_allowed"])?;
+            call(tenant, &Env { by: Some(&by), ..*env })
+        });
+        match answer.await {
+            Ok(value) => json_response(StatusCode::OK, &value),
+            Err(refusal) => challenged(refusal, Some(scopes[0])),
+        }
+    }
+}
+
+/// A body of JSON in which nothing is secret: what is wrong with it is said with its place, and what stands there.
+pub struct Json<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Json<T>, Response> {
+        let read = read_json(request.into_body(), |path, error| wrong_body("admin.body", path, error)).await;
+        read.map(Json).map_err(|refusal| challenged(refusal, None))
     }
 }
 

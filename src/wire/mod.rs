@@ -16,7 +16,7 @@ mod problem;
 mod random;
 mod token;
 
-pub use administration::{Call, challenged, read_json, wrong_body};
+pub use administration::{Call, Json, Judge, challenged, read_json, wrong_body};
 pub use bounds::Bounds;
 pub use deadline::{Deadlines, Flag};
 pub use embedding::{

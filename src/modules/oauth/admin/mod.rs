@@ -1,6 +1,7 @@
-//! Administration of what tokens say and how many there are (claims of a tenant's own, limits of resources), and of whose
-//! word about workloads is taken.
+//! Administration of what tokens say and how many there are, and of who asks for them: claims of a tenant's own, limits of
+//! resources, clients, and whose word about workloads is taken.
 
+pub mod clients;
 pub mod http;
 
 /// The scope that reads claims, and the one that changes them.

@@ -1,0 +1,240 @@
+//! Clients, as an administrator sees and changes them. Of an agent that is registered the registry keeps the name, the secrets,
+//! the keys, the ways to show who it is and the life: these are changed there, with a history, and what is left here.
+
+pub mod http;
+
+use crate::identity::{
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, EventKind, Held, Outcome,
+    PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again, check_id,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// The scope that reads clients.
+pub const CLIENTS_READ: &str = "clients:read";
+/// The scope that changes clients, and reads them. Who has it can become any client of the tenant.
+pub const CLIENTS_WRITE: &str = "clients:write";
+/// Pages of records that one page of clients is found in, those that are deleted among them.
+const PAGES_MAX: usize = 20;
+
+/// Whether the registry of agents keeps the agent of an id. The registry says so; `server.rs` plugs it in.
+pub type Registered = fn(&Tenant, &str) -> Answer<bool>;
+
+/// What is said of a client: all but its id, its kind and its secrets. What is left out is nothing, and of `auth_methods` a
+/// secret in the header.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "they are those of `Client`")]
+pub struct ClientSettings {
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+    pub post_logout_redirect_uris: Vec<String>,
+    pub backchannel_logout_uri: Option<String>,
+    pub grant_types: Vec<String>,
+    pub scopes: Vec<String>,
+    pub resources: Vec<String>,
+    pub serves: Vec<String>,
+    pub details_types: Vec<String>,
+    pub auth_methods: Vec<AuthMethod>,
+    pub keys: Option<ClientKeys>,
+    pub workloads: Vec<Workload>,
+    pub consent: ConsentRule,
+    pub require_pushed_requests: bool,
+    pub dpop_bound_access_tokens: bool,
+    pub tls_subject: Option<TlsSubject>,
+    pub tls_client_certificate_bound_access_tokens: bool,
+    pub id_token_signed_response_alg: SigningAlgorithm,
+}
+
+impl Default for ClientSettings {
+    fn default() -> ClientSettings {
+        ClientSettings::of(Client::new("", ClientKind::App, ""))
+    }
+}
+
+impl ClientSettings {
+    fn of(client: Client) -> ClientSettings {
+        ClientSettings {
+            name: client.name,
+            redirect_uris: client.redirect_uris,
+            post_logout_redirect_uris: client.post_logout_redirect_uris,
+            backchannel_logout_uri: client.backchannel_logout_uri,
+            grant_types: client.grant_types,
+            scopes: client.scopes,
+            resources: client.resources,
+            serves: client.serves,
+            details_types: client.details_types,
+            auth_methods: client.auth_methods,
+            keys: client.keys,
+            workloads: client.workloads,
+            consent: client.consent,
+            require_pushed_requests: client.require_pushed_requests,
+            dpop_bound_access_tokens: client.dpop_bound_access_tokens,
+            tls_subject: client.tls_subject,
+            tls_client_certificate_bound_access_tokens: client.tls_client_certificate_bound_access_tokens,
+            id_token_signed_response_alg: client.id_token_signed_response_alg,
+        }
+    }
+
+    /// The client that is wanted in the place of another; its id, kind and secrets stay.
+    fn over(self, client: &Client) -> Client {
+        Client {
+            name: self.name,
+            redirect_uris: self.redirect_uris,
+            post_logout_redirect_uris: self.post_logout_redirect_uris,
+            backchannel_logout_uri: self.backchannel_logout_uri,
+            grant_types: self.grant_types,
+            scopes: self.scopes,
+            resources: self.resources,
+            serves: self.serves,
+            details_types: self.details_types,
+            auth_methods: self.auth_methods,
+            keys: self.keys,
+            workloads: self.workloads,
+            consent: self.consent,
+            require_pushed_requests: self.require_pushed_requests,
+            dpop_bound_access_tokens: self.dpop_bound_access_tokens,
+            tls_subject: self.tls_subject,
+            tls_client_certificate_bound_access_tokens: self.tls_client_certificate_bound_access_tokens,
+            id_token_signed_response_alg: self.id_token_signed_response_alg,
+            ..client.clone()
+        }
+    }
+}
+
+/// A client that is wanted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewClient {
+    /// Its id, which is never given again; a fresh one when it is left out.
+    id: Option<String>,
+    /// Whether it administers the tenant by itself, as a directory does that pushes people by SCIM.
+    #[serde(default)]
+    admin: bool,
+    /// All else.
+    settings: ClientSettings,
+}
+
+/// A client as it is answered: without the hashes of its secrets.
+fn shown(tenant: &Tenant, client: &Client) -> Answer<Value> {
+    let secret = |secret: &crate::identity::ClientSecret| json!({"id": secret.id, "created_at": secret.created_at, "expires_at": secret.expires_at});
+    Ok(json!({
+        "id": client.id,
+        "kind": client.kind,
+        "document": client.document,
+        "active": tenant.is_active(&client.subject())?,
+        "created_at": client.created_at,
+        "secrets": client.secrets.iter().map(secret).collect::<Vec<_>>(),
+        "settings": ClientSettings::of(client.clone()),
+    }))
+}
+
+/// Clients in the order of their ids, behind the id `after`: at most `max`, and behind which to go on when there may be more.
+fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<Client>>, Option<String>)> {
+    after.as_deref().map(check_id).transpose()?;
+    let (mut page, mut at) = (Vec::new(), after);
+    for _ in 0..PAGES_MAX {
+        let records = tenant.clients(at.as_deref(), PAGE_MAX)?;
+        let last = records.len() < PAGE_MAX;
+        for held in records {
+            if page.len() >= max {
+                return Ok((page, at));
+            }
+            at = Some(held.id.clone());
+            if held.deleted_at.is_none() {
+                page.push(held);
+            }
+        }
+        if last {
+            return Ok((page, None));
+        }
+    }
+    Ok((page, at))
+}
+
+/// Makes an application, with a secret when it shows who it is by one; what is answered has it, once.
+fn create(tenant: &Tenant, wanted: &NewClient, env: &Env<'_>) -> Answer<Value> {
+    let id = wanted.id.clone().unwrap_or_else(|| env.id());
+    let mut settings = wanted.settings.clone();
+    if settings.name.is_empty() {
+        settings.name.clone_from(&id);
+    }
+    let client = settings.over(&Client::new(id, ClientKind::App, ""));
+    let made = again(|| {
+        let mut change = tenant.change(env);
+        let made = tenant.add_client(&mut change, &client, env)?;
+        if wanted.admin {
+            change.relate(&tenant.object(), "admin", &made.subject());
+            let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(tenant.object());
+            change.event(&event.action("admin").client(made.subject()).detail("there", "yes"));
+        }
+        change.commit()?;
+        Ok(made)
+    })?;
+    let by_secret = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
+    if !made.auth_methods.iter().any(|method| by_secret.contains(method)) {
+        return shown(tenant, &made);
+    }
+    let (_, secret) = tenant.add_secret(&made.id, None, env)?;
+    let held = tenant.client(&made.id)?;
+    let mut value = shown(tenant, &held)?;
+    if let Some(members) = value.as_object_mut() {
+        members.insert("client_secret".to_owned(), secret.into());
+    }
+    Ok(value)
+}
+
+/// Whether two clients are the same in what the registry of agents keeps.
+fn same_to_registry(one: &Client, other: &Client) -> bool {
+    one.name == other.name
+        && one.auth_methods == other.auth_methods
+        && one.keys == other.keys
+        && one.workloads == other.workloads
+        && one.tls_subject == other.tls_subject
+        && one.tls_client_certificate_bound_access_tokens == other.tls_client_certificate_bound_access_tokens
+}
+
+fn elsewhere(id: &str) -> Refusal {
+    let text = format!(
+        "`{id}` is a registered agent: its name, secrets, keys, workloads, ways to show who it is and life are changed at \
+         `/admin/agents/{id}`"
+    );
+    Refusal::new(ErrorCode::Conflict, "client.registered", text)
+}
+
+/// A client whose secrets and life are kept here.
+fn kept_here(tenant: &Tenant, registered: Registered, id: &str) -> Answer<Held<Client>> {
+    let held = tenant.client(id)?;
+    if held.kind == ClientKind::Agent && registered(tenant, id)? { Err(elsewhere(id)) } else { Ok(held) }
+}
+
+fn change(
+    tenant: &Tenant,
+    registered: Registered,
+    (id, wanted): (&str, &ClientSettings),
+    env: &Env<'_>,
+) -> Answer<Value> {
+    again(|| {
+        let held = tenant.client(id)?;
+        let wanted = wanted.clone().over(&held);
+        if held.kind == ClientKind::Agent && !same_to_registry(&held, &wanted) && registered(tenant, id)? {
+            return Err(elsewhere(id));
+        }
+        shown(tenant, &tenant.change_client(&held, &wanted, env)?)
+    })
+}
+
+fn add_secret(
+    tenant: &Tenant,
+    registered: Registered,
+    (id, life_s): (&str, Option<Seconds>),
+    env: &Env<'_>,
+) -> Answer<Value> {
+    if life_s == Some(0) {
+        let text = "a secret is good for a second at least; leave `life_s` out for one that is good for ever";
+        return Err(Refusal::new(ErrorCode::InvalidRequest, "client.secret_life", text));
+    }
+    let held = kept_here(tenant, registered, id)?;
+    let (secret_id, secret) = tenant.add_secret(&held.id, life_s, env)?;
+    Ok(json!({"id": secret_id, "client_secret": secret}))
+}
