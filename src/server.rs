@@ -335,6 +335,7 @@ fn issuer_routes(
     Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(Arc::new(LastUses)))
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))
+        .merge(oauth::admin::tenant::http::routes())
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))

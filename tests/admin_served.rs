@@ -15,7 +15,9 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 /// administrator's program of its own.
 pub(crate) struct Desk {
     pub(crate) serving: Serving,
-    /// The tokens of the administrator's program: that may all, and that may only read.
+    /// The secret of the administrator's program.
+    pub(crate) secret: String,
+    /// Its tokens: that may all, and that may only read.
     pub(crate) admin: String,
     pub(crate) reader: String,
     /// Those of who may not: with the scopes, and without being an administrator here.
@@ -62,7 +64,7 @@ impl Desk {
         ];
         let admin = serving.token("ops", &ops, scopes[1], "/admin");
         let reader = serving.token("ops", &ops, scopes[0], "/admin");
-        Desk { serving, admin, reader, strangers }
+        Desk { serving, secret: ops, admin, reader, strangers }
     }
 
     /// The administrator asks, and is answered.
@@ -289,4 +291,75 @@ fn a_client_that_administers_and_an_agent_that_is_registered() {
     // One that nobody registered is a client as others are.
     assert!(desk.good("POST", "/admin/clients/bot/secrets", &json!({}))["client_secret"].is_string());
     desk.good("DELETE", "/admin/clients/bot", &Value::Null);
+}
+
+#[test]
+fn keys_are_rotated_and_replaced_while_they_sign() {
+    let desk = Desk::new(["keys:read", "keys:write"], |_| {});
+    let none = Value::Null;
+    let published = || desk.serving.send("GET", "/jwks", &[], "").json()["keys"].as_array().unwrap().len();
+    desk.only_administrators("GET", "/admin/keys", &none);
+    let listed = desk.good("GET", "/admin/keys", &none);
+    let first = listed["keys"][0]["kid"].as_str().unwrap().to_owned();
+    assert_eq!((&listed["keys"][0]["state"], listed["keys"].as_array().unwrap().len()), (&json!("current"), 1));
+    assert_eq!(listed["keys"][0]["alg"], "ES256");
+    assert!(!listed.to_string().contains("sealed"), "{listed}");
+
+    // The next is published at once, and signs when every cache has it.
+    desk.only_administrators("POST", "/admin/keys/rotate", &none);
+    let rotated = desk.good("POST", "/admin/keys/rotate", &none);
+    assert_eq!((&rotated["keys"][1]["state"], published()), (&json!("next"), 2));
+    let event = desk.last(EventKind::KeyCreated);
+    assert_eq!((event.get_user(), event.get_resource()), (Some("app:ops"), rotated["keys"][1]["kid"].as_str()));
+    desk.refused("POST", "/admin/keys/rotate", &none, (409, "published already"));
+
+    // In an emergency all go at once, and every token with them: the one that asked for it too.
+    desk.only_administrators("POST", "/admin/keys/replace", &none);
+    let replaced = desk.good("POST", "/admin/keys/replace", &none);
+    assert_eq!((&replaced["keys"][0]["state"], published()), (&json!("current"), 1));
+    assert_ne!(replaced["keys"][0]["kid"], first.as_str());
+    let event = desk.last(EventKind::KeyRotated);
+    assert_eq!((event.get_user(), event.get_reason()), (Some("app:ops"), Some("emergency")));
+    for token in [&desk.admin, &desk.reader] {
+        assert_eq!(desk.serving.with(token, "GET", "/admin/keys", &none).refusal(), (401, "invalid_token".into()));
+    }
+}
+
+#[test]
+fn settings_hold_from_the_next_token_on() {
+    let desk = Desk::new(["settings:read", "settings:write"], |_| {});
+    let none = Value::Null;
+    desk.only_administrators("GET", "/admin/settings", &none);
+    let shown = desk.good("GET", "/admin/settings", &none);
+    assert_eq!((&shown["tenant"], &shown["settings"]["access_token_s"]), (&json!("main"), &json!(600)));
+    let mut wanted = shown["settings"].clone();
+    wanted["access_token_s"] = json!(60);
+    wanted["registration"]["who"] = json!("anybody");
+    desk.only_administrators("PUT", "/admin/settings", &wanted);
+    assert_eq!(desk.good("PUT", "/admin/settings", &wanted)["settings"], wanted);
+    let place = format!("{}/admin", desk.serving.issuer);
+    let pairs = [("grant_type", "client_credentials"), ("client_id", "ops"), ("client_secret", &desk.secret)];
+    let heard = desk.serving.post("/token", &[&pairs[..], &[("resource", &place)]].concat());
+    assert_eq!(heard.json()["expires_in"], 60, "{}", heard.body);
+    let other = desk.serving.tenant.identity().named("other").unwrap();
+    assert_eq!(other.settings().access_token_s, 600, "another tenant has its own");
+    let event = desk.last(EventKind::TenantChanged);
+    assert_eq!((event.get_user(), event.get_resource()), (Some("app:ops"), Some("tenant:main")));
+    let body = [("content-type", "application/json")];
+    let metadata = json!({"redirect_uris": [CALLBACK], "token_endpoint_auth_method": "client_secret_post"});
+    let registered = desk.serving.send("POST", "/register", &body, &metadata.to_string());
+    assert_eq!(registered.status, 201, "{}", registered.body);
+    for (wrong, says) in [
+        (json!({"code_s": 601}), "`code_s` is 1 to 600 seconds"),
+        (json!({"access_token_s": 0}), "`access_token_s`"),
+        (json!({"session_s": u64::MAX}), "`session_s`"),
+        (json!({"default_resource": "relative"}), "an absolute URI"),
+        (json!({"access_token": 60}), "unknown field `access_token`"),
+        (json!({"registration": {"clients_max": 1_000_000}}), "registration.clients_max"),
+    ] {
+        desk.refused("PUT", "/admin/settings", &wrong, (400, says));
+    }
+    assert_eq!(desk.good("GET", "/admin/settings", &none)["settings"], wanted, "what is refused changes nothing");
+    // What is left out is the default again.
+    assert_eq!(desk.good("PUT", "/admin/settings", &json!({}))["settings"], shown["settings"]);
 }

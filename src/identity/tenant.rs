@@ -25,6 +25,10 @@ pub const SYSTEM_MODEL: &str = include_str!("../../schema/system.fga");
 pub const TENANTS_MAX: u32 = 10_000;
 /// Longest issuer.
 pub const ISSUER_BYTES_MAX: usize = 256;
+/// Longest life of anything of a tenant: ten years.
+const LIFE_MAX_S: Seconds = 10 * 365 * 24 * 3_600;
+/// Longest life of a code (RFC 6749 4.1.2).
+const CODE_MAX_S: Seconds = 600;
 /// Longest name of a tenant.
 const NAME_BYTES_MAX: usize = 32;
 /// How often what rests on a record that changed meanwhile is tried again.
@@ -81,6 +85,30 @@ impl Default for TenantSettings {
             default_resource: None,
             registration: RegistrationSettings::default(),
         }
+    }
+}
+
+impl TenantSettings {
+    fn check(&self) -> Answer<()> {
+        let lives = [
+            ("access_token_s", self.access_token_s, 1..=LIFE_MAX_S),
+            ("id_token_s", self.id_token_s, 1..=LIFE_MAX_S),
+            ("code_s", self.code_s, 1..=CODE_MAX_S),
+            ("pushed_request_s", self.pushed_request_s, 1..=LIFE_MAX_S),
+            ("request_s", self.request_s, 1..=LIFE_MAX_S),
+            ("session_idle_s", self.session_idle_s, 1..=LIFE_MAX_S),
+            ("session_s", self.session_s, 1..=LIFE_MAX_S),
+            ("offline_s", self.offline_s, 1..=LIFE_MAX_S),
+            ("refresh_grace_s", self.refresh_grace_s, 0..=LIFE_MAX_S),
+            ("key_life_s", self.key_life_s, 1..=LIFE_MAX_S),
+            ("key_lead_s", self.key_lead_s, 0..=LIFE_MAX_S),
+        ];
+        if let Some((name, life, bounds)) = lives.into_iter().find(|(_, life, bounds)| !bounds.contains(life)) {
+            let text = format!("`{name}` is {} to {} seconds, and not {life}", bounds.start(), bounds.end());
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "settings.life", text));
+        }
+        self.default_resource.as_deref().map(super::check_resource).transpose()?;
+        self.registration.check()
     }
 }
 
@@ -577,9 +605,9 @@ impl Tenant {
     /// Changes lives and defaults. What was handed out keeps the end it has.
     ///
     /// # Errors
-    /// Somebody was faster.
+    /// One is out of its bounds, or somebody was faster.
     pub fn change_settings(&self, settings: TenantSettings, env: &Env<'_>) -> Answer<Tenant> {
-        settings.registration.check()?;
+        settings.check()?;
         let nobody = self.identity.nobody();
         let mut tenants = self.identity.inner.tenants.write();
         let held = nobody.held::<TenantRecord>(&[&padded(self.number())])?;

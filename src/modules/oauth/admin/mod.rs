@@ -1,8 +1,9 @@
 //! Administration of what tokens say and how many there are, and of who asks for them: claims of a tenant's own, limits of
-//! resources, clients, and whose word about workloads is taken.
+//! resources, clients, keys and settings, and whose word about workloads is taken.
 
 pub mod clients;
 pub mod http;
+pub mod tenant;
 
 /// The scope that reads claims, and the one that changes them.
 pub const CLAIMS_READ: &str = "claims:read";
