@@ -21,7 +21,7 @@ use crate::modules::approval::mail::MailSettingsError;
 pub use crate::modules::approval::mail::{RelayLogin, RelayTls};
 use crate::modules::approval::{self, APPROVAL, ApprovalSettings, Approvals, CibaGrant};
 use crate::modules::audit::{self, Audit};
-use crate::modules::exchange::{EXCHANGE, IdentityAssertion, TokenExchange};
+use crate::modules::exchange::{self, EXCHANGE, IdentityAssertion, TokenExchange};
 use crate::modules::login::{self, LoginSettings};
 use crate::modules::logout;
 use crate::modules::mcp::servers;
@@ -41,7 +41,7 @@ use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 pub use outgoing::ConnectionAccounts;
 use outgoing::{Connections, Drafts, LastUses, Reconnects};
-use plugs::{Administration, Auditors, Browsers, data_stores, registered};
+use plugs::{Administration, Auditors, Browsers, administration, data_stores, registered};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -336,6 +336,7 @@ fn issuer_routes(
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))
         .merge(oauth::admin::tenant::http::routes())
+        .merge(exchange::http::routes(administration))
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))

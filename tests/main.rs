@@ -12,6 +12,7 @@
 )]
 
 mod admin_served;
+mod admin_trust_served;
 mod agents;
 mod agree;
 mod approvals_served;

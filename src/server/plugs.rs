@@ -21,7 +21,7 @@ const AUDIT_WRITE: &str = "audit:write";
 
 /// The access token that a request to a tenant's administration shows: good now, for the issuer's `/admin`, and its key
 /// proved when it is bound to one.
-fn administration(tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
+pub(super) fn administration(tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Examined> {
     oauth::bearer(tenant, head, &tenant.url("/admin"), env)
 }
 

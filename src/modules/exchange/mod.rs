@@ -19,6 +19,7 @@ mod class;
     reason = "the module is named after its standard, and so is the file of its first half"
 )]
 mod exchange;
+pub mod http;
 mod idjag;
 mod mapping;
 mod metadata;
