@@ -336,8 +336,10 @@ fn issuer_routes(
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))
         .merge(oauth::admin::tenant::http::routes())
+        .merge(oauth::admin::people::http::routes())
         .merge(exchange::http::routes(administration))
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
+        .merge(login::admin::http::routes(administration))
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
         .merge(vault::admin::http::routes(vault::admin::http::Setup {

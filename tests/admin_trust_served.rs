@@ -1,7 +1,7 @@
-//! Managed connections and trusted issuers, administered over HTTP while they are used.
+//! Managed connections, trusted issuers, people, resources and providers, administered over HTTP while they are used.
 
-use crate::admin_served::Desk;
-use crate::elsewhere::Serving;
+use crate::admin_served::{Desk, PASSWORD};
+use crate::elsewhere::{Serving, Walker};
 use crate::identity::{Heard, env};
 use bailiwick::engine::Decision;
 use bailiwick::identity::{Authentication, Browser, Decided, EventKind, hash_of};
@@ -163,4 +163,117 @@ fn trusted_issuers_and_clients_that_go_on() {
     assert_eq!(goes_on(), Decision::Deny);
     assert_eq!(desk.last(EventKind::PolicyChanged).get_user(), Some("app:ops"));
     desk.refused("PUT", "/admin/delegates/sales/nobody", &none, (404, "no such client"));
+}
+
+#[test]
+fn people_are_invited_and_signed_out() {
+    let desk = Desk::new(["users:read", "users:write"], |db| {
+        db.good(&["user", "create", "eve@example.com", "--id", "eve"]);
+    });
+    let none = Value::Null;
+    let place = "/admin/users/eve/invite";
+    desk.only_administrators("POST", place, &json!({}));
+    let link = desk.good("POST", place, &json!({}))["link"].as_str().unwrap().to_owned();
+    let event = desk.last(EventKind::UserChanged);
+    assert_eq!((event.get_user(), event.get_action()), (Some("user:eve"), Some("invite")));
+    assert_eq!(event.details()["by"], "app:ops");
+    for life in [0, 8 * 24 * 3_600] {
+        desk.refused("POST", place, &json!({"life_s": life}), (400, "an invitation is good for"));
+    }
+    for nobody in ["nobody", "a%00b"] {
+        desk.refused("POST", &format!("/admin/users/{nobody}/invite"), &json!({}), (404, "no such user"));
+        desk.refused("POST", &format!("/admin/users/{nobody}/sign-out"), &none, (404, "no such user"));
+    }
+    let mut browser = Walker::new(&desk.serving);
+    browser.enrol(&link, PASSWORD).shows("Your account");
+    browser.get("/account").shows("Your account");
+    let place = "/admin/users/eve/sign-out";
+    desk.only_administrators("POST", place, &none);
+    browser.get("/account").shows("Your account");
+    desk.good("POST", place, &none);
+    browser.get("/account").form("/login/password");
+    let event = desk.last(EventKind::SessionEnded);
+    assert_eq!((event.get_user(), event.get_reason()), (Some("user:eve"), Some("administrator")));
+    assert_eq!(event.details()["by"], "app:ops");
+}
+
+#[test]
+fn resources_come_and_go() {
+    let mut secret = String::new();
+    let desk = Desk::new(["resources:read", "resources:write"], |db| {
+        let client = ["client", "create", "--id", "job", "--auth", "client_secret_post", "--grant-type"];
+        let may = ["client_credentials", "--scope", "read", "--scope", "write", "--resource", API];
+        secret = db.json(&[&client[..], &may].concat())["client_secret"].as_str().unwrap().to_owned();
+    });
+    let gets = |scope: &str| {
+        let pairs = [("grant_type", "client_credentials"), ("client_id", "job"), ("client_secret", &secret)];
+        desk.serving.post("/token", &[&pairs[..], &[("scope", scope), ("resource", API)]].concat()).status
+    };
+    let none = Value::Null;
+    let scope = |name: &str| json!({"name": name, "description": "It"});
+    let wanted = json!({"id": "api", "identifier": API, "scopes": [scope("read")]});
+    assert_eq!(gets("read"), 400);
+    desk.only_administrators("POST", "/admin/resources", &wanted);
+    assert_eq!(desk.good("POST", "/admin/resources", &wanted)["resource"]["name"], "api");
+    assert_eq!((gets("read"), gets("write")), (200, 400));
+    let event = desk.last(EventKind::AdminChanged);
+    assert_eq!((event.get_user(), event.get_resource()), (Some("app:ops"), Some(API)));
+    desk.refused("POST", "/admin/resources", &wanted, (409, "already"));
+    let place = "/admin/resources/api";
+    let wider = json!({"scopes": [scope("read"), scope("write")]});
+    desk.only_administrators("PUT", place, &wider);
+    desk.good("PUT", place, &wider);
+    assert_eq!(gets("write"), 200);
+    desk.only_administrators("GET", place, &none);
+    assert_eq!(desk.good("GET", place, &none)["resource"]["scopes"].as_array().unwrap().len(), 2);
+    for wrong in [json!({"scopes": [scope("a b")]}), json!({"scopes": [scope("openid")]})] {
+        desk.refused("PUT", place, &wrong, (400, "cannot be a scope"));
+    }
+    let relative = json!({"id": "x", "identifier": "relative", "scopes": []});
+    desk.refused("POST", "/admin/resources", &relative, (400, "an absolute URI"));
+    desk.refused("DELETE", "/admin/resources/admin", &none, (409, "is the administration"));
+    desk.only_administrators("DELETE", place, &none);
+    desk.good("DELETE", place, &none);
+    assert_eq!(gets("read"), 400);
+    desk.refused("DELETE", place, &none, (404, "no such resource"));
+    let event = desk.last(EventKind::AdminChanged);
+    assert_eq!((event.get_user(), event.get_action()), (Some("app:ops"), Some("resource.remove")));
+}
+
+#[test]
+fn providers_stand_on_the_login_page_at_once() {
+    let desk = Desk::new(["providers:read", "providers:write"], |_| {});
+    let (place, none) = ("/admin/providers/work", Value::Null);
+    let hidden = "our-secret-at-the-other-provider";
+    let wanted =
+        json!({"name": "Work account", "issuer": "https://work.example", "client_id": "us", "client_secret": hidden});
+    let login = || Walker::new(&desk.serving).get("/login").body;
+    assert!(!login().contains("Work account"));
+    desk.only_administrators("PUT", place, &wanted);
+    let put = desk.good("PUT", place, &wanted);
+    assert!(login().contains("Work account"));
+    assert!(!put.to_string().contains(hidden), "{put}");
+    desk.only_administrators("GET", "/admin/providers", &none);
+    assert_eq!(desk.good("GET", "/admin/providers", &none)["providers"][0]["client_id"], "us");
+    for (path, wrong, says) in [
+        ("/admin/providers/Work", json!({"issuer": "https://work.example", "client_id": "us"}), "small letters"),
+        (place, json!({"issuer": "http://work.example", "client_id": "us"}), "https URL"),
+        (
+            place,
+            json!({"issuer": "https://work.example", "client_id": "us", "client_secret": 12_345_678}),
+            "`client_secret`",
+        ),
+    ] {
+        let heard = desk.serving.with(&desk.admin, "PUT", path, &wrong);
+        assert!(heard.status == 400 && heard.body.contains(says), "{}", heard.body);
+        assert!(!heard.body.contains("12345678"), "{}", heard.body);
+    }
+    desk.only_administrators("DELETE", place, &none);
+    desk.good("DELETE", place, &none);
+    assert!(!login().contains("Work account"));
+    desk.refused("DELETE", place, &none, (404, "no such provider"));
+    let event = desk.last(EventKind::AdminChanged);
+    assert_eq!((event.get_user(), event.get_action()), (Some("app:ops"), Some("provider.remove")));
+    let told = desk.serving.events().iter().map(|event| format!("{event:?}")).collect::<String>();
+    assert!(!told.contains(hidden), "no event has the secret");
 }

@@ -4,6 +4,10 @@
 //! `Visit`, and `Login::answer` answers it. Only `http.rs` knows a server. `docs/login.md` says what is promised.
 
 mod account;
+/// For administrators: the providers with whose word people sign in.
+pub mod admin {
+    pub mod http;
+}
 mod assurance;
 mod away;
 mod browser;

@@ -2,7 +2,7 @@
 
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
 use crate::identity::{
-    Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Seconds, Tenant,
+    Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Scope, Seconds, Tenant,
     WorkloadIssuer,
 };
 use crate::wire::{Call, Json};
@@ -23,7 +23,8 @@ pub fn routes() -> Router {
     Router::new()
         .route("/admin/claims", get(claims))
         .route("/admin/claims/{name}", put(put_claim).delete(remove_claim))
-        .route("/admin/resources", get(resources))
+        .route("/admin/resources", get(resources).post(make_resource))
+        .route("/admin/resources/{id}", get(show_resource).put(change_resource).delete(remove_resource))
         .route("/admin/resources/{id}/limit", put(limit))
         .route("/admin/workload-issuers", get(workload_issuers))
         .route("/admin/workload-issuers/{issuer}", put(trust_workloads).delete(distrust_workloads))
@@ -77,6 +78,68 @@ async fn resources(call: Call<()>) -> Response {
 /// The resource of an id.
 fn resource(tenant: &Tenant, id: &str) -> Answer<Held<Resource>> {
     tenant.resources()?.into_iter().find(|held| held.id == id).ok_or_else(|| Refusal::not_found("resource"))
+}
+
+async fn show_resource(call: Call<()>, Path(id): Path<String>) -> Response {
+    call.administer(judge, RESOURCES, move |tenant, _| resource_json(tenant, &resource(tenant, &id)?.value)).await
+}
+
+/// A resource that is wanted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewResource {
+    id: String,
+    identifier: String,
+    /// What people call it; its id when it is left out.
+    name: Option<String>,
+    scopes: Vec<Scope>,
+}
+
+async fn make_resource(call: Call<()>, Json(wanted): Json<NewResource>) -> Response {
+    call.administer(judge, RESOURCES, move |tenant, env| {
+        let NewResource { id, identifier, name, scopes } = wanted;
+        if tenant.resources()?.iter().any(|held| held.id == id || held.identifier == identifier) {
+            let text = "there is a resource of this id or identifier already; change it with PUT";
+            return Err(Refusal::new(ErrorCode::Conflict, "resource.taken", text));
+        }
+        let name = name.unwrap_or_else(|| id.clone());
+        let wanted = Resource { id, identifier, name, scopes, created_at: env.seconds() };
+        tenant.put_resource(&wanted, env)?;
+        resource_json(tenant, &wanted)
+    })
+    .await
+}
+
+/// What of a resource can be changed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResourceSettings {
+    name: Option<String>,
+    scopes: Vec<Scope>,
+}
+
+async fn change_resource(call: Call<()>, Path(id): Path<String>, Json(wanted): Json<ResourceSettings>) -> Response {
+    call.administer(judge, RESOURCES, move |tenant, env| {
+        let before = resource(tenant, &id)?;
+        let name = wanted.name.unwrap_or_else(|| before.name.clone());
+        let wanted = Resource { name, scopes: wanted.scopes, ..before.value.clone() };
+        tenant.put_resource(&wanted, env)?;
+        resource_json(tenant, &wanted)
+    })
+    .await
+}
+
+async fn remove_resource(call: Call<()>, Path(id): Path<String>) -> Response {
+    call.administer(judge, RESOURCES, move |tenant, env| {
+        let found = resource(tenant, &id)?;
+        if found.identifier == tenant.url("/admin") {
+            let text = "this resource is the administration; without it nobody could ask for a token to make it again";
+            return Err(Refusal::new(ErrorCode::Conflict, "resource.administration", text));
+        }
+        tenant.remove_resource(&found.identifier, env)?;
+        Ok(json!({ "removed": id }))
+    })
+    .await
 }
 
 /// The body that limits tokens: a number, or `null` for no limit.
