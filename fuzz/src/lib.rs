@@ -33,6 +33,9 @@ pub mod identity {
     #[path = "../../src/identity/jwt.rs"]
     #[expect(dead_code, reason = "signing is the whole room's")]
     mod jwt;
+    #[path = "../../src/identity/pairs.rs"]
+    #[expect(dead_code, reason = "signing is the whole room's")]
+    mod pairs;
     #[path = "../../src/identity/proof.rs"]
     mod proof;
     #[path = "../../src/identity/refusal.rs"]
