@@ -114,7 +114,8 @@ pub enum Whose {
     Retired,
     /// That of a connection of the tenant's own.
     Connection,
-    /// Nobody's, and it is not kept: [`ACCOUNTS_WAITING_MAX`] drafts wait. Adopt or retire some, and report it again.
+    /// Nobody's, and it is not kept: [`ACCOUNTS_WAITING_MAX`](super::ACCOUNTS_WAITING_MAX) drafts wait. Adopt or retire some,
+    /// and report it again.
     NoRoom,
 }
 
