@@ -234,7 +234,10 @@ pub async fn serve(
         let _ = stopped.changed().await; // an error means the sender is gone: stop as well
     };
     let listen = |socket| Listener::new(socket, tls.as_ref().map(|tls| tls.at(Place::Engine)));
-    let http = serve_http(listen(http), http_routes(api.clone(), cors, settings.keys.clone()), wait(stopped.clone()));
+    let http = {
+        let routes = http_routes(api.clone(), cors, settings.keys.clone());
+        serve_http(listen(http), move |_| routes.clone(), wait(stopped.clone()))
+    };
     let grpc = tonic::transport::Server::builder()
         .max_concurrent_streams(settings.streams_per_connection_max)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -385,9 +388,10 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let front = front.map_err(failed)?;
     let mutual = mutual.map(|(mutual_port, listener)| {
         issuers.identity.set_mutual_tls_port(mutual_port);
-        serve_http(listener, front.clone().at_another_port(port), stop_mutual)
+        let front = front.clone().at_another_port(port);
+        serve_http(listener, move |peer| front.facing(peer), stop_mutual)
     });
-    let served = serve_http(listener, front, stop);
+    let served = serve_http(listener, move |peer| front.facing(peer), stop);
     let logs = tokio::spawn(keep_logs(issuers.identity.clone()));
     let witnesses = tokio::spawn(keep_witnesses(issuers.identity.clone(), outgoing));
     let notices = tokio::spawn(keep_telling(issuers.identity.clone(), "notices of approvals", move |tenant, env| {

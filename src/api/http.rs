@@ -437,10 +437,10 @@ async fn cross_origin(State(cors): State<Arc<Cors>>, request: Request, next: Nex
     response
 }
 
-/// Lets on whoever shows one of the keys, where there are any. How the server is may be asked by all.
-async fn known(State(keys): State<Option<PresharedKeys>>, request: Request, next: Next) -> Response {
+/// Lets on whoever shows one of the keys. How the server is may be asked by all.
+async fn known(State(keys): State<PresharedKeys>, request: Request, next: Next) -> Response {
     let open = ["/healthz", "/readyz"].contains(&request.uri().path());
-    match keys.filter(|_| !open).map_or(Ok(()), |keys| keys.check(request.headers())) {
+    match if open { Ok(()) } else { keys.check(request.headers()) } {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
@@ -448,7 +448,7 @@ async fn known(State(keys): State<Option<PresharedKeys>>, request: Request, next
 
 /// All routes of the HTTP surface. With keys, one of them must be shown.
 pub fn routes(api: Api, cors: Cors, keys: Option<PresharedKeys>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/healthz", any(ready))
         .route("/readyz", any(ready))
         .route("/stores", any(stores))
@@ -458,10 +458,13 @@ pub fn routes(api: Api, cors: Cors, keys: Option<PresharedKeys>) -> Router {
         .merge(super::collections::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { wrong_method() })
-        .layer(axum::middleware::map_response(refused))
-        .layer(axum::middleware::from_fn_with_state(keys, known))
-        .layer(axum::middleware::from_fn_with_state(Arc::new(cors), cross_origin))
-        .with_state(api)
+        .layer(axum::middleware::map_response(refused));
+    // Who asks for no key does not pay for asking.
+    let routes = match keys {
+        Some(keys) => routes.layer(axum::middleware::from_fn_with_state(keys, known)),
+        None => routes,
+    };
+    routes.layer(axum::middleware::from_fn_with_state(Arc::new(cors), cross_origin)).with_state(api)
 }
 
 #[cfg(test)]

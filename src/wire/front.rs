@@ -161,6 +161,8 @@ pub struct Front {
     pool: Arc<Pool>,
     /// The port of the issuers, when this is the door at another one.
     issuers_port: Option<u16>,
+    /// Who is at the other end of the connection.
+    peer: Option<Peer>,
 }
 
 impl Front {
@@ -170,7 +172,13 @@ impl Front {
     /// # Errors
     /// The system gives no more threads.
     pub fn new(identity: Identity, routes: Router, threads: usize, queue_max: usize) -> std::io::Result<Front> {
-        Ok(Front { identity, routes, pool: Arc::new(Pool::new("identity", threads, queue_max)?), issuers_port: None })
+        Ok(Front {
+            identity,
+            routes,
+            pool: Arc::new(Pool::new("identity", threads, queue_max)?),
+            issuers_port: None,
+            peer: None,
+        })
     }
 
     /// The same door where clients show certificates: at another port of the issuers' hosts. The issuers' own is `port`, unless
@@ -178,6 +186,12 @@ impl Front {
     #[must_use]
     pub fn at_another_port(self, port: u16) -> Front {
         Front { issuers_port: Some(port), ..self }
+    }
+
+    /// The same door for one connection.
+    #[must_use]
+    pub fn facing(&self, peer: Peer) -> Front {
+        Front { peer: Some(peer), ..self.clone() }
     }
 
     /// What the issuer of a request may be called, by the host that the request names.
@@ -230,7 +244,7 @@ impl Front {
             None => path,
         };
         let target = PathAndQuery::try_from(target).map_err(|_| StatusCode::BAD_REQUEST)?;
-        let peer = request.extensions().get::<Peer>();
+        let peer = self.peer.as_ref();
         let address = address(peer.map(|peer| peer.address), request.headers());
         let asked = Asked {
             tenant,

@@ -257,8 +257,9 @@ impl tokio_stream::Stream for Listener {
     }
 }
 
-/// Serves HTTP/1.1 and HTTP/2 until told to stop, then until all that is under way is answered. Requests carry their [`Peer`].
-pub async fn serve_http<S>(mut listener: Listener, service: S, stop: impl Future<Output = ()>)
+/// Serves HTTP/1.1 and HTTP/2 until told to stop, then until all that is under way is answered. `facing` makes the service of a
+/// connection, which is always ready: routes have no queue of their own.
+pub async fn serve_http<S>(mut listener: Listener, facing: impl Fn(Peer) -> S, stop: impl Future<Output = ()>)
 where
     S: tower::Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
@@ -275,13 +276,8 @@ where
             () = &mut stop => None,
         };
         let Some((connection, peer)) = accepted else { break };
-        let service = service.clone();
-        let answer = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer.clone());
-            // Always ready: routes have no queue of their own.
-            service.clone().call(request)
-        });
+        let service = facing(peer);
+        let answer = service_fn(move |request: hyper::Request<Incoming>| service.clone().call(request.map(Body::new)));
         let (server, open, mut stopped) = (server.clone(), open.clone(), stopped.clone());
         tokio::spawn(async move {
             let _open = open;
@@ -316,7 +312,7 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let (stop, mut stopped) = watch::channel(());
         let stopped = async move { drop(stopped.changed().await) };
-        tokio::spawn(serve_http(Listener::bounded(socket, None, bounds), routes, stopped));
+        tokio::spawn(serve_http(Listener::bounded(socket, None, bounds), move |_| routes.clone(), stopped));
         (address, stop)
     }
 
@@ -396,7 +392,9 @@ mod tests {
         let address = socket.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let routes = Router::new().route("/", get(answer));
-        let serving = tokio::spawn(serve_http(Listener::new(socket, None), routes, async { drop(stopped.await) }));
+        let serving = tokio::spawn(serve_http(Listener::new(socket, None), move |_| routes.clone(), async {
+            drop(stopped.await)
+        }));
         let asking = tokio::task::spawn_blocking(move || {
             let mut answer = String::new();
             asked(address).read_to_string(&mut answer).unwrap();
