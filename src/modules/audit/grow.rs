@@ -259,8 +259,9 @@ impl Log {
     /// # Errors
     /// The key cannot be reached, or the log is damaged.
     pub fn sign(&self, signer: &dyn Signer, now: Timestamp) -> Result<Signed, AuditError> {
-        let size = self.size()?;
+        // In this order: the tree grows meanwhile, and another may sign it, so that a checkpoint read later could be of more.
         let before = self.checkpoint()?;
+        let size = self.size()?;
         if let Some(before) = &before {
             let text = Note::parse(&before.note)?;
             let checkpoint = Checkpoint::parse(text.text())?;
