@@ -14,6 +14,7 @@ mod walk;
 pub use bytes::GraphBytesError;
 pub(super) use walk::{Ground, SWEEP_SHARE};
 
+use super::kernel::{LANES, prefetch_item};
 use super::rows::Vectors;
 use super::set::State;
 use parking_lot::Mutex;
@@ -124,6 +125,14 @@ impl Graph {
         let index = self.upper_of.get(block).and_then(|b| b.get(local)).map_or(NONE, |i| i.load(Ordering::Acquire));
         let slots = self.upper.get(index as usize).and_then(|lists| lists.get((level - 1) * LINKS..level * LINKS));
         slots.unwrap_or_default()
+    }
+
+    /// Asks for the list of a row before it is needed.
+    #[inline]
+    fn prefetch_list(&self, row: u32, level: usize) {
+        for line in self.list(row, level).chunks(LANES / size_of::<AtomicU32>()) {
+            line.first().iter().for_each(|slot| prefetch_item(*slot));
+        }
     }
 
     /// The neighbours of a row. Lists are filled from the front.

@@ -11,7 +11,7 @@ use super::set::RowSet;
 use super::{HITS_MAX, Hit, VectorError};
 
 /// Visits that scanning one adjacent row costs: hardware reads ahead (`docs/search.md` has the measurement).
-const ADJACENT_COST: f64 = 0.1;
+const ADJACENT_COST: f64 = 0.15;
 
 /// Visits that scanning one row apart from others costs: its lines are asked for ahead.
 const APART_COST: f64 = 0.38;

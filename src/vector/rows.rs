@@ -490,11 +490,6 @@ impl<'a> View<'a> {
     }
 
     #[inline]
-    pub(super) fn code(&self, row: u32) -> &'a [u8] {
-        self.place(row).map_or(&[], |(block, local)| block.code(local))
-    }
-
-    #[inline]
     pub(super) fn prefetch_code(&self, row: u32) {
         if let Some((block, local)) = self.place(row) {
             block.prefetch_code(local);

@@ -1,6 +1,6 @@
 //! Walks through the graph: down the upper levels, then along the ground, with or without a set of allowed rows.
 
-use super::super::kernel::{Kernel, prefetch};
+use super::super::kernel::Kernel;
 use super::super::rows::View;
 use super::super::scan::{Query, order};
 use super::super::set::RowSet;
@@ -226,6 +226,10 @@ impl Walk<'_> {
             if self.visited >= budget {
                 return false;
             }
+            // Likely the next, unless this one has something nearer.
+            if let Some(next) = self.open.peek() {
+                self.graph.prefetch_list(next.1, level);
+            }
             self.expand(item.1, level, marks);
         }
         true
@@ -251,7 +255,7 @@ impl Walk<'_> {
             }
         }
         for row in &fresh {
-            prefetch(self.ground.view.code(*row));
+            self.ground.view.prefetch_code(*row);
         }
         fresh.drain(..).for_each(|row| self.take(row));
         self.fresh = fresh;
