@@ -1,5 +1,6 @@
 //! How fast the output filter is: text, JSON and random bytes, with and without secrets that are held, in chunks as a proxy
-//! has them and as a model streams them. `cargo bench --bench redact` runs it on little, `-- full` on 64 MiB.
+//! has them and as a model streams them; and what it adds to each event of a model's stream. `cargo bench --bench redact` runs
+//! it on little, `-- full` on 64 MiB and 200,000 events.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -8,6 +9,8 @@
 )]
 
 use bailiwick::secrets::Filter;
+use hdrhistogram::Histogram;
+use serde_json::json;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Instant;
 
@@ -27,6 +30,48 @@ fn numbers(mut state: u64) -> impl Iterator<Item = u64> {
 fn token(seed: u64, length: usize) -> String {
     let letter = |n: u64| char::from(LETTERS[usize::try_from(n % 64).unwrap()]);
     numbers(seed).map(letter).take(length).collect()
+}
+
+/// Most bytes of text in an event: models stream a word or a part of one.
+const PART_BYTES: usize = 6;
+
+/// Events as a model streams them: each brings a few letters; in every 500th place a secret stands, split over some.
+fn events(text: &str, secrets: &[String], count: usize) -> Vec<String> {
+    let mut written = String::new();
+    let mut words = text.split_inclusive(' ').cycle();
+    let (mut parts, mut sizes) = (Vec::with_capacity(count), numbers(3));
+    while parts.len() < count {
+        if parts.len() % 500 == 0 {
+            written += &secrets[parts.len() / 500 % secrets.len()];
+        }
+        while written.len() < PART_BYTES {
+            written += words.next().unwrap();
+        }
+        let mut size = 1 + usize::try_from(sizes.next().unwrap()).unwrap() % PART_BYTES;
+        while !written.is_char_boundary(size) {
+            size += 1;
+        }
+        parts.push(written.drain(..size).collect::<String>());
+    }
+    let event =
+        |part| json!({"object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": part}}]});
+    parts.into_iter().map(|part| format!("data: {}\n\n", event(part))).collect()
+}
+
+/// What the filter adds to each event of a stream, beside reading it: from its last byte in to the bytes that may leave.
+fn added(name: &str, filter: &Filter, events: &[String], hash: &mut impl Hasher) {
+    let (mut stream, mut out, mut times) = (filter.events(), Vec::new(), Histogram::<u64>::new(3).unwrap());
+    for event in events {
+        let begun = Instant::now();
+        stream.push(event.as_bytes(), &mut out);
+        times.record(u64::try_from(begun.elapsed().as_nanos()).unwrap()).unwrap();
+        assert!(!out.is_empty(), "no event waits for the next");
+        hash.write_usize(out.len());
+        out.clear();
+    }
+    let removed = stream.finish(&mut out).total();
+    let [p50, p99, most] = [0.5, 0.99, 1.0].map(|q| times.value_at_quantile(q) as f64 / 1e3);
+    println!("{name:24} {:>8} {removed:>8} {p50:>10.1} {p99:>10.1} {most:>10.1}", events.len());
 }
 
 /// The documentation of this repository, again and again.
@@ -70,6 +115,15 @@ fn main() {
                 println!("{name:24} {kind:8} {chunk:>10} {speed:>10.0} {waits:>8}");
             }
         }
+    }
+    println!(
+        "\n{:24} {:>8} {:>8} {:>10} {:>10} {:>10}",
+        "added to each event", "events", "removed", "p50 us", "p99 us", "most us"
+    );
+    let events = events(&prose, &secrets, if full { 200_000 } else { 5_000 });
+    for (name, held) in [("20 secrets and shapes", 20), ("shapes", 0)] {
+        let filter = Filter::new(secrets.iter().take(held).map(|secret| secret.as_bytes())).unwrap();
+        added(name, &filter, &events, &mut hash);
     }
     println!("hash of answers: {:016x}", hash.finish());
 }
