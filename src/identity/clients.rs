@@ -3,8 +3,8 @@
 use super::redirects::check_redirect_uri;
 use super::{
     Answer, Change, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome, REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX,
-    Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again, hash_of, is_loopback,
-    is_scope, jwt, users,
+    Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again, hash_of, is_scope,
+    is_secure, jwt, users,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -349,8 +349,7 @@ impl ClientKeys {
                 }
             }
             ClientKeys::JwksUri(uri) => {
-                let fine = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-                if uri.len() > REDIRECT_URI_BYTES_MAX || !Url::parse(uri).is_ok_and(|url| fine(&url)) {
+                if uri.len() > REDIRECT_URI_BYTES_MAX || !Url::parse(uri).is_ok_and(|url| is_secure(&url)) {
                     return refuse("`jwks_uri` is no `https` URL");
                 }
             }

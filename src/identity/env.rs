@@ -36,6 +36,13 @@ impl<'a> Env<'a> {
         Env { now, random, trace: None, address: None, certificate: None, by: None }
     }
 
+    /// Whether the caller has shown the certificate to which something is bound (RFC 8705 3): the one of this SHA-256
+    /// thumbprint. What is bound to none needs none.
+    #[must_use]
+    pub fn shows(&self, bound_to: Option<&str>) -> bool {
+        bound_to.is_none_or(|x5t| self.certificate.is_some_and(|shown| shown.thumbprint == x5t))
+    }
+
     /// The time in whole seconds.
     #[must_use]
     pub fn seconds(&self) -> Seconds {

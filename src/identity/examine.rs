@@ -108,7 +108,7 @@ impl Examined {
     /// # Errors
     /// [`ErrorCode::InvalidToken`].
     pub fn must_be_held(&self, env: &Env<'_>) -> Answer<()> {
-        if self.x5t.is_some() && self.x5t.as_ref() != env.certificate.map(|shown| &shown.thumbprint) {
+        if !env.shows(self.x5t.as_deref()) {
             let text = "this token is bound to a certificate; show it where `mtls_endpoint_aliases` of the metadata says, \
                         with that certificate (RFC 8705 3)";
             return Err(Refusal::new(ErrorCode::InvalidToken, "token.certificate", text));

@@ -117,8 +117,7 @@ pub enum LogoutTold {
 /// What a logout URI may be (2.2): absolute and `https`, or `http` of this machine, without a fragment.
 pub(super) fn check_uri(uri: &str) -> Answer<()> {
     let fine = |url: &url::Url| {
-        let web = url.scheme() == "https" || (url.scheme() == "http" && super::is_loopback(url));
-        web && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
+        super::is_secure(url) && url.fragment().is_none() && url.username().is_empty() && url.password().is_none()
     };
     if uri.len() > LOGOUT_URI_BYTES_MAX || !url::Url::parse(uri).is_ok_and(|url| fine(&url)) {
         let text = format!("`{uri}` cannot be told of logouts; use an https URL without fragment and user");

@@ -97,8 +97,7 @@ pub use workload::{
     JWT_SPIFFE, WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
 
-use redirects::is_loopback;
-pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX};
+pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, is_loopback, is_secure};
 
 #[cfg(test)]
 mod tests;

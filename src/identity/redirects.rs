@@ -16,8 +16,15 @@ impl Client {
     }
 }
 
+/// Whether nobody on the way reads what goes to a URL: it is `https`, or `http` of this machine.
+#[must_use]
+pub fn is_secure(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
 /// Whether a URL is of this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
@@ -31,8 +38,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 pub(super) fn check_redirect_uri(uri: &str) -> Answer<()> {
     let fine = |url: &Url| {
         let own = url.scheme().contains('.');
-        let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        url.fragment().is_none() && url.username().is_empty() && url.password().is_none() && (own || web)
+        url.fragment().is_none() && url.username().is_empty() && url.password().is_none() && (own || is_secure(url))
     };
     let ascii = uri.bytes().all(|b| b.is_ascii_graphic());
     if uri.len() > REDIRECT_URI_BYTES_MAX || !ascii || !Url::parse(uri).is_ok_and(|url| fine(&url)) {

@@ -77,7 +77,7 @@ impl Tenant {
             if held.jkt.is_some() && held.jkt != caller.jkt {
                 return Err(refuse("refresh.dpop", "this refresh token is bound to a key, which must be proved"));
             }
-            if held.x5t.is_some() && held.x5t.as_ref() != env.certificate.map(|shown| &shown.thumbprint) {
+            if !env.shows(held.x5t.as_deref()) {
                 let text = "this refresh token is bound to a certificate, which must be shown";
                 return Err(refuse("refresh.certificate", text));
             }

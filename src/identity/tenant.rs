@@ -211,7 +211,7 @@ fn check_issuer(issuer: &str) -> Answer<()> {
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
         return refuse("it has a query, a fragment or a user (RFC 8414 2)");
     }
-    if url.scheme() != "https" && !(url.scheme() == "http" && super::is_loopback(&url)) {
+    if !super::is_secure(&url) {
         return refuse("it is not `https`; only addresses of this machine may be `http`");
     }
     // What a URL parser would change would not be the same byte for byte in a client.

@@ -7,7 +7,7 @@
 
 use super::{
     Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Form, Held, ISSUER_BYTES_MAX, KeySource,
-    Outcome, Refusal, Seconds, Stored, Tenant, Verified, again, hash_of, is_loopback, jwt,
+    Outcome, Refusal, Seconds, Stored, Tenant, Verified, again, hash_of, is_secure, jwt,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -187,10 +187,8 @@ impl WorkloadIssuer {
 
 /// What the issuer of a platform may be: an `https` URL, or one of this machine, that is not ours.
 fn check_platform(issuer: &str, own: &str) -> Answer<()> {
-    let fine = |url: &Url| {
-        let web = url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        web && url.query().is_none() && url.fragment().is_none() && url.username().is_empty()
-    };
+    let fine =
+        |url: &Url| is_secure(url) && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     let ascii = issuer.bytes().all(|b| b.is_ascii_graphic());
     if issuer.len() > ISSUER_BYTES_MAX || !ascii || !Url::parse(issuer).is_ok_and(|url| fine(&url)) {
         let text = format!(

@@ -9,10 +9,10 @@ use super::registry::fresh;
 use super::stage::Stage;
 use super::{Agent, By, Origin, Profile, Registry};
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, EventKind, Refusal, again, hash_of,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, EventKind, Refusal, again, hash_of, is_secure,
 };
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 /// Largest document, in bytes.
 pub const DOCUMENT_BYTES_MAX: usize = 5 << 10;
@@ -63,13 +63,7 @@ fn check_url(text: &str) -> Answer<Url> {
     if text.len() > URL_BYTES_MAX || url.as_str() != text {
         return bad("its URL is too long, or not written as URLs are");
     }
-    let loopback = match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+    if !is_secure(&url) {
         return bad("its URL is not `https`");
     }
     if url.path() == "/" || url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {

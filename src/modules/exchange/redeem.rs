@@ -185,7 +185,7 @@ impl Attempt<'_> {
             let text = "the assertion is bound to a key; send a `DPoP` proof of that key with the request (RFC 9449)";
             return Err(refuse("redeem.dpop", text));
         }
-        if bound.x5t.is_some() && bound.x5t.as_ref() != self.env.certificate.map(|shown| &shown.thumbprint) {
+        if !self.env.shows(bound.x5t.as_deref()) {
             let text = "the assertion is bound to a certificate; show it with the request (RFC 8705)";
             return Err(refuse("redeem.certificate", text));
         }

@@ -8,14 +8,14 @@ use super::handles::LOGIN;
 use crate::engine::Module;
 use crate::identity::{
     Answer, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, Verified, check_times, decode,
-    encode, hash_of, record_key, same, verify_with,
+    encode, hash_of, is_secure, record_key, same, verify_with,
 };
 use crate::secrets::{self, Hierarchy};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 /// Most providers of a tenant.
@@ -111,16 +111,9 @@ pub(super) fn failed(rule: &'static str) -> Refusal {
     Refusal::new(ErrorCode::AccessDenied, rule, text)
 }
 
-/// Whether a URL may be gone to: `https`, or `http` of this machine.
+/// Whether a text is a URL that may be gone to.
 fn is_safe(text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    let here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => return false,
-    };
-    url.scheme() == "https" || (url.scheme() == "http" && here)
+    Url::parse(text).is_ok_and(|url| url.has_host() && is_secure(&url))
 }
 
 /// Adds or changes a provider.

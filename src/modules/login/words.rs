@@ -1,8 +1,9 @@
 //! Words for what pages show: devices, times, scopes, destinations. Nothing that a caller sent is trusted to be what it says.
 
+use crate::identity::is_loopback;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use url::{Host, Url};
+use url::Url;
 
 /// Longest text of a caller's that a page shows, in characters.
 pub(super) const SHOWN_CHARS_MAX: usize = 120;
@@ -121,9 +122,7 @@ pub(super) fn destination(redirect_uri: &str) -> String {
     let Ok(url) = Url::parse(redirect_uri) else { return shown(redirect_uri) };
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     match (url.scheme(), url.host()) {
-        ("http" | "https", Some(Host::Domain("localhost"))) => "a program on this device".to_owned(),
-        ("http" | "https", Some(Host::Ipv4(address))) if address.is_loopback() => "a program on this device".to_owned(),
-        ("http" | "https", Some(Host::Ipv6(address))) if address.is_loopback() => "a program on this device".to_owned(),
+        ("http" | "https", Some(_)) if is_loopback(&url) => "a program on this device".to_owned(),
         ("http" | "https", Some(host)) => shown(&format!("{host}{port}")),
         (scheme, _) => shown(&format!("an app on this device ({scheme})")),
     }

@@ -8,7 +8,7 @@ use super::records::{Connection, ConnectionSpec, HolderKind, Provider, seal_clie
 use crate::engine::ReadQuery;
 use crate::identity::{
     Answer, ClientKind, Env, ErrorCode, EventKind, Held, Outcome, PAGE_MAX, Refusal, Tenant, again,
-    connection_scope_of, is_scope, scope_object,
+    connection_scope_of, is_scope, is_secure, scope_object,
 };
 use crate::secrets::Filter;
 use crate::tuple::SubjectRef;
@@ -95,11 +95,7 @@ fn invalid(text: impl Into<String>) -> Refusal {
 fn check_url(what: &str, text: &str) -> Answer<Url> {
     let refuse = |why: &str| invalid(format!("{what}: {why}"));
     let url = Url::parse(text).map_err(|_| refuse("write a whole URL, as `https://api.example.com/v1`"))?;
-    let local = url.host_str().is_some_and(|host| {
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-    });
-    if !(url.scheme() == "https" || (url.scheme() == "http" && local)) {
+    if !is_secure(&url) {
         return Err(refuse("it is not https; only servers on this machine may be asked over http"));
     }
     if text.len() > TEXT_BYTES_MAX || !url.has_host() {
