@@ -39,6 +39,7 @@ use crate::wire::{Flights, Outgoing, OutgoingRequest, Place, Places, now, random
 use ::http::{HeaderMap, Method};
 use filter::Filters;
 use lease::{Begun, Looked, Refreshed};
+use records::credentials_of;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
@@ -238,6 +239,38 @@ impl Vault {
         if let Holder::User(user) = holder {
             self.inner.tell.reconnect_needed(tenant, user, connection);
         }
+    }
+
+    /// Takes a token back at its provider; whether it said that it did. What was removed is gone here whatever it says.
+    async fn take_back(&self, connection: &str, request: TokenRequest) -> bool {
+        match self.ask(connection, request).await {
+            Ok((status, _)) => (200..300).contains(&status),
+            Err(refusal) => {
+                tracing::warn!(connection, %refusal, "a token could not be taken back at its provider");
+                false
+            }
+        }
+    }
+
+    /// Removes what somebody who was deleted had connected, and takes their tokens back at the providers. It may block, for a
+    /// bounded time each. Answers how many there were.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn forget_user(&self, tenant: &Tenant, user: &str, env: &Env<'_>) -> Answer<usize> {
+        let holder = Holder::User(user.to_owned());
+        let held = credentials_of(tenant, &holder)?;
+        for credential in &held {
+            let request = match connect::removed(tenant, &credential.connection, &holder, "user.deleted", env) {
+                Ok(request) => request,
+                Err(refusal) if refusal.error == ErrorCode::NotFound => None,
+                Err(refusal) => return Err(refusal),
+            };
+            if let Some(request) = request {
+                self.inner.outgoing.wait(self.take_back(&credential.connection, request));
+            }
+        }
+        Ok(held.len())
     }
 
     /// Asks a token endpoint.

@@ -249,13 +249,9 @@ async fn disconnect(call: Call<Setup>, Path((id, holder)): Path<(String, String)
         Ok(request) => request,
         Err(response) => return response,
     };
-    let mut taken_back = None;
-    if let Some(request) = request {
-        let asked = vault.ask(&id, request).await;
-        taken_back = Some(matches!(asked, Ok((200..300, _))));
-        if let Err(refusal) = asked {
-            tracing::warn!(connection = id, %refusal, "a token could not be taken back at its provider");
-        }
-    }
+    let taken_back = match request {
+        Some(request) => Some(vault.take_back(&id, request).await),
+        None => None,
+    };
     json_response(StatusCode::OK, &json!({"taken_back": taken_back}))
 }

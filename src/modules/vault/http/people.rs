@@ -146,10 +146,7 @@ pub(super) async fn disconnect(
             connect::removed(tenant, &of_rules, &Holder::User(user.clone()), &format!("user:{user}"), env)
         });
         if let Some(request) = removed.await? {
-            // It is gone here whatever the provider says.
-            if let Err(refusal) = vault.ask(&id, request).await {
-                tracing::warn!(connection = id, %refusal, "a token could not be taken back at its provider");
-            }
+            vault.take_back(&id, request).await;
         }
         Ok(asked.tenant.url(&format!("/connect/{id}")))
     };

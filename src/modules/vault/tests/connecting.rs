@@ -84,6 +84,27 @@ async fn an_account_is_connected_with_a_code_and_pkce() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_connected_who_is_gone_is_taken_back_here_and_there() {
+    let (stub, world) = (Stub::start().await, World::new(true));
+    world.connect(crm(&stub.origin));
+    let state = parameter(&begin(&world).await, "state").unwrap();
+    let issuer: String = url::form_urlencoded::byte_serialize(stub.origin.as_bytes()).collect();
+    let back = format!("/connect/crm/callback?code=the-code&state={state}&iss={issuer}");
+    assert_eq!(ask(&world, "GET", &back, "sarah/s1", "").await.status, 303);
+    let forget = |user: &'static str| {
+        let (vault, tenant) = (world.vault.clone(), world.tenant.clone());
+        let work = move || vault.forget_user(&tenant, user, &Env::new(now(), &random)).unwrap();
+        async move { tokio::task::spawn_blocking(work).await.unwrap() }
+    };
+    assert_eq!((forget("bob").await, stub.revoked().len()), (0, 0));
+    assert_eq!(forget("sarah").await, 1);
+    assert_eq!(stub.revoked(), [format!("token={REFRESH}-0001&token_type_hint=refresh_token")]);
+    let event = world.last(EventKind::VaultRemoved);
+    assert_eq!((event.get_user(), event.details()["by"].as_str()), (Some("user:sarah"), "user.deleted"));
+    assert_eq!((forget("sarah").await, stub.revoked().len()), (0, 1), "once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_none_store_nothing() {
     let (stub, world) = (Stub::start().await, World::new(true));
     let mut spec = crm(&stub.origin);
