@@ -35,7 +35,7 @@ use crate::wire::{
 use approvals::{Shapes, Spent};
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 pub use explain::StorePaths;
-use house::{Resealing, forget_the_gone};
+use house::{Orphans, Resealing, forget_the_gone};
 use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
@@ -298,12 +298,10 @@ impl Drop for AbortOnDrop {
 /// All that an issuer serves: the one place that knows the modules.
 fn issuer_routes(
     identity: &Identity,
-    (outgoing, approvals): (Outgoing, Approvals),
+    (outgoing, approvals, vault): (Outgoing, Approvals, Vault),
     embedder: Option<Embedder>,
 ) -> std::io::Result<axum::Router> {
     let keys: Arc<dyn KeySource> = Arc::new(JwkSets::new(outgoing.clone()));
-    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Reconnects(approvals.clone())));
-    let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
     let grant_types: Vec<Arc<dyn GrantType>> = vec![
         Arc::new(CodeGrant),
         Arc::new(RefreshGrant),
@@ -381,8 +379,12 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let channels = settings.channels.open(&outgoing, settings.outgoing.authorities.as_deref())?;
     let told = ApprovalSettings { channels: settings.channels.names(), push: true, ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);
+    let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Reconnects(approvals.clone())));
+    let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
+    let house = keep_house(issuers.identity.clone(), approvals.clone(), vault.clone());
     let forms = Forms(outgoing.clone());
-    let routes = issuer_routes(&issuers.identity, (outgoing.clone(), approvals.clone()), embedder).map_err(failed)?;
+    let plugs = (outgoing.clone(), approvals.clone(), vault);
+    let routes = issuer_routes(&issuers.identity, plugs, embedder).map_err(failed)?;
     let bounds = &settings.bounds;
     let front = Front::new(issuers.identity.clone(), routes, bounds.write_threads, bounds.write_queue_max);
     let front = front.map_err(failed)?;
@@ -400,7 +402,7 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let logouts = tokio::spawn(keep_telling(issuers.identity.clone(), "logouts", move |tenant, env| {
         logout::tell(tenant, &forms, env).map(drop)
     }));
-    let house = tokio::spawn(keep_house(issuers.identity));
+    let house = tokio::spawn(house);
     Ok(async move {
         tokio::join!(served, async {
             if let Some(mutual) = mutual {
@@ -416,24 +418,25 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
 }
 
 /// Removes what is over and rotates old keys, now and then.
-async fn keep_house(identity: Identity) {
+async fn keep_house(identity: Identity, approvals: Approvals, vault: Vault) {
     let mut ticks = tokio::time::interval(HOUSEKEEPING);
-    let mut resealing = Resealing::default();
+    let mut kept = (Resealing::default(), Orphans::default());
     loop {
         ticks.tick().await;
-        let (identity, mut under_way) = (identity.clone(), std::mem::take(&mut resealing));
+        let (identity, approvals, vault) = (identity.clone(), approvals.clone(), vault.clone());
+        let (mut resealing, mut orphans) = std::mem::take(&mut kept);
         let work = move || {
             let env = Env::new(now(), &random);
             for tenant in identity.tenants() {
-                let tidied = tidy(&tenant, &env).and_then(|()| under_way.go_on(&tenant, &env));
-                if let Err(refusal) = tidied {
+                let tidied = tidy(&tenant, &vault, &env).and_then(|()| resealing.go_on(&tenant, &env));
+                if let Err(refusal) = tidied.and_then(|()| orphans.look(&tenant, &approvals, &env)) {
                     tracing::error!(tenant = tenant.name(), %refusal, "housekeeping failed; it is tried again");
                 }
             }
-            under_way
+            (resealing, orphans)
         };
         // A panic there was reported when it happened; what was resealed is then looked at again.
-        resealing = tokio::task::spawn_blocking(work).await.unwrap_or_default();
+        kept = tokio::task::spawn_blocking(work).await.unwrap_or_default();
     }
 }
 
@@ -467,12 +470,12 @@ async fn keep_telling(
     }
 }
 
-fn tidy(tenant: &Tenant, env: &Env<'_>) -> Result<(), Refusal> {
+fn tidy(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Result<(), Refusal> {
     for module in [IDENTITY, EXCHANGE, VAULT, APPROVAL, agent::AGENT] {
         while tenant.sweep(module, env)? > 0 {}
     }
     while vault::tell_lost(tenant, env)? > 0 {}
-    forget_the_gone(tenant, env)?;
+    forget_the_gone(tenant, vault, env)?;
     if tenant.rotate_old_keys(env)? {
         tracing::info!(tenant = tenant.name(), "the next signing key is published");
     }

@@ -3,7 +3,9 @@
 use crate::approvals_served::{kind, resource};
 use crate::identity::{Heard, Issuing, env};
 use crate::mcp_tenant::{approve, client, events, session, signed_in, strings};
-use bailiwick::identity::{Client, ClientKind, ConsentRule, EventKind};
+use bailiwick::identity::{Answer, Client, ClientKind, ConsentRule, Env, EventKind, Tenant};
+use bailiwick::modules::agent::{By, NoApprovals, Profile, Registry, Tell};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -206,6 +208,58 @@ fn a_person_who_is_not_active_can_do_nothing_and_is_signed_out() {
     let put = json!({"schemas": [USER], "userName": "sarah@example.com"});
     assert_eq!(world.ok(200, "PUT", "/Users/sarah", &put)["active"], false);
     assert_eq!(tenant.user("sarah").unwrap().claims.get("name"), None, "what is left out of a PUT is gone");
+}
+
+/// Remembers who was told of which agents.
+#[derive(Default)]
+struct Told(Mutex<Vec<(String, Vec<String>)>>);
+
+impl Tell for Told {
+    fn orphaned(&self, _: &Tenant, user: &str, agents: &[String], _: &Env<'_>) -> Answer<()> {
+        self.0.lock().push((user.to_owned(), agents.to_vec()));
+        Ok(())
+    }
+}
+
+#[test]
+fn when_the_directory_says_that_somebody_left_their_agents_find_who_answers_for_them() {
+    let world = World::start();
+    let tenant = &world.issuing.acme;
+    let (ann, bob, boss) =
+        (world.person("ann", &json!({})), world.person("bob", &json!({})), world.person("boss", &json!({})));
+    let body =
+        json!({"schemas": [GROUP], "displayName": "Sales", "members": [{"value": id(&ann)}, {"value": id(&bob)}]});
+    let sales = world.ok(201, "POST", "/Groups", &body);
+    let mut change = tenant.change(&env());
+    change.relate("tenant:acme", "admin", &format!("user:{}", id(&boss)));
+    change.commit().unwrap();
+    let registry = Registry { tenant, approvals: &NoApprovals };
+    let profile = |who: &Value| Profile {
+        name: "The sales agent".into(),
+        purpose: "sells".into(),
+        kind: bailiwick::modules::agent::AgentType::default(),
+        model: "a model".into(),
+        owner: Some(format!("team:{}", id(&sales))),
+        accountable: Some(format!("user:{}", id(who))),
+    };
+    registry.register(By::Machine, Some("bot"), &profile(&ann), &env()).unwrap();
+    registry.activate(By::Machine, "bot", &env()).unwrap();
+    let told = || {
+        let told = Told::default();
+        registry.tell_of_orphans(&told, &env()).unwrap();
+        told.0.into_inner()
+    };
+    let bots = vec!["bot".to_owned()];
+    assert_eq!(told(), [], "all are there");
+    world.patch(&format!("/Users/{}", id(&ann)), &json!([{"op": "replace", "path": "active", "value": false}]));
+    let mut both = [(id(&bob).to_owned(), bots.clone()), (id(&boss).to_owned(), bots.clone())];
+    both.sort();
+    assert_eq!(told(), both, "ann left");
+    let admin = format!("user:{}", id(&boss));
+    registry.change(By::Subject(&admin), "bot", &profile(&bob), &env()).unwrap();
+    assert_eq!(told(), [], "bob took it over");
+    world.ok(204, "DELETE", &format!("/Users/{}", id(&bob)), &Value::Null);
+    assert_eq!(told(), [(id(&boss).to_owned(), bots)], "nobody of the team is left");
 }
 
 #[test]

@@ -126,6 +126,8 @@ kinds! {
     AgentResumed = "agent.resumed",
     /// An agent is gone.
     AgentRetired = "agent.retired",
+    /// Nobody answers for an agent any more; who operates it was told.
+    AgentOrphaned = "agent.orphaned",
     /// A tenant was created.
     TenantCreated = "tenant.created",
     /// A tenant was changed.

@@ -1,11 +1,13 @@
 //! What the house is kept for after the key ring was rotated (what older keys sealed is sealed with the newest, while all goes
-//! on, so that a line of the ring can be removed), and after somebody was deleted.
+//! on, so that a line of the ring can be removed), and after somebody was deleted or is gone from a team.
 
-use crate::identity::{Answer, Env, Refusal, Tenant};
-use crate::modules::approval::{forget_devices, reseal_push};
+use crate::identity::{Answer, Env, Refusal, Seconds, Tenant};
+use crate::modules::agent::{self, NoApprovals, Registry};
+use crate::modules::approval::channel::{News, ORPHANS_NAMED_MAX};
+use crate::modules::approval::{Approvals, forget_devices, reseal_push};
 use crate::modules::audit::Audit;
 use crate::modules::login::reseal_providers;
-use crate::modules::vault::{self, ResealCursor};
+use crate::modules::vault::{self, ResealCursor, Vault};
 use std::collections::HashMap;
 
 /// Records that are looked at in one go.
@@ -16,17 +18,59 @@ const GOES_MAX: usize = 20;
 /// People who were deleted, and are looked after in one go.
 const GONE_PER_GO: usize = 100;
 
-/// Takes away what modules keep of people who were deleted: the browsers in which they were told. Whoever deleted them, and
-/// whether or not a server ran.
+/// Takes away what modules keep of people who were deleted: the browsers in which they were told, and the accounts that they
+/// connected. Whoever deleted them, and whether or not a server ran.
 ///
 /// # Errors
 /// The disk failed; it is gone on from there the next time.
-pub(super) fn forget_the_gone(tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
+pub(super) fn forget_the_gone(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Answer<()> {
     for user in tenant.gone_users(GONE_PER_GO)? {
         forget_devices(tenant, &user, env)?;
+        vault.forget_user(tenant, &user, env)?;
         tenant.forgot_user(&user, env)?;
     }
     Ok(())
+}
+
+/// How often it is looked whether somebody answers for each agent, in seconds.
+const ORPHANS_S: Seconds = 15 * 60;
+
+/// When it was last looked for agents for which nobody answers, by the number of the tenant.
+#[derive(Default)]
+pub(super) struct Orphans(HashMap<u32, Seconds>);
+
+impl Orphans {
+    /// Looks for them, if it is time, and has those told who may give them to somebody else.
+    ///
+    /// # Errors
+    /// The disk failed; it is looked again the next time.
+    pub(super) fn look(&mut self, tenant: &Tenant, approvals: &Approvals, env: &Env<'_>) -> Answer<()> {
+        let due = self.0.get(&tenant.number()).map_or(0, |at| at.saturating_add(ORPHANS_S));
+        if env.seconds() < due {
+            return Ok(());
+        }
+        let told = Registry { tenant, approvals: &NoApprovals }.tell_of_orphans(&Telling(approvals), env)?;
+        self.0.insert(tenant.number(), env.seconds());
+        if told > 0 {
+            tracing::warn!(
+                tenant = tenant.name(),
+                agents = told,
+                "nobody answers for agents any more; people were told"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Tells of agents as of approvals.
+struct Telling<'a>(&'a Approvals);
+
+impl agent::Tell for Telling<'_> {
+    fn orphaned(&self, tenant: &Tenant, user: &str, agents: &[String], env: &Env<'_>) -> Answer<()> {
+        let more = agents.len().saturating_sub(ORPHANS_NAMED_MAX);
+        let agents = agents.iter().take(ORPHANS_NAMED_MAX).cloned().collect();
+        self.0.tell_news(tenant, user, &News::Orphans { agents, more }, env)
+    }
 }
 
 /// How far the walks over what is sealed have come, by the number of the tenant. The ring is read once, when the server
@@ -116,15 +160,18 @@ mod tests {
     use super::*;
     use crate::engine::{Engine, Settings};
     use crate::identity::{Client, ClientKind, CredentialKind, Identity, TenantSettings};
-    use crate::modules::approval::{NewDevice, add_device, devices};
+    use crate::modules::approval::{ApprovalSettings, NewDevice, add_device, devices};
     use crate::modules::audit::keys::Fresh;
     use crate::modules::audit::{By, Log};
     use crate::modules::login::{NewProvider, put_provider};
     use crate::modules::vault::{ConnectionSpec, Hidden, Holder, Secret, VAULT};
     use crate::secrets::KeyRing;
-    use crate::wire::{now, random};
+    use crate::server::outgoing::Reconnects;
+    use crate::server::plugs::Browsers;
+    use crate::wire::{Outgoing, OutgoingSettings, SystemResolver, now, random};
     use serde_json::{Value, json};
     use std::path::Path;
+    use std::sync::Arc;
 
     /// More than one go has, so that the walk has to go on.
     const AGENTS: usize = RESEALED_PER_GO + 3;
@@ -246,10 +293,13 @@ mod tests {
             add_device(&tenant, user, new, &env()).unwrap();
         }
         let count = |user| devices(&tenant, user).unwrap().len();
-        forget_the_gone(&tenant, &env()).unwrap();
+        let outgoing = Outgoing::new(OutgoingSettings::default(), SystemResolver).unwrap();
+        let tell = Reconnects(Approvals::new(ApprovalSettings::default()));
+        let vault = Vault::new(outgoing, Arc::new(Browsers), Arc::new(tell));
+        forget_the_gone(&tenant, &vault, &env()).unwrap();
         tenant.delete_user("sarah", &env()).unwrap();
         assert_eq!([count("sarah"), count("olga")], [1, 1]);
-        forget_the_gone(&tenant, &env()).unwrap();
+        forget_the_gone(&tenant, &vault, &env()).unwrap();
         assert_eq!([count("sarah"), count("olga")], [0, 1]);
         assert!(tenant.gone_users(10).unwrap().is_empty());
     }

@@ -6,6 +6,7 @@ use crate::modules::agent::{
     self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
 };
 use crate::modules::approval::Approvals;
+use crate::modules::approval::channel::News;
 use crate::modules::{login, oauth, vault};
 use crate::wire::{Outgoing, OutgoingRequest, now, random};
 use axum::http::request::Parts;
@@ -56,7 +57,9 @@ impl vault::Tell for Reconnects {
                     .find(|one| one.connection == connection)
                     .map_or_else(|| connection.clone(), |one| one.name)
             });
-            let told = name.and_then(|name| approvals.tell_reconnect(&tenant, &user, (&connection, &name), &env));
+            let told = name.and_then(|name| {
+                approvals.tell_news(&tenant, &user, &News::Reconnect { connection: connection.clone(), name }, &env)
+            });
             if let Err(refusal) = told {
                 tracing::error!(%refusal, user, connection, "nobody could be told of a connection that is broken");
             }

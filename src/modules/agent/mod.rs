@@ -15,6 +15,7 @@ mod credential;
 mod draft;
 mod edit;
 pub mod http;
+mod orphans;
 mod reach;
 mod records;
 mod registry;
@@ -27,6 +28,7 @@ pub use access::{Access, ConnectionAccess, SCOPES_PER_CHANGE_MAX, ScopeClass, Wi
 pub use account::{ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_WAITING_MAX, SeenAccount};
 pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
+pub use orphans::{ESCALATED_AFTER_S, Tell};
 pub use reach::{DataReach, Dependencies, NAMES_MAX, Names, Reach, Side};
 pub use records::{
     AGENT, AgentRecord, AgentType, FieldChange, HistoryEntry, LastUse, NAME_BYTES_MAX, Origin, PURPOSE_BYTES_MAX,

@@ -39,6 +39,28 @@ pub enum Orphan {
     AccountableGone,
 }
 
+impl Orphan {
+    /// As answers and events name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Orphan::NoOwner => "no_owner",
+            Orphan::OwnerEmpty => "owner_empty",
+            Orphan::NoAccountable => "no_accountable",
+            Orphan::AccountableGone => "accountable_gone",
+        }
+    }
+}
+
+/// Who was looked at for a list, so that many agents of one team are one question.
+#[derive(Default)]
+struct Known {
+    /// Teams, and whether they have people.
+    teams: HashMap<String, bool>,
+    /// People, and whether they may act.
+    people: HashMap<String, bool>,
+}
+
 /// An agent as it is shown.
 #[derive(Clone, Debug)]
 pub struct Agent {
@@ -124,7 +146,7 @@ impl<'a> Registry<'a> {
     pub fn list(&self, filter: &Filter, after: Option<&str>, max: usize) -> Answer<(Vec<Agent>, Option<String>)> {
         let view = self.tenant.view()?;
         let text = filter.text.as_ref().map(|text| text.to_lowercase());
-        let (mut page, mut teams, mut at, mut seen) = (Vec::new(), HashMap::new(), after.map(str::to_owned), 0);
+        let (mut page, mut known, mut at, mut seen) = (Vec::new(), Known::default(), after.map(str::to_owned), 0);
         loop {
             let records = self.tenant.list::<AgentRecord>(&[], at.as_deref(), PAGE_MAX)?;
             let last = records.len() < PAGE_MAX;
@@ -141,7 +163,7 @@ impl<'a> Registry<'a> {
                 {
                     continue;
                 }
-                let agent = self.show_with(&view, held.value, &mut teams)?;
+                let agent = self.show_with(&view, held.value, &mut known)?;
                 let wanted = filter.stage.is_none_or(|stage| stage == agent.stage);
                 if wanted && (!filter.orphaned || !agent.orphaned.is_empty()) {
                     page.push(agent);
@@ -367,11 +389,10 @@ impl<'a> Registry<'a> {
     }
 
     pub(super) fn show(&self, view: &View, record: AgentRecord) -> Answer<Agent> {
-        self.show_with(view, record, &mut HashMap::new())
+        self.show_with(view, record, &mut Known::default())
     }
 
-    /// `teams` remembers which teams have people.
-    fn show_with(&self, view: &View, record: AgentRecord, teams: &mut HashMap<String, bool>) -> Answer<Agent> {
+    fn show_with(&self, view: &View, record: AgentRecord, known: &mut Known) -> Answer<Agent> {
         let stage = self.stage(view, &record)?;
         let mut orphaned = Vec::new();
         if matches!(stage, Stage::Discovered | Stage::Retired) {
@@ -380,20 +401,24 @@ impl<'a> Registry<'a> {
         match &record.profile.owner {
             None => orphaned.push(Orphan::NoOwner),
             Some(team) => {
-                if !teams.contains_key(team) {
-                    teams.insert(team.clone(), self.has_people(view, team)?);
+                if !known.teams.contains_key(team) {
+                    known.teams.insert(team.clone(), self.has_people(view, team)?);
                 }
-                if teams.get(team) != Some(&true) {
+                if known.teams.get(team) != Some(&true) {
                     orphaned.push(Orphan::OwnerEmpty);
                 }
             }
         }
         match &record.profile.accountable {
             None => orphaned.push(Orphan::NoAccountable),
-            Some(person) if !self.is(view, person, "active", &self.tenant.object())? => {
-                orphaned.push(Orphan::AccountableGone);
+            Some(person) => {
+                if !known.people.contains_key(person) {
+                    known.people.insert(person.clone(), self.is(view, person, "active", &self.tenant.object())?);
+                }
+                if known.people.get(person) != Some(&true) {
+                    orphaned.push(Orphan::AccountableGone);
+                }
             }
-            Some(_) => {}
         }
         Ok(Agent { record, stage, orphaned })
     }

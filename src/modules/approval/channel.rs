@@ -3,7 +3,8 @@
 //! What is said leads to the page, where a person signs in and decides. It holds nothing by which anybody else could decide,
 //! and no more of what is asked than its title. Browsers are told one by one (`push`), and not by a [`Channel`].
 
-use crate::identity::Seconds;
+use crate::identity::{Seconds, Tenant};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A person who may decide.
@@ -40,18 +41,55 @@ pub struct Message<'a> {
     pub people: &'a [Person],
 }
 
-/// What is said of a connection that its provider does not take any more.
+/// What a person is told that is about no request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum News {
+    /// The provider of a connection of theirs does not take it any more.
+    Reconnect {
+        /// The id of the connection.
+        connection: String,
+        /// What people call it.
+        name: String,
+    },
+    /// Nobody answers any more for agents that they operate.
+    Orphans {
+        /// Ids of agents, at most [`ORPHANS_NAMED_MAX`].
+        agents: Vec<String>,
+        /// How many more there are.
+        more: usize,
+    },
+}
+
+/// Most agents that are named in one message.
+pub const ORPHANS_NAMED_MAX: usize = 50;
+
+impl News {
+    /// Where it is looked at: a page for what a person does there, else what an API answers.
+    #[must_use]
+    pub fn link(&self, tenant: &Tenant) -> String {
+        match self {
+            News::Reconnect { connection, .. } => tenant.url(&format!("/connect/{connection}")),
+            News::Orphans { .. } => tenant.url("/admin/agents?orphaned=true"),
+        }
+    }
+
+    /// Whether a browser may open what it links to.
+    pub(super) fn has_page(&self) -> bool {
+        matches!(self, News::Reconnect { .. })
+    }
+}
+
+/// News for a person.
 #[derive(Clone, Copy, Debug)]
-pub struct Reconnect<'a> {
+pub struct Tidings<'a> {
     /// The tenant's name.
     pub tenant: &'a str,
-    /// The id of the connection.
-    pub connection: &'a str,
-    /// What people call it.
-    pub name: &'a str,
-    /// The page where it is connected again.
+    /// What is new.
+    pub news: &'a News,
+    /// Where it is looked at.
     pub link: &'a str,
-    /// Whose it is.
+    /// Who is told.
     pub person: &'a Person,
 }
 
@@ -71,11 +109,11 @@ pub trait Channel: Send + Sync {
     /// Somebody was not told; all are told again.
     fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid>;
 
-    /// Tells a person that a connection of theirs has to be connected again. It may block, for a bounded time.
+    /// Tells a person what is about no request. It may block, for a bounded time.
     ///
     /// # Errors
     /// They were not told.
-    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid>;
+    fn news(&self, tidings: &Tidings<'_>) -> Result<(), NotSaid>;
 }
 
 /// A call of another's server.
@@ -187,10 +225,18 @@ impl Channel for Webhook {
         }))
     }
 
-    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid> {
-        self.post(&json!({
-            "event": "connection.reconnect_needed", "tenant": news.tenant, "connection": news.connection,
-            "name": news.name, "link": news.link, "people": [person(news.person)],
-        }))
+    fn news(&self, tidings: &Tidings<'_>) -> Result<(), NotSaid> {
+        let Tidings { tenant, news, link, person: of } = tidings;
+        let people = [person(of)];
+        self.post(&match news {
+            News::Reconnect { connection, name } => json!({
+                "event": "connection.reconnect_needed", "tenant": tenant, "connection": connection, "name": name,
+                "link": link, "people": people,
+            }),
+            News::Orphans { agents, more } => json!({
+                "event": "agent.orphaned", "tenant": tenant, "agents": agents, "more": more, "link": link,
+                "people": people,
+            }),
+        })
     }
 }

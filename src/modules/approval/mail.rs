@@ -3,7 +3,7 @@
 //! It goes to a relay: over TLS whose certificate is verified (RFC 8314: from the first byte, or by STARTTLS, which is never given
 //! up), or in the clear to one on this machine or behind a tunnel.
 
-use super::channel::{Channel, Message, NotSaid, Reconnect};
+use super::channel::{Channel, Message, News, NotSaid, Tidings};
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::transport::smtp::SmtpTransport;
@@ -138,16 +138,38 @@ pub(super) fn text(message: &Message<'_>) -> (String, String) {
     (subject, body)
 }
 
-/// The text of a mail about a connection.
-pub(super) fn reconnect_text(news: &Reconnect<'_>) -> (String, String) {
-    let name: String = news.name.chars().filter(|c| !c.is_control()).collect();
-    let subject: String = format!("Connect {name} again").chars().take(SUBJECT_CHARS_MAX).collect();
-    let body = format!(
-        "{name} does not take any more the access that you gave. Agents cannot use it for you until you connect it again:\n{}\n\n\
-         If you no longer want that, there is nothing to do. Never sign in on a page of another address.\n",
-        news.link
-    );
-    (subject, body)
+/// The text of a mail that is about no request.
+pub(super) fn news_text(tidings: &Tidings<'_>) -> (String, String) {
+    let link = tidings.link;
+    let (subject, body) = match tidings.news {
+        News::Reconnect { name, .. } => {
+            let name: String = name.chars().filter(|c| !c.is_control()).collect();
+            let body = format!(
+                "{name} does not take any more the access that you gave. Agents cannot use it for you until you connect it \
+                 again:\n{link}\n\nIf you no longer want that, there is nothing to do. Never sign in on a page of another \
+                 address.\n"
+            );
+            (format!("Connect {name} again"), body)
+        }
+        News::Orphans { agents, more } => {
+            let count = agents.len().saturating_add(*more);
+            let agents_are = if count == 1 { "An agent has".to_owned() } else { format!("{count} agents have") };
+            let mut body =
+                "The team that owns them has nobody left who may act, or the person who answers for them is gone:\n\n"
+                    .to_owned();
+            agents.iter().for_each(|agent| body.push_str(&format!("  {agent}\n")));
+            if *more > 0 {
+                body.push_str(&format!("  and {more} more\n"));
+            }
+            body.push_str(&format!(
+                "\nAn administrator gives them to somebody else (`bailiwick agent set ID --owner team:ID --accountable user:ID`), \
+                 or retires them; who operates them may suspend them. All of them, with the reason: `bailiwick agent list \
+                 --orphaned`, or {link}\n"
+            ));
+            (format!("{agents_are} nobody who answers for them"), body)
+        }
+    };
+    (subject.chars().take(SUBJECT_CHARS_MAX).collect(), body)
 }
 
 impl MailChannel {
@@ -182,9 +204,9 @@ impl Channel for MailChannel {
         if told { Ok(()) } else { Err(NotSaid("nobody who may decide has a verified address")) }
     }
 
-    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid> {
-        let (subject, body) = reconnect_text(news);
-        let told = news.person.email.as_ref().map(|address| self.mail(address, &subject, &body)).transpose()?;
-        if told == Some(true) { Ok(()) } else { Err(NotSaid("whose connection it is has no verified address")) }
+    fn news(&self, tidings: &Tidings<'_>) -> Result<(), NotSaid> {
+        let (subject, body) = news_text(tidings);
+        let told = tidings.person.email.as_ref().map(|address| self.mail(address, &subject, &body)).transpose()?;
+        if told == Some(true) { Ok(()) } else { Err(NotSaid("whoever it is for has no verified address")) }
     }
 }

@@ -3,9 +3,9 @@
 
 use super::Approvals;
 use super::ask::ping_place;
-use super::channel::{Callback, Called, Channels, Message, Person, Reconnect};
-use super::push::{Device, devices, push};
-use super::records::{ApprovalRequest, Notice, Recipient, State};
+use super::channel::{Callback, Called, Channels, Message, News, Person, Tidings};
+use super::push::{Device, devices, push, push_news};
+use super::records::{ApprovalRequest, Medium, Notice, Recipient, State};
 use crate::engine::{Given, Limits, ListUsersQuery};
 use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, User, decode};
 use crate::secrets::{self, Hierarchy};
@@ -22,8 +22,8 @@ const TRIED_MAX: usize = 200;
 const PEOPLE_MAX: usize = 50;
 /// How long it waits before it tries again: so many seconds, and twice as many each time.
 const WAIT_S: Seconds = 10;
-/// How long it is of use to tell somebody that they have to connect something again.
-const RECONNECT_S: Seconds = 7 * 24 * 3_600;
+/// How long it is of use to tell somebody of what is about no request.
+const NEWS_S: Seconds = 7 * 24 * 3_600;
 /// How long a client is still told of a decision after the request's end.
 const PING_LATE_S: Seconds = 60;
 
@@ -84,16 +84,19 @@ impl Approvals {
         Ok(done)
     }
 
-    /// Has a person told, by every channel there is, that a connection of theirs has to be connected again.
+    /// Has a person told, in every way there is: by the channels, and, if there is a page for it, in their browsers.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn tell_reconnect(&self, tenant: &Tenant, user: &str, connection: (&str, &str), env: &Env<'_>) -> Answer<()> {
+    pub fn tell_news(&self, tenant: &Tenant, user: &str, news: &News, env: &Env<'_>) -> Answer<()> {
+        let mut media: Vec<Medium> = self.settings().channels.iter().cloned().map(Medium::Channel).collect();
+        if self.settings().push && news.has_page() {
+            media.extend(devices(tenant, user)?.into_iter().map(|device| Medium::Browser(device.value.id)));
+        }
         let mut change = tenant.change(env);
-        for channel in &self.settings().channels {
-            let (connection, name) = (connection.0.to_owned(), connection.1.to_owned());
-            let to = Recipient::Reconnect { user: user.to_owned(), connection, name, channel: channel.clone() };
-            let (due_at, over_at) = (env.seconds(), env.seconds().saturating_add(RECONNECT_S));
+        for by in media {
+            let to = Recipient::Person { user: user.to_owned(), by, news: news.clone() };
+            let (due_at, over_at) = (env.seconds(), env.seconds().saturating_add(NEWS_S));
             change.create(&[&env.id()], &Notice { request: String::new(), to, due_at, tries: 0, over_at });
         }
         if !change.is_empty() {
@@ -103,19 +106,13 @@ impl Approvals {
     }
 
     fn say(&self, tenant: &Tenant, notice: &Held<Notice>, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
-        if let Recipient::Reconnect { user, connection, name, channel } = &notice.to {
-            let (Ok(user), true) = (tenant.user(user), env.seconds() < notice.over_at) else {
-                return Ok(Outcome::OfNoUse);
-            };
-            let Some(channel) = channels.named(channel) else { return Ok(Outcome::Failed("there is no such channel")) };
-            let link = &tenant.url(&format!("/connect/{connection}"));
-            let news = Reconnect { tenant: tenant.name(), connection, name, link, person: &person(&user) };
-            return Ok(channel.reconnect(&news).map_or_else(|why| Outcome::Failed(why.0), |()| Outcome::Sent));
+        if let Recipient::Person { user, by, news } = &notice.to {
+            return say_news(tenant, (user, by, news), notice.over_at, channels, env);
         }
         let Some(request) = tenant.get::<ApprovalRequest>(&[&notice.request])? else { return Ok(Outcome::OfNoUse) };
         match &notice.to {
             Recipient::Ping => self.ping(tenant, &request, channels, env),
-            Recipient::Reconnect { .. } => Ok(Outcome::OfNoUse), // it is about no request
+            Recipient::Person { .. } => Ok(Outcome::OfNoUse), // it is about no request
             // There is nothing left to decide.
             Recipient::Channel(_) | Recipient::Browsers | Recipient::Browser { .. }
                 if !request.is_open(env.seconds()) =>
@@ -174,6 +171,29 @@ impl Approvals {
             Called::Refused => Outcome::Failed("its address may not be called"),
             Called::Failed => Outcome::Failed("it could not be reached"),
         })
+    }
+}
+
+/// Tells a person what is about no request.
+fn say_news(
+    tenant: &Tenant,
+    (user, by, news): (&str, &Medium, &News),
+    over_at: Seconds,
+    channels: &Channels,
+    env: &Env<'_>,
+) -> Answer<Outcome> {
+    let (Ok(user), true) = (tenant.user(user), env.seconds() < over_at) else { return Ok(Outcome::OfNoUse) };
+    match by {
+        Medium::Channel(name) => {
+            let Some(channel) = channels.named(name) else { return Ok(Outcome::Failed("there is no such channel")) };
+            let (link, person) = (news.link(tenant), person(&user));
+            let tidings = Tidings { tenant: tenant.name(), news, link: &link, person: &person };
+            Ok(channel.news(&tidings).map_or_else(|why| Outcome::Failed(why.0), |()| Outcome::Sent))
+        }
+        Medium::Browser(device) => match tenant.get::<Device>(&[&user.id, device])? {
+            Some(device) => push_news(tenant, news, over_at, &device, &*channels.push, env),
+            None => Ok(Outcome::OfNoUse),
+        },
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is kept of approvals: how clients are told, types of details, and each request from the question to its end.
 
+use super::channel::News;
 use super::detail::{Rendered, Who};
 use crate::engine::Module;
 use crate::identity::{Authentication, Seconds, Stored};
@@ -218,6 +219,16 @@ impl Stored for Notice {
     const WHAT: &'static str = "notice of an approval";
 }
 
+/// What a person is reached by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Medium {
+    /// The channel of this name.
+    Channel(String),
+    /// The browser of this id.
+    Browser(String),
+}
+
 /// Who is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -228,16 +239,14 @@ pub enum Recipient {
     Channel(String),
     /// The people who may decide, in their browsers: each becomes a notice of its own.
     Browsers,
-    /// A person, by a channel of this name, that a connection of theirs has to be connected again. It is about no request.
-    Reconnect {
+    /// A person, of what is about no request.
+    Person {
         /// The id of a user.
         user: String,
-        /// The id of the connection.
-        connection: String,
-        /// What people call it.
-        name: String,
-        /// The channel.
-        channel: String,
+        /// By what.
+        by: Medium,
+        /// What.
+        news: News,
     },
     /// A person, in a browser.
     Browser {

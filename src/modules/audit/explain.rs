@@ -144,6 +144,7 @@ impl Layer {
             | K::AgentSuspended
             | K::AgentResumed
             | K::AgentRetired
+            | K::AgentOrphaned
             | K::TenantCreated
             | K::TenantChanged
             | K::TenantSuspended

@@ -78,6 +78,7 @@ fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
         | K::AuditChanged => (ENTITY, 3, "Update"),
         K::ClientDeleted
         | K::AgentRetired
+        | K::AgentOrphaned
         | K::KeyRetired
         | K::ConnectionRemoved
         | K::VaultRemoved

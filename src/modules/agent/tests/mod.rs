@@ -2,6 +2,7 @@
 
 mod accounts;
 mod life;
+mod orphans;
 mod reach;
 mod routes;
 mod widen;

@@ -3,8 +3,8 @@
 use super::encrypt::{PLAIN_BYTES_MAX, PRIVATE_BYTES, Receiver, SALT_BYTES, encrypt};
 use super::{Device, PushKey, Subscription, authorization, device_place, endpoint_of, key_of, open, remove_device};
 use crate::engine::Decision;
-use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode};
-use crate::modules::approval::channel::{Called, PushCall, Pushes};
+use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, decode, hash_of};
+use crate::modules::approval::channel::{Called, News, PushCall, Pushes};
 use crate::modules::approval::outbox::Outcome;
 use crate::modules::approval::records::ApprovalRequest;
 use serde_json::json;
@@ -14,17 +14,22 @@ const TTL_MAX_S: Seconds = 28 * 24 * 3_600;
 /// Longest name in a notice, in characters.
 const NAME_CHARS_MAX: usize = 80;
 
-/// What a browser is told: who asks, and for whom. What is asked stands on the page, behind a sign-in, and not on a locked
-/// screen.
-fn text(tenant: &Tenant, request: &ApprovalRequest) -> String {
-    let short = |text: &str| text.chars().take(NAME_CHARS_MAX).collect::<String>();
-    json!({
-        "title": format!("{} asks for your approval", short(&request.shown.client)),
-        "body": format!("For {}. Look at it and decide.", short(&request.shown.user)),
-        "link": tenant.url(&format!("/approvals/{}", request.id)),
-        "tag": request.id,
-    })
-    .to_string()
+/// Most bytes of a topic (RFC 8030 5.4).
+const TOPIC_BYTES_MAX: usize = 32;
+
+/// What a browser shows.
+struct Shown<'a> {
+    title: String,
+    body: String,
+    link: String,
+    /// What a later message about the same takes the place of, at the push service and in the browser.
+    topic: &'a str,
+    /// Until when it is of use.
+    until: Seconds,
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(NAME_CHARS_MAX).collect()
 }
 
 /// Tells a browser that a request waits.
@@ -43,10 +48,52 @@ pub(in crate::modules::approval) fn push(
     if may != Decision::Allow {
         return Ok(Outcome::OfNoUse);
     }
+    // Who asks, and for whom. What is asked stands on the page, behind a sign-in, and not on a locked screen.
+    let shown = Shown {
+        title: format!("{} asks for your approval", short(&request.shown.client)),
+        body: format!("For {}. Look at it and decide.", short(&request.shown.user)),
+        link: tenant.url(&format!("/approvals/{}", request.id)),
+        topic: &request.id,
+        until: request.expires_at,
+    };
+    show(tenant, &shown, device, service, env)
+}
+
+/// Tells a browser what is about no request; it has a page.
+///
+/// # Errors
+/// As of [`push`].
+pub(in crate::modules::approval) fn push_news(
+    tenant: &Tenant,
+    news: &News,
+    until: Seconds,
+    device: &Held<Device>,
+    service: &dyn Pushes,
+    env: &Env<'_>,
+) -> Answer<Outcome> {
+    let News::Reconnect { connection, name } = news else { return Ok(Outcome::OfNoUse) };
+    let topic = hash_of(connection);
+    let shown = Shown {
+        title: format!("Connect {} again", short(name)),
+        body: "It does not take any more the access that you gave.".to_owned(),
+        link: news.link(tenant),
+        topic: topic.get(..TOPIC_BYTES_MAX).unwrap_or(&topic),
+        until,
+    };
+    show(tenant, &shown, device, service, env)
+}
+
+fn show(
+    tenant: &Tenant,
+    shown: &Shown<'_>,
+    device: &Held<Device>,
+    service: &dyn Pushes,
+    env: &Env<'_>,
+) -> Answer<Outcome> {
     let Some(key) = key_of(tenant, device)? else {
         return gone(tenant, device, "push.key_dropped", env);
     };
-    let (url, authorization, body) = match prepared(tenant, request, (device, &key), env) {
+    let (url, authorization, body) = match prepared(tenant, shown, (device, &key), env) {
         Ok(prepared) => prepared,
         // One browser whose keys do not open keeps nobody else waiting.
         Err(refusal) if refusal.rule.starts_with("push.") => {
@@ -55,8 +102,8 @@ pub(in crate::modules::approval) fn push(
         }
         Err(refusal) => return Err(refusal),
     };
-    let ttl_s = request.expires_at.saturating_sub(env.seconds()).min(TTL_MAX_S);
-    let call = PushCall { url: &url, authorization: &authorization, ttl_s, topic: &request.id, body: &body };
+    let ttl_s = shown.until.saturating_sub(env.seconds()).min(TTL_MAX_S);
+    let call = PushCall { url: &url, authorization: &authorization, ttl_s, topic: shown.topic, body: &body };
     Ok(match service.push(&call) {
         Called::Answered(200..=299) => Outcome::Sent,
         // RFC 8030 7.3: the subscription is over.
@@ -78,7 +125,7 @@ fn gone(tenant: &Tenant, device: &Device, reason: &str, env: &Env<'_>) -> Answer
 /// The URL, the header that shows who sends, and the encrypted text.
 fn prepared(
     tenant: &Tenant,
-    request: &ApprovalRequest,
+    shown: &Shown<'_>,
     (device, key): (&Device, &Held<PushKey>),
     env: &Env<'_>,
 ) -> Answer<(String, String, Vec<u8>)> {
@@ -88,9 +135,10 @@ fn prepared(
     let keys = decode(&subscription.p256dh).zip(decode(&subscription.auth));
     let receiver = keys.and_then(|(p256dh, auth)| Receiver::read(&p256dh, &auth));
     let receiver = receiver.ok_or_else(|| damaged("keys of a browser"))?;
-    let mut text = text(tenant, request);
+    let Shown { title, body, link, topic, .. } = shown;
+    let mut text = json!({"title": title, "body": body, "link": link, "tag": topic}).to_string();
     if text.len() > PLAIN_BYTES_MAX {
-        text = json!({"tag": request.id}).to_string(); // an issuer of a very long name: the worker has words of its own
+        text = json!({"tag": topic}).to_string(); // an issuer of a very long name: the worker has words of its own
     }
     let body = encrypt(text.as_bytes(), &receiver, &env.bytes::<PRIVATE_BYTES>(), &env.bytes::<SALT_BYTES>());
     let body = body.ok_or_else(|| damaged("draw again"))?;

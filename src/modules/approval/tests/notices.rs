@@ -1,7 +1,7 @@
 //! Who is told, and that it is told once it can be.
 
 use super::channel::{
-    Callback, Called, Calls, Channel, Channels, Message, NotSaid, PushCall, Pushes, Reconnect, Webhook,
+    Callback, Called, Calls, Channel, Channels, Message, News, NotSaid, PushCall, Pushes, Tidings, Webhook,
 };
 use super::*;
 use parking_lot::Mutex;
@@ -130,9 +130,9 @@ impl Channel for Board {
         Ok(())
     }
 
-    fn reconnect(&self, news: &Reconnect<'_>) -> Result<(), NotSaid> {
-        let (subject, body) = super::mail::reconnect_text(news);
-        self.0.lock().push(format!("{} | {subject} | {body}", news.person.email.as_deref().unwrap_or("nobody")));
+    fn news(&self, tidings: &Tidings<'_>) -> Result<(), NotSaid> {
+        let (subject, body) = super::mail::news_text(tidings);
+        self.0.lock().push(format!("{} | {subject} | {body}", tidings.person.email.as_deref().unwrap_or("nobody")));
         Ok(())
     }
 }
@@ -154,6 +154,10 @@ fn board(endpoint: &Endpoint) -> (Board, Channels) {
     (board, channels)
 }
 
+fn reconnect(name: &str) -> News {
+    News::Reconnect { connection: "crm".into(), name: name.into() }
+}
+
 #[test]
 fn who_has_to_connect_something_again_is_told_by_every_channel_once() {
     let world =
@@ -161,7 +165,7 @@ fn who_has_to_connect_something_again_is_told_by_every_channel_once() {
     let endpoint = Endpoint::new(&[Called::Answered(503)]);
     let (board, channels) = board(&endpoint);
     let send = |now| world.approvals.send(&world.tenant, &channels, &Env { now: at(now), ..world.env() }).unwrap();
-    world.approvals.tell_reconnect(&world.tenant, "boss", ("crm", "The\nCRM"), &world.env()).unwrap();
+    world.approvals.tell_news(&world.tenant, "boss", &reconnect("The\nCRM"), &world.env()).unwrap();
     assert_eq!(send(START), Sent { sent: 1, later: 1, dropped: 0 }, "the hook fails at first");
     assert_eq!(send(START + 60), Sent { sent: 1, ..Sent::default() });
     assert_eq!(send(START + 120), Sent::default(), "once");
@@ -173,10 +177,27 @@ fn who_has_to_connect_something_again_is_told_by_every_channel_once() {
     assert_eq!((&body["event"], &body["link"]), (&json!("connection.reconnect_needed"), &json!(link)));
     assert_eq!((&body["connection"], &body["people"][0]["id"]), (&json!("crm"), &json!("boss")));
     // Of somebody who is gone, or long after, nobody is told.
-    world.approvals.tell_reconnect(&world.tenant, "nobody", ("crm", "CRM"), &world.env()).unwrap();
+    world.approvals.tell_news(&world.tenant, "nobody", &reconnect("CRM"), &world.env()).unwrap();
     assert_eq!(send(START + 180).dropped, 2);
-    world.approvals.tell_reconnect(&world.tenant, "boss", ("crm", "CRM"), &world.env()).unwrap();
+    world.approvals.tell_news(&world.tenant, "boss", &reconnect("CRM"), &world.env()).unwrap();
     assert_eq!(send(START + 8 * 24 * 3_600).dropped, 2);
+}
+
+#[test]
+fn who_may_give_agents_to_somebody_else_is_told_which() {
+    let world =
+        World::with(ApprovalSettings { channels: vec!["board".into(), "hook".into()], ..ApprovalSettings::default() });
+    let endpoint = Endpoint::new(&[]);
+    let (board, channels) = board(&endpoint);
+    let orphans = News::Orphans { agents: vec!["sales-bot".into(), "mail-bot".into()], more: 3 };
+    world.approvals.tell_news(&world.tenant, "boss", &orphans, &world.env()).unwrap();
+    let done = world.approvals.send(&world.tenant, &channels, &world.env()).unwrap();
+    assert_eq!(done, Sent { sent: 2, ..Sent::default() });
+    let told = board.0.lock().pop().unwrap();
+    assert!(told.starts_with("boss@example.com | 5 agents have nobody who answers for them | "), "{told}");
+    assert!(told.contains("  sales-bot\n  mail-bot\n  and 3 more\n"), "{told}");
+    let body: Value = serde_json::from_str(&endpoint.calls.lock()[0].2).unwrap();
+    assert_eq!((&body["event"], &body["agents"][1]), (&json!("agent.orphaned"), &json!("mail-bot")));
 }
 
 #[test]

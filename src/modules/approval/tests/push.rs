@@ -1,6 +1,6 @@
 //! Web Push: who is told in which browser, what they are told, and what becomes of a browser that is gone.
 
-use super::channel::{Called, Calls, Channels, PushCall, Pushes};
+use super::channel::{Called, Calls, Channels, News, PushCall, Pushes};
 use super::*;
 use crate::identity::{EventKind, decode, hash_of};
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -132,6 +132,32 @@ fn who_may_decide_is_told_in_each_of_their_browsers_and_in_no_others() {
     // Neither what is asked for nor what could be used stands in it.
     let secret = asked.auth_req_id.split_once('.').unwrap().1;
     assert!(!told[0].to_string().contains("450000") && !told[0].to_string().contains(secret));
+}
+
+#[test]
+fn whose_connection_is_broken_is_told_in_their_browsers() {
+    let (world, service) = (world(), Service::default());
+    let (phone, desk, eves) = (Phone::new(1), Phone::new(2), Phone::new(3));
+    for (browser, user) in [(&phone, "boss"), (&desk, "boss"), (&eves, "eve")] {
+        browser.add(&world, user).unwrap();
+    }
+    let news = News::Reconnect { connection: "crm".into(), name: "The CRM".into() };
+    world.approvals.tell_news(&world.tenant, "boss", &news, &world.env()).unwrap();
+    // What has no page is not for browsers.
+    let orphans = News::Orphans { agents: vec!["a".into()], more: 0 };
+    world.approvals.tell_news(&world.tenant, "boss", &orphans, &world.env()).unwrap();
+    assert_eq!(send(&world, &service), Sent { sent: 2, ..Sent::default() });
+    let sent = service.sent.lock();
+    for one in sent.iter() {
+        let browser = [&phone, &desk].into_iter().find(|browser| browser.endpoint == one.url).unwrap();
+        let told = browser.read(&one.body);
+        assert_eq!(
+            (&told["title"], &told["link"]),
+            (&json!("Connect The CRM again"), &json!(format!("{ISSUER}/connect/crm")))
+        );
+        assert_eq!((told["tag"].as_str(), one.topic.len()), (Some(one.topic.as_str()), 32), "RFC 8030 5.4");
+    }
+    assert_ne!(sent[0].url, sent[1].url);
 }
 
 #[test]
