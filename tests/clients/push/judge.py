@@ -1,22 +1,19 @@
-"""A person is told by Web Push and by mail. Usage: judge.py BAILIWICK WORK
+"""A person is told by Web Push and by mail. Usage: judge.py BAILIWICK, in an empty directory
 
 Bailiwick is started with an issuer; a push service and a mail relay (STARTTLS, then TLS from the first byte) are played here. What
 comes is read by http_ece, py_vapid and aiosmtpd: nothing that was written for this project decrypts, verifies or takes it.
 """
 import base64, html, http.client, http.cookiejar, http.server, json, os, queue, re, socket, ssl, subprocess, sys, threading
 import urllib.error, urllib.parse, urllib.request
-from datetime import datetime, timedelta, timezone
 
 import http_ece
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02
 
-bailiwick, work = sys.argv[1], os.path.abspath(sys.argv[2])
-os.chdir(work)
+bailiwick, authority = sys.argv[1], os.environ["AUTHORITY"]
 PASSWORD = "correct horse battery staple"
 COMES = 60  # seconds that something may take which has to come
 
@@ -29,31 +26,10 @@ def unb64(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def authority():
-    """A certificate authority, and a certificate of it for this machine."""
-    now = datetime.now(timezone.utc)
-    def name(text):
-        return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text)])
-    def certificate(subject, issuer, key, signer, extensions):
-        built = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-        built = built.serial_number(x509.random_serial_number())
-        built = built.not_valid_before(now - timedelta(hours=1)).not_valid_after(now + timedelta(days=1))
-        for extension, critical in extensions:
-            built = built.add_extension(extension, critical)
-        return built.sign(signer, hashes.SHA256())
-    root, leaf = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = certificate(name("A test authority"), name("A test authority"), root, root, [(x509.BasicConstraints(True, None), True)])
-    ours = certificate(name("localhost"), ca.subject, leaf, root,
-                       [(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False),
-                        (x509.BasicConstraints(False, None), True)])
-    pem = serialization.Encoding.PEM
-    with open("ca.pem", "wb") as file:
-        file.write(ca.public_bytes(pem))
-    with open("relay.pem", "wb") as file:
-        file.write(leaf.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
-        file.write(ours.public_bytes(pem))
+def shown(name=f"{authority}/server"):
+    """What a server of this judge shows: a certificate by the authority of the run (authority.sh), or another."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain("relay.pem")
+    context.load_cert_chain(f"{name}.pem", f"{name}.key")
     return context
 
 
@@ -126,9 +102,11 @@ def form(page, action):
 def serve(relay, tls, more=()):
     """Starts the server with a relay, and answers it."""
     arguments = ["serve", *keys, "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--identity-addr", f"127.0.0.1:{port}",
-                 "--outgoing-allow", "localhost", "--outgoing-authorities", "ca.pem", "--approval-mail-relay", relay,
+                 "--outgoing-allow", "localhost", "--approval-mail-relay", relay,
                  "--approval-mail-from", "Bailiwick <approvals@example.com>", "--approval-mail-tls", tls, *more]
-    process = subprocess.Popen([bailiwick, *arguments], stdout=subprocess.PIPE, stderr=open("log", "ab"), text=True)
+    # With the machine's own authorities, so that it knows the push service and the relay by `outgoing-authorities` alone.
+    known = {name: value for name, value in os.environ.items() if name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
+    process = subprocess.Popen([bailiwick, *arguments], stdout=subprocess.PIPE, stderr=open("log", "ab"), text=True, env=known)
     assert "serving" in process.stdout.readline(), open("log").read()
     return process
 
@@ -147,9 +125,9 @@ def ask():
         return json.load(answer)["auth_req_id"].split(".")[0]
 
 
-context = authority()
+context, stranger = shown(), shown("stranger")
 port = free_port()
-issuer = f"http://127.0.0.1:{port}/acme"
+issuer = f"https://127.0.0.1:{port}/acme"
 keys = ["--data", "data", "--identity-key-ring", "keys"]
 run("init", *keys, "--issuer", issuer, "--tenant", "acme", "--admin", "admin@example.com")
 with open("claims.json", "w") as file:
@@ -164,8 +142,9 @@ relay = Mail()
 starttls = Controller(relay, hostname="localhost", port=free_port(), tls_context=context, require_starttls=True)
 starttls.start()
 service = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Push)
+service.socket = context.wrap_socket(service.socket, server_side=True)
 threading.Thread(target=service.serve_forever, daemon=True).start()
-endpoint = f"http://127.0.0.1:{service.server_port}/send/sarahs-phone"
+endpoint = f"https://127.0.0.1:{service.server_port}/send/sarahs-phone"
 
 server = serve(f"localhost:{starttls.port}", "starttls")
 sarah = Browser()
@@ -198,7 +177,7 @@ verifier._public_key = public
 message, signature = token.rsplit(".", 1)
 assert verifier.verify_token(message.encode(), signature)
 claims = json.loads(unb64(token.split(".")[1]))
-assert claims["aud"] == f"http://127.0.0.1:{service.server_port}" and claims["sub"] == issuer, claims
+assert claims["aud"] == f"https://127.0.0.1:{service.server_port}" and claims["sub"] == issuer, claims
 
 # By mail, after STARTTLS.
 over_tls, _, to, text = relay.came.get(timeout=COMES)
@@ -222,20 +201,23 @@ assert known and to == ["sarah@example.com"], (known, to)
 stop(server)
 
 # A relay that offers no TLS, and one whose certificate nobody vouches for, are sent nothing.
-plain_relay = Mail()
-plain = Controller(plain_relay, hostname="localhost", port=free_port())
-plain.start()
-server = serve(f"localhost:{plain.port}", "starttls")
-ask()
-pushed.get(timeout=COMES)  # the push of the second question
-pushed.get(timeout=COMES)  # and of this one: by then the mail was tried
-stop(server)
-assert plain_relay.came.empty()
-assert "a notice is tried again" in open("log").read(), open("log").read()
+wrong = []
+for pushes, more in ((2, {}), (1, {"tls_context": stranger, "require_starttls": True})):
+    takes = Mail()
+    wrong.append(Controller(takes, hostname="localhost", port=free_port(), **more))
+    wrong[-1].start()
+    before = os.path.getsize("log")
+    server = serve(f"localhost:{wrong[-1].port}", "starttls")
+    ask()
+    for _ in range(pushes):  # that of the question before comes with the first: by then the mail was tried
+        pushed.get(timeout=COMES)
+    stop(server)
+    assert takes.came.empty()
+    assert "a notice is tried again" in open("log").read()[before:], open("log").read()
 # What was asked is explained from the log, by the command.
 explained = run("explain", *keys, "--tenant", "acme", id)
 assert "approval.asked" in explained and "agent:sales" in explained, explained
-for one in (starttls, implicit, plain):
+for one in (starttls, implicit, *wrong):
     one.stop()
 service.shutdown()
 print("push: http_ece and py_vapid read what was sent, aiosmtpd had its mail over TLS")
