@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { mkdirSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer } from "node:https";
 import { chromium } from "playwright-core";
+import { shown } from "./served.mjs";
 
 const [issuer, link, authorize, shots] = process.argv.slice(2);
 const PASSWORD = "correct horse battery staple";
@@ -72,7 +73,9 @@ function code(secret, at = Date.now()) {
 }
 
 // A new user follows a link and adds a passkey.
-await page.goto(link);
+const first = await page.goto(link);
+assert.deepEqual(await first.securityDetails().then(({ issuer, protocol }) => [issuer, protocol]), ["ca", "TLS 1.3"]);
+assert.ok(await page.evaluate(() => isSecureContext));
 await shows("Welcome");
 await look("link");
 await press("Continue");
@@ -84,6 +87,12 @@ await page.waitForURL(/account/);
 await touch(false);
 await shows("your only way in");
 await look("account-new");
+const cookies = await context.cookies(issuer);
+assert.ok(cookies.length > 0);
+for (const { name, secure, httpOnly, sameSite, path, domain } of cookies) {
+  const told = { prefix: name.slice(0, 10), secure, httpOnly, sameSite, path, domain };
+  assert.deepEqual(told, { prefix: "__Host-bw-", secure: true, httpOnly: true, sameSite: "Lax", path: "/", domain: "localhost" });
+}
 
 // Signs out, and in again with the passkey.
 await press("Sign out");
@@ -162,7 +171,7 @@ await other.getByText("Where you are signed in").waitFor();
 // Is asked whether an application may; says no, and then yes.
 const back = new URL(new URL(authorize).searchParams.get("redirect_uri"));
 let landed;
-const client = createServer((request, response) => {
+const client = createServer(shown(), (request, response) => {
   if (request.url.startsWith(back.pathname)) landed = request.url;
   response.end("back");
 }).listen(back.port, back.hostname);
