@@ -70,7 +70,7 @@ class Filter:
         asked = urllib.request.Request(f"{issuer}/token", urllib.parse.urlencode(form).encode())
         with urllib.request.urlopen(asked, timeout=60) as answer:
             self.token = json.load(answer)["access_token"]
-        self.connection = http.client.HTTPConnection(self.url.netloc, timeout=60)
+        self.connection = http.client.HTTPSConnection(self.url.netloc, timeout=60)
 
     def __call__(self, text):
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "text/plain; charset=utf-8"}
