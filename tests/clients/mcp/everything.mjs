@@ -1,7 +1,8 @@
-// The server that the conformance suite of the Model Context Protocol asks for, in plain HTTP: what stands behind the gateway
+// The server that the conformance suite of the Model Context Protocol asks for, without an SDK: what stands behind the gateway
 // when the suite judges it. Speaks 2026-07-28 without sessions, and the versions before it as far as those need no session.
-import { createServer } from "node:http";
 import { createHmac, randomUUID } from "node:crypto";
+import { createServer } from "node:https";
+import { shown } from "../served.mjs";
 
 const PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 const WAV = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
@@ -267,6 +268,6 @@ async function answer(request, response) {
   }
 }
 
-const server = createServer((request, response) => answer(request, response).catch((error) => response.destroy(error)));
-server.listen(0, "127.0.0.1", () => console.log(`http://127.0.0.1:${server.address().port}/mcp`));
+const server = createServer(shown(), (request, response) => answer(request, response).catch((error) => response.destroy(error)));
+server.listen(0, "127.0.0.1", () => console.log(`https://127.0.0.1:${server.address().port}/mcp`));
 process.stdin.on("end", () => process.exit(0)).resume();
