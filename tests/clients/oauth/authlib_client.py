@@ -3,7 +3,10 @@
 authlib_client.py ISSUER WORK, as `run` calls it
 """
 
+import base64
+import hashlib
 import json
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -49,11 +52,7 @@ def refused(error, what, *args, **more):
 
 metadata = requests.get(issuer + "/.well-known/oauth-authorization-server").json()
 assert metadata["issuer"] == issuer
-# What authlib finds wrong with it is that this machine has no https; all else is held against RFC 8414 and 9207.
-plain = json.dumps(metadata).replace("http://127.0.0.1:", "https://127.0.0.1:")
-rfc8414.AuthorizationServerMetadata(json.loads(plain)).validate(
-    metadata_classes=[rfc9207.AuthorizationServerMetadata]
-)
+rfc8414.AuthorizationServerMetadata(metadata).validate(metadata_classes=[rfc9207.AuthorizationServerMetadata])
 keys = KeySet.import_key_set(requests.get(metadata["jwks_uri"]).json())
 step("metadata is that of RFC 8414 and 9207")
 
@@ -102,6 +101,22 @@ wrong = session("worker")
 wrong.client_secret = "wrong"
 refused("invalid_client", wrong.fetch_token, grant_type="client_credentials")
 step("client credentials in three ways, judged as a resource server does (RFC 9068)")
+
+
+def certified(certificate, endpoints):
+    """A token for who shows a certificate, which authlib leaves to requests."""
+    own = OAuth2Session("certified", token_endpoint_auth_method="none", token_endpoint=endpoints["token_endpoint"])
+    own.cert = certificate and tuple(str(work / f"{certificate}.{end}") for end in ["pem", "key"])
+    return own.fetch_token(grant_type="client_credentials", scope="read", resource=API)
+
+
+aliases = metadata["mtls_endpoint_aliases"]
+der = ssl.PEM_cert_to_DER_cert((work / "sales.pem").read_text())
+thumbprint = base64.urlsafe_b64encode(hashlib.sha256(der).digest()).decode().rstrip("=")
+assert judged(certified("sales", aliases)["access_token"])["cnf"] == {"x5t#S256": thumbprint}
+for certificate, endpoints in [("other", aliases), (None, aliases), ("sales", metadata)]:
+    refused("invalid_client", certified, certificate, endpoints)
+step("a certificate where the metadata says, and tokens that are bound to it (RFC 8705)")
 
 
 def code(client, scope="openid profile read offline_access", **more):

@@ -201,7 +201,7 @@ async def main():
         await refused("invalid_signature", f"{head}.{forged}.{signature}")
         for other in [tokens["id_token"], tokens["access_token"]]:
             await refused("invalid_signature", other)  # by their `typ`
-        await refused("invalid_audience", await assertion(audience="http://127.0.0.1:1", resource="http://127.0.0.1:1/mcp"))
+        await refused("invalid_audience", await assertion(audience="https://127.0.0.1:1", resource="https://127.0.0.1:1/mcp"))
         await refused("another resource", await assertion(resource=f"{foreign}/other"))
         await refused("another client", await assertion(), client="other-sales")
         await refused("invalid_client", await assertion(), secret="wrong")
@@ -209,7 +209,7 @@ async def main():
 
         for error, change in [
             ("invalid_scope", {"scope": "write"}),
-            ("invalid_target", {"audience": "http://127.0.0.1:2"}),
+            ("invalid_target", {"audience": "https://127.0.0.1:2"}),
             ("invalid_target", {"resource": "https://other.example/"}),
         ]:
             answer = await asked(http, tokens["id_token"], **change)
@@ -217,7 +217,8 @@ async def main():
         print("ok 3 and our issuer makes none for what the connection does not have")
 
 
-config = uvicorn.Config(served.streamable_http_app(), host="127.0.0.1", port=urlsplit(foreign).port, log_level="error")
+shown = {"ssl_certfile": os.environ["AUTHORITY"] + "/server.pem", "ssl_keyfile": os.environ["AUTHORITY"] + "/server.key"}
+config = uvicorn.Config(served.streamable_http_app(), host="127.0.0.1", port=urlsplit(foreign).port, log_level="error", **shown)
 server = uvicorn.Server(config)
 thread = threading.Thread(target=server.run)
 thread.start()

@@ -7,12 +7,11 @@ import { Person, api, callback, client as given, issuer, key, load, step } from 
 
 const oauth = await load("oauth4webapi");
 const jose = await load("jose");
-const insecure = { [oauth.allowInsecureRequests]: true };
 const url = new URL(issuer);
 // Both places of metadata that the standards name.
 let as;
 for (const algorithm of ["oidc", "oauth2"]) {
-  const answer = await oauth.discoveryRequest(url, { algorithm, ...insecure });
+  const answer = await oauth.discoveryRequest(url, { algorithm });
   as = await oauth.processDiscoveryResponse(url, answer);
 }
 const basic = (id) => [{ client_id: id }, oauth.ClientSecretBasic(given(id).client_secret)];
@@ -24,7 +23,7 @@ step("metadata in both places");
 async function judged(token, { scheme = "Bearer", dpop, audience = api } = {}) {
   const headers = { authorization: `${scheme} ${token}` };
   if (dpop) headers.dpop = dpop;
-  return oauth.validateJwtAccessToken(as, new Request("https://api.example/", { headers }), audience, insecure);
+  return oauth.validateJwtAccessToken(as, new Request("https://api.example/", { headers }), audience);
 }
 
 const [worker, workerAuth] = basic("worker");
@@ -32,7 +31,7 @@ const credentials = async (client, auth, parameters, options) =>
   oauth.processClientCredentialsResponse(
     as,
     client,
-    await oauth.clientCredentialsGrantRequest(as, client, auth, parameters, { ...insecure, ...options }),
+    await oauth.clientCredentialsGrantRequest(as, client, auth, parameters, options),
   );
 const own = await credentials(worker, workerAuth, { scope: "read", resource: api });
 const claims = await judged(own.access_token);
@@ -48,11 +47,11 @@ step("a bound token is of no use as a bearer token");
 
 const [server, serverAuth] = basic("api-server");
 const introspect = async (client) =>
-  oauth.introspectionRequest(as, client, serverAuth, bound.access_token, { requestJwtResponse: true, ...insecure });
+  oauth.introspectionRequest(as, client, serverAuth, bound.access_token, { requestJwtResponse: true });
 const signing = { ...server, introspection_signed_response_alg: "ES256" };
 const answer = await introspect(signing);
 const told = await oauth.processIntrospectionResponse(as, signing, answer);
-await oauth.validateApplicationLevelSignature(as, answer, insecure);
+await oauth.validateApplicationLevelSignature(as, answer);
 assert.deepEqual([told.active, told.client_id, told.token_type], [true, "worker", "DPoP"]);
 step("introspection that is signed (RFC 9701)");
 
@@ -82,15 +81,15 @@ async function ask(parameters) {
 }
 const redeem = async ({ at, verifier, state, nonce }) => {
   const parameters = oauth.validateAuthResponse(as, app, at, state);
-  const token = await oauth.authorizationCodeGrantRequest(as, app, oauth.None(), parameters, callback, verifier, insecure);
+  const token = await oauth.authorizationCodeGrantRequest(as, app, oauth.None(), parameters, callback, verifier);
   const result = await oauth.processAuthorizationCodeResponse(as, app, token, { expectedNonce: nonce, requireIdToken: true });
-  await oauth.validateApplicationLevelSignature(as, token, insecure);
+  await oauth.validateApplicationLevelSignature(as, token);
   return result;
 };
 const tokens = await redeem(await ask({}));
 const person = oauth.getValidatedIdTokenClaims(tokens).sub;
 assert.equal((await judged(tokens.access_token)).sub, person);
-const info = await oauth.userInfoRequest(as, app, tokens.access_token, insecure);
+const info = await oauth.userInfoRequest(as, app, tokens.access_token);
 assert.equal((await oauth.processUserInfoResponse(as, app, person, info)).name, "Sarah Chen");
 step("a code, an ID token with its hash, and userinfo");
 
@@ -113,12 +112,12 @@ const refresh = async (token, parameters) =>
   oauth.processRefreshTokenResponse(
     as,
     app,
-    await oauth.refreshTokenGrantRequest(as, app, oauth.None(), token, { additionalParameters: parameters, ...insecure }),
+    await oauth.refreshTokenGrantRequest(as, app, oauth.None(), token, { additionalParameters: parameters }),
   );
 const next = await refresh(tokens.refresh_token, {});
 await judged(next.access_token);
 await refused(refresh(next.refresh_token, { resource: "https://other.example/" }), "invalid_target");
-await oauth.processRevocationResponse(await oauth.revocationRequest(as, app, oauth.None(), next.refresh_token, insecure));
+await oauth.processRevocationResponse(await oauth.revocationRequest(as, app, oauth.None(), next.refresh_token));
 await refused(refresh(next.refresh_token, {}), "invalid_grant");
 step("refresh and revocation");
 
@@ -140,7 +139,7 @@ const begin = async (request) =>
   oauth.processBackchannelAuthenticationResponse(
     as,
     keyed,
-    await oauth.backchannelAuthenticationRequest(as, keyed, keyedAuth, { request }, insecure),
+    await oauth.backchannelAuthenticationRequest(as, keyed, keyedAuth, { request }),
   );
 const signed = await object({});
 const begun = await begin(signed);
@@ -150,7 +149,7 @@ const poll = async () =>
   oauth.processBackchannelAuthenticationGrantResponse(
     as,
     keyed,
-    await oauth.backchannelAuthenticationGrantRequest(as, keyed, keyedAuth, begun.auth_req_id, insecure),
+    await oauth.backchannelAuthenticationGrantRequest(as, keyed, keyedAuth, begun.auth_req_id),
   );
 await refused(poll(), "authorization_pending");
 await refused(poll(), "slow_down");

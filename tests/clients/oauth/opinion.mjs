@@ -4,7 +4,8 @@
 // node opinion.mjs ISSUER WORK [ROW], as `run` calls it
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
-import { createServer } from "node:http";
+import { createServer } from "node:https";
+import { shown } from "../served.mjs";
 import { Person, api, callback, client as given, issuer, key, load, step, user } from "./world.mjs";
 import { DIFFERENCES } from "./differences.mjs";
 
@@ -19,9 +20,9 @@ const challenge = createHash("sha256").update(verifier).digest("base64url");
 const { kid, d, ...publicKey } = key();
 
 // ---- Theirs.
-const server = createServer().listen(0, "127.0.0.1");
+const server = createServer(shown()).listen(0, "127.0.0.1");
 await new Promise((ready) => server.on("listening", ready));
-const theirIssuer = `http://127.0.0.1:${server.address().port}`;
+const theirIssuer = `https://127.0.0.1:${server.address().port}`;
 const registered = (id, method, grants, more = {}) => ({
   client_id: id,
   client_secret: given(id).client_secret,

@@ -5,8 +5,9 @@
 import assert from "node:assert/strict";
 import { createHash, randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer } from "node:https";
 import { join } from "node:path";
+import { shown } from "../served.mjs";
 import { Person, callback, issuer, load, step, words, work } from "./world.mjs";
 
 process.removeAllListeners("warning");
@@ -14,7 +15,7 @@ console.info = console.warn = () => {}; // what it says of its defaults
 const { default: Provider } = await load("oidc-provider");
 const jose = await load("jose");
 
-const other = `http://127.0.0.1:${process.env.OTHER_PORT}`;
+const other = `https://127.0.0.1:${process.env.OTHER_PORT}`;
 const registered = (client_id, more) => ({
   client_id,
   client_secret: "our-secret-at-the-other-provider-is-long",
@@ -36,7 +37,7 @@ provider.use(async (ctx, next) => {
   if (ctx.path === "/auth") asked = ctx.query;
   await next();
 });
-const server = createServer(provider.callback()).listen(process.env.OTHER_PORT, "127.0.0.1");
+const server = createServer(shown(), provider.callback()).listen(process.env.OTHER_PORT, "127.0.0.1");
 await new Promise((ready) => server.on("listening", ready));
 
 /** Somebody at the other provider: from where we send a browser to where it is sent back, without going there. */

@@ -49,6 +49,14 @@ const plain = (text) =>
 /** What a person reads on a page. */
 export const words = (page) => plain(page.replace(/<(style|script)[\s\S]*?<\/\1>/g, "").replace(/<[^>]*>/g, " ")).replace(/\s+/g, " ");
 
+/** What every cookie of our issuer must be: of its host and of no script, and where it is https of nothing else (RFC 6265bis 4.1.3.2). */
+function judgeCookie(line, name) {
+  const attributes = line.split(/; */).slice(1).map((one) => one.toLowerCase());
+  const [secure, has] = [base.startsWith("https:"), (one) => attributes.includes(one)];
+  const told = [name.startsWith("__Host-bw-"), has("secure"), has("httponly"), has("path=/"), attributes.some((one) => /^domain/.test(one))];
+  assert.deepEqual(told, [secure, secure, true, true, false], line);
+}
+
 /** Sarah at a browser of her own. Her password and her recovery codes are kept in WORK from one judge to the next. */
 export class Person {
   jar = new Map();
@@ -62,6 +70,7 @@ export class Person {
     const answer = await fetch(url, { method: form ? "POST" : "GET", body: form, headers, redirect: "manual" });
     for (const line of answer.headers.getSetCookie()) {
       const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
+      if (`${url}`.startsWith(`${base}/`)) judgeCookie(line, name);
       if (/max-age=0|expires=Thu, 01 Jan 1970/i.test(line)) this.jar.delete(name);
       else this.jar.set(name, value);
     }

@@ -4,8 +4,9 @@
 // node vault.mjs ISSUER WORK, as `run` calls it; CRM_PORT says where the connection's provider is thought to be
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer } from "node:https";
 import { join } from "node:path";
+import { shown } from "../../served.mjs";
 import { Person, callback, client, issuer, load, step, work } from "../world.mjs";
 
 const { TokenVaultAuthorizerBase, getAccessTokenFromTokenVault, getCredentialsFromTokenVault } = await load("@auth0/ai/TokenVault");
@@ -15,7 +16,7 @@ const { MemoryStore } = await load("@auth0/ai/stores");
 const auth0 = { domain: new URL(issuer).host, clientId: "sales", clientSecret: client("sales").client_secret };
 
 // The provider of the connection, which knows one refresh token.
-const crm = createServer(async (asked, answered) => {
+const crm = createServer(shown(), async (asked, answered) => {
   const form = new URLSearchParams(await new Response(asked).text());
   const good = form.get("grant_type") === "refresh_token" && form.get("refresh_token") === "the-refresh-token-of-sarah";
   const fresh = { access_token: "the-token-of-sarah-at-the-crm", token_type: "Bearer", expires_in: 3600, scope: "contacts.read" };
