@@ -1,4 +1,4 @@
-// The official JavaScript SDK, unmodified, against a running server: every call it has. Usage: node.mjs http://127.0.0.1:PORT
+// The official JavaScript SDK, unmodified, against a running server: every call it has. Usage: node.mjs https://127.0.0.1:PORT
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -1,5 +1,5 @@
 """The official Python SDK, unmodified, against a running server: every call it has, with the options that change what is
-sent. A call that the SDK gains and this file does not make is an error. Usage: python.py http://127.0.0.1:PORT"""
+sent. A call that the SDK gains and this file does not make is an error. Usage: python.py https://127.0.0.1:PORT"""
 
 import asyncio
 import inspect

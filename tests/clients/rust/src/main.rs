@@ -1,8 +1,9 @@
-//! The crate `openfga-client`, unmodified, over gRPC: every call. Usage: bailiwick-client-check http://127.0.0.1:PORT
+//! The crate `openfga-client`, unmodified, over gRPC and TLS: every call.
+//! Usage: bailiwick-client-check https://127.0.0.1:PORT; SSL_CERT_FILE is the authority that the server is known by.
 
 use openfga_client::client::*;
 use openfga_client::migration::{AuthorizationModelVersion, MigrationFn, TupleModelManager};
-use openfga_client::tonic::transport::Channel;
+use openfga_client::tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tokio_stream::StreamExt as _;
 
 type Failure = Box<dyn std::error::Error>;
@@ -107,7 +108,9 @@ async fn migrations(mut raw: OpenFgaServiceClient<Channel>) -> Result<(), Failur
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let endpoint = std::env::args().nth(1).ok_or("which server?")?;
-    let mut raw = OpenFgaServiceClient::connect(endpoint).await?;
+    let authority = Certificate::from_pem(std::fs::read(std::env::var("SSL_CERT_FILE")?)?);
+    let tls = ClientTlsConfig::new().ca_certificate(authority);
+    let mut raw = OpenFgaServiceClient::new(Channel::from_shared(endpoint)?.tls_config(tls)?.connect().await?);
     let store = raw.create_store(CreateStoreRequest { name: "rust-client".into() }).await?.into_inner();
     let id = store.id.clone();
     let got = raw.get_store(GetStoreRequest { store_id: id.clone() }).await?.into_inner();
