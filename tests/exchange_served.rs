@@ -12,7 +12,6 @@ use bailiwick::modules::exchange::{
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
 const CRM: &str = "https://crm.example/";
 const PRICES: &str = "https://pricing.example/api";
@@ -36,12 +35,11 @@ fn resource(tenant: &Tenant, id: &str, identifier: &str, scopes: &[&str]) {
     tenant.put_resource(&resource, &env()).unwrap();
 }
 
-/// The two domains: `acme`, where people sign in, and `root`, which owns the prices, a resource of this identifier. Answers
-/// the secrets of the agent.
-fn furnish(issuing: &Issuing, prices: &str) -> (String, String) {
+/// The two domains: `acme`, where people sign in, and `root`, which owns the prices. Answers the secrets of the agent.
+fn furnish(issuing: &Issuing) -> (String, String) {
     let (idp, ras, env) = (&issuing.acme, &issuing.root, env());
     resource(idp, "crm-api", CRM, &["contacts:read", "contacts:write", "contacts:delete"]);
-    resource(ras, "prices", prices, &["pricing:read", "pricing:write"]);
+    resource(ras, "prices", PRICES, &["pricing:read", "pricing:write"]);
     let person = json!({"name": "Sarah Chen", "email": "sarah@example.com", "email_verified": true});
     let person = person.as_object().unwrap().clone();
     let held = idp.user("sarah").unwrap();
@@ -60,12 +58,12 @@ fn furnish(issuing: &Issuing, prices: &str) -> (String, String) {
     let there = Client {
         grant_types: strings(&[JWT_BEARER]),
         scopes: strings(&["pricing:read", "pricing:write"]),
-        resources: strings(&[prices]),
+        resources: strings(&[PRICES]),
         auth_methods: vec![AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost],
         ..Client::new("acme-sales", ClientKind::Agent, "Acme's sales agent")
     };
     ras.create_client(&there, &env).unwrap();
-    for (tenant, id, serves) in [(idp, "crm-server", CRM), (ras, "price-server", prices)] {
+    for (tenant, id, serves) in [(idp, "crm-server", CRM), (ras, "price-server", PRICES)] {
         let server = Client { serves: strings(&[serves]), ..Client::new(id, ClientKind::App, id) };
         tenant.create_client(&server, &env).unwrap();
     }
@@ -73,7 +71,7 @@ fn furnish(issuing: &Issuing, prices: &str) -> (String, String) {
     put_connection(idp, &Connection { id: "crm".into(), name: "CRM".into(), target, created_at: 0 }, &env).unwrap();
     let target = Target::Server(Server {
         issuer: ras.issuer().into(),
-        resources: strings(&[prices]),
+        resources: strings(&[PRICES]),
         clients: pairs(&[("sales", "acme-sales")]),
         scopes: pairs(&[("pricing:read", "pricing:read"), ("pricing:write", "pricing:write")]),
         subject: SubjectClaims { email: true, aud_sub: None },
@@ -97,7 +95,7 @@ fn furnish(issuing: &Issuing, prices: &str) -> (String, String) {
         create_users: false,
         clients: strings(&["acme-sales"]),
         scopes: pairs(&[("pricing:read", "pricing:read")]),
-        resources: strings(&[prices]),
+        resources: strings(&[PRICES]),
         life_max_s: 300,
         access_token_s: None,
         replay: Replay::Once,
@@ -127,7 +125,6 @@ fn events(tenant: &Tenant) -> Vec<Event> {
 
 struct Story {
     issuing: Issuing,
-    secrets: (String, String),
     agent: String,
     there: String,
 }
@@ -195,16 +192,16 @@ fn refusal(heard: &Heard) -> (u16, String, String) {
     (heard.status, text("error"), text("error_description"))
 }
 
-fn start(prices: &str) -> Story {
+fn start() -> Story {
     let issuing = Issuing::start();
-    let secrets = furnish(&issuing, prices);
-    let (agent, there) = (basic("sales", &secrets.0), basic("acme-sales", &secrets.1));
-    Story { issuing, secrets, agent, there }
+    let (agent, there) = furnish(&issuing);
+    let (agent, there) = (basic("sales", &agent), basic("acme-sales", &there));
+    Story { issuing, agent, there }
 }
 
 #[test]
 fn an_agent_goes_from_one_domain_to_the_other_for_a_person() {
-    let story = start(PRICES);
+    let story = start();
     let (idp, ras) = (&story.issuing.acme, &story.issuing.root);
     for path in ["/t/acme/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server"] {
         let metadata = story.issuing.send("GET", path, &[], "").json();
@@ -284,30 +281,4 @@ fn an_agent_goes_from_one_domain_to_the_other_for_a_person() {
     let here = ["connection.needs_approval", "connection.never", "idjag.own_issuer", "session.over"];
     assert_eq!(refused(idp), here);
     assert_eq!(refused(ras), ["redeem.replayed", "redeem.typ"]);
-}
-
-/// Set when a client of ours starts this binary as its server: the identifier of the resource that it is
-/// (`tests/clients/exchange`).
-const SERVE: &str = "BAILIWICK_EXCHANGE_SERVE";
-
-#[test]
-fn serves_for_the_clients() {
-    let asked = std::env::var_os(SERVE).map(|prices| prices.into_string().unwrap());
-    let story = start(asked.as_deref().unwrap_or(PRICES));
-    let (idp, ras) = (&story.issuing.acme, &story.issuing.root);
-    let (tokens, _) = story.sign_in();
-    let told = json!({
-        "idp": idp.issuer(),
-        "ras": ras.issuer(),
-        "id_token": tokens["id_token"],
-        "sales": story.secrets.0,
-        "acme_sales": story.secrets.1,
-        "price_server": ras.add_secret("price-server", None, &env()).unwrap().1,
-    });
-    assert!(told.as_object().unwrap().values().all(|value| value.as_str().is_some_and(|text| !text.is_empty())));
-    if asked.is_some() {
-        println!("{told}");
-        // Until whoever started it closes its input.
-        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
-    }
 }

@@ -1,21 +1,23 @@
 // The cross-app access provider of the MCP SDK for TypeScript: from an ID token of one domain to a resource of another.
 // A resource server stands here, which knows nothing but the metadata of RFC 9728 and how to introspect.
-import { spawn } from "node:child_process";
+// Usage: node.mjs WORLD, in the directory where it is installed; WORLD is the JSON file that `run` makes.
 import assert from "node:assert/strict";
-import http from "node:http";
+import { readFileSync } from "node:fs";
+import https from "node:https";
 import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
+import { shown } from "../served.mjs";
 
 const require = createRequire(`${process.cwd()}/`);
 const sdk = await import(pathToFileURL(require.resolve("@modelcontextprotocol/client")).href);
 const { CrossAppAccessProvider, discoverAndRequestJwtAuthGrant, withOAuth } = sdk;
 
-let world;
+const world = JSON.parse(readFileSync(process.argv[2]));
+const resource = world.prices;
 const basic = (id, secret) => `Basic ${Buffer.from(`${id}:${secret}`).toString("base64")}`;
 const seen = [];
-const server = http.createServer(async (request, response) => {
-  const base = `http://${request.headers.host}`;
+const server = https.createServer(shown(), async (request, response) => {
+  const base = `https://${request.headers.host}`;
   const json = (status, body, headers = {}) => {
     response.writeHead(status, { "content-type": "application/json", ...headers });
     response.end(JSON.stringify(body));
@@ -38,18 +40,9 @@ const server = http.createServer(async (request, response) => {
   const good = told.active && [told.aud].flat().includes(`${base}/mcp`) && told.scope.split(" ").includes("pricing:read");
   return good ? json(200, { sub: told.sub, act: told.act }) : json(401, {}, challenge);
 });
-await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
-const resource = `http://127.0.0.1:${server.address().port}/mcp`;
+await new Promise((ready) => server.listen(new URL(resource).port, "127.0.0.1", ready));
 
-const child = spawn(process.argv[2], ["--exact", "exchange_served::serves_for_the_clients", "--nocapture"], {
-  env: { ...process.env, BAILIWICK_EXCHANGE_SERVE: resource },
-  stdio: ["pipe", "pipe", "inherit"],
-});
 try {
-  world = await new Promise((found, failed) => {
-    createInterface({ input: child.stdout }).on("line", (line) => line.startsWith("{") && found(JSON.parse(line)));
-    child.on("exit", (code) => failed(new Error(`the server ended: ${code}`)));
-  });
   const grants = [];
   const grant = (change = {}) => async (ctx) => {
     const { jwtAuthGrant } = await discoverAndRequestJwtAuthGrant({
@@ -79,7 +72,7 @@ try {
   assert.equal(answer.status, 200);
   assert.deepEqual(await answer.json(), { sub: "s-chen", act: { sub: "acme-sales", act: { sub: "sales", iss: world.idp } } });
   assert.equal(seen.at(-1).client_id, "acme-sales");
-  assert.equal(seen.at(-1).acr, "phr");
+  assert.equal(seen.at(-1).acr, "aal2");
 
   // The same assertion again; a scope that is never had; a resource that the connection does not name.
   await assert.rejects(call(async () => grants[0]), /used before/);
@@ -88,6 +81,6 @@ try {
   await assert.rejects(call(grant({ clientSecret: "wrong" })), /invalid_client/);
   console.log("the TypeScript SDK went from one domain to the other, and was refused where it should be");
 } finally {
-  child.stdin.end();
   server.close();
+  server.closeAllConnections();
 }

@@ -1,13 +1,15 @@
 """The identity assertion provider of the MCP SDK for Python: from an ID token of one domain to a resource of another.
 
 A resource server stands here, which knows nothing but how to introspect.
+
+Usage: python.py WORLD, the JSON file that `run` makes.
 """
 
 import asyncio
 import base64
 import json
 import os
-import subprocess
+import ssl
 import sys
 import threading
 import urllib.parse
@@ -18,7 +20,9 @@ import httpx2
 from mcp.client.auth import OAuthTokenError
 from mcp.client.auth.extensions.identity_assertion import IdentityAssertionOAuthProvider
 
-world = {}
+with open(sys.argv[1]) as file:
+    world = json.load(file)
+resource = world["prices"]
 seen = []
 
 
@@ -57,9 +61,11 @@ class Storage:
         self.tokens = tokens
 
 
-server = ThreadingHTTPServer(("127.0.0.1", 0), Resource)
+shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+shown.load_cert_chain(os.environ["AUTHORITY"] + "/server.pem", os.environ["AUTHORITY"] + "/server.key")
+server = ThreadingHTTPServer(("127.0.0.1", urllib.parse.urlsplit(resource).port), Resource)
+server.socket = shown.wrap_socket(server.socket, server_side=True)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-resource = f"http://127.0.0.1:{server.server_port}/mcp"
 
 
 async def grant(audience, wanted, **change):
@@ -119,23 +125,11 @@ async def main():
     assert answer.status_code == 200, answer.text
     act = {"sub": "acme-sales", "act": {"sub": "sales", "iss": world["idp"]}}
     assert answer.json() == {"sub": "s-chen", "act": act}, answer.text
-    assert (seen[-1]["acr"], seen[-1]["amr"], seen[-1]["scope"]) == ("phr", ["hwk"], "pricing:read"), seen[-1]
+    assert (seen[-1]["acr"], seen[-1]["amr"], seen[-1]["scope"]) == ("aal2", ["pwd", "otp", "mfa"], "pricing:read"), seen[-1]
     await refused(call(again), "used before")
     await refused(call(fresh, secret="wrong"), "invalid_client")
     await refused(call(fresh, scope="pricing:write"), "invalid_scope")
     print("the Python SDK went from one domain to the other, and was refused where it should be")
 
 
-child = subprocess.Popen(
-    [sys.argv[1], "--exact", "exchange_served::serves_for_the_clients", "--nocapture"],
-    env=os.environ | {"BAILIWICK_EXCHANGE_SERVE": resource},
-    stdin=subprocess.PIPE,
-    stdout=subprocess.PIPE,
-    text=True,
-)
-try:
-    world.update(next(json.loads(line) for line in child.stdout if line.startswith("{")))
-    asyncio.run(main())
-finally:
-    child.stdin.close()
-    child.wait()
+asyncio.run(main())
