@@ -1,30 +1,26 @@
 //! MCP endpoints on real sockets: that answers stream through the gateway as they come, and that a client that goes away ends
-//! the call. `tests/clients/mcp` also runs this file as the server that clients which nobody here wrote are let loose on.
+//! the call.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderValue, Response};
-use axum::routing::{any, post};
+use axum::routing::post;
 use bailiwick::Bailiwick;
-use bailiwick::engine::{ChunksQuery, CollectionSpec, Guard as ChunkGuard, NewChunk, Settings, WriteQuery};
+use bailiwick::engine::{Settings, WriteQuery};
 use bailiwick::model::Model;
 use bailiwick::modules::mcp::*;
-use bailiwick::tuple::{ModelId, Object, ObjectRef, StoreId, Timestamp, TupleKeyRef};
-use bailiwick::vector::{Element, Metric, Space};
+use bailiwick::tuple::{ModelId, ObjectRef, StoreId, Timestamp, TupleKeyRef};
 use bailiwick::wire::Pool;
 use serde_json::{Value, json};
 use std::convert::Infallible;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tower::ServiceExt as _;
 
-/// Set by `tests/clients/mcp`: the MCP endpoint that the gateway stands before.
-const SERVE: &str = "BAILIWICK_MCP_SERVE";
 const NOW: Timestamp = Timestamp(1_700_000_000_000_000_000);
 const MODEL: &str = "model
   schema 1.1
@@ -36,9 +32,6 @@ type mcp_server
 type mcp_tool
   relations
     define can_call: [user, user:*, agent, agent:*]
-type document
-  relations
-    define viewer: [user, user:*, agent, agent:*]
 ";
 
 /// `SUBJECT/AGENT` or `SUBJECT/AGENT/SCOPE+SCOPE` (with `.` for `:`), for whatever resource.
@@ -104,140 +97,49 @@ impl Upstream for Direct {
     }
 }
 
+/// A store in which Sarah's agent may call the tool `slow`.
 fn database(directory: &std::path::Path) -> (Bailiwick, StoreId) {
     let database = Bailiwick::open_with(directory, Settings { sync: false, ..Settings::default() }).unwrap();
     let store = StoreId(ulid::Ulid::from_parts(1, 1));
     database.create_store(store, "mcp", NOW).unwrap();
     database.write_model(store, ModelId(ulid::Ulid::from_parts(1, 2)), Model::parse_dsl(MODEL).unwrap()).unwrap();
-    let tuples = [
-        ("mcp_server:own", "can_use", "user:*"),
-        ("mcp_server:own", "can_use", "agent:sales"),
-        ("mcp_tool:hidden", "can_call", "user:sarah"),
-        ("document:handbook", "viewer", "user:*"),
-        ("document:handbook", "viewer", "agent:*"),
-        ("document:plan", "viewer", "user:sarah"),
-        ("document:plan", "viewer", "agent:sales"),
-        ("document:salaries", "viewer", "user:sarah"),
-    ];
-    // What the everything server of the clients has, but for its `hidden` tool, both may call.
-    let everything = EVERYTHING
-        .iter()
-        .flat_map(|name| ["user:*", "agent:*"].map(|subject| (format!("mcp_tool:{name}"), "can_call", subject)));
-    let tuple = |object: &str, relation, subject| TupleKeyRef::parse(object, relation, subject).unwrap().to_tuple();
-    let mut writes: Vec<_> =
-        tuples.iter().map(|(object, relation, subject)| tuple(object, relation, subject)).collect();
-    writes.extend(everything.map(|(object, relation, subject)| tuple(&object, relation, subject)));
-    database.write(store, None, WriteQuery { writes, ..WriteQuery::default() }, NOW).unwrap();
-    let space = Space::new(3, Metric::Cosine, Element::F32).unwrap();
-    let guard = ChunkGuard { object_type: "document".into(), relation: "viewer".into() };
-    database.create_collection(store, CollectionSpec { name: "passages".into(), space, guard }, NOW).unwrap();
-    let chunk = |document: &str, vector: [f32; 3]| NewChunk {
-        id: format!("{document}-1"),
-        object: Object { object_type: "document".into(), id: document.into() },
-        vector: vector.into(),
-        text: Some(format!("The text of {document}.")),
-        payload: None,
-    };
-    let upserts =
-        vec![chunk("handbook", [0.5, 0.5, 0.0]), chunk("plan", [0.9, 0.1, 0.0]), chunk("salaries", [1.0, 0.0, 0.0])];
-    database.write_chunks(store, "passages", ChunksQuery { upserts, ..ChunksQuery::default() }, NOW).unwrap();
+    let tuples = ["user:*", "agent:sales"].map(|subject| {
+        [("mcp_server:own", "can_use"), ("mcp_tool:slow", "can_call")]
+            .map(|(object, relation)| TupleKeyRef::parse(object, relation, subject).unwrap().to_tuple())
+    });
+    database.write(store, None, WriteQuery { writes: tuples.concat(), ..WriteQuery::default() }, NOW).unwrap();
     (database, store)
-}
-
-/// Tools of `tests/clients/mcp/everything.mjs`, and of the stub here.
-const EVERYTHING: [&str; 24] = [
-    "slow",
-    "test_simple_text",
-    "test_image_content",
-    "test_audio_content",
-    "test_embedded_resource",
-    "test_multiple_content_types",
-    "test_error_handling",
-    "test_tool_with_logging",
-    "test_tool_with_progress",
-    "test_sampling",
-    "test_elicitation",
-    "test_elicitation_sep1034_defaults",
-    "test_elicitation_sep1330_enums",
-    "test_logging_tool",
-    "test_streaming_elicitation",
-    "test_missing_capability",
-    "test_input_required_result_elicitation",
-    "test_input_required_result_sampling",
-    "test_input_required_result_list_roots",
-    "test_input_required_result_request_state",
-    "test_input_required_result_multiple_inputs",
-    "test_input_required_result_multi_round",
-    "test_input_required_result_tampered_state",
-    "test_input_required_result_capabilities",
-];
-
-fn own_spec() -> OwnSpec {
-    serde_json::from_value(json!({
-        "title": "Documents",
-        "policy": {
-            "server": {"object": "mcp_server:own", "relation": "can_use"},
-            "tools": {
-                "search": {"scopes": ["mcp:read"], "checks": [{"object": "mcp_server:own", "relation": "can_use"}]},
-                "check": {"scopes": ["mcp:check"], "checks": [{"object": "mcp_server:own", "relation": "can_use"}]},
-            },
-        },
-        "collections": ["passages"],
-        "resources": [{"uri": "docs://{id}", "object": "document:{id}", "relation": "viewer",
-                       "collection": "passages", "name": "Documents"}],
-    }))
-    .unwrap()
 }
 
 fn gateway_spec(url: &str) -> GatewaySpec {
     serde_json::from_value(json!({
         "url": url,
-        "server_requests": ["sampling/createMessage", "elicitation/create", "roots/list"],
         "policy": {
             "server": {"object": "mcp_server:own", "relation": "can_use"},
             "other_tools": {"checks": [{"object": "mcp_tool:{name}", "relation": "can_call"}]},
-            "resources": [{"uri": "test://{+path}", "open": true}],
-            "other_prompts": {"open": true},
         },
     }))
     .unwrap()
 }
 
-/// Our own server at `/mcp`, the gateway at `/gateway`, and both below `/open/` for clients that cannot say a token.
+/// The gateway at `/gateway`.
 fn router(address: SocketAddr, upstream: &str, directory: &std::path::Path) -> Router {
     let (engine, store) = database(directory);
     let pool = Arc::new(Pool::new("mcp-test", 4, 256).unwrap());
-    let at = |path: &str| {
-        let resource = Resource::new(ResourceSpec {
-            url: format!("http://{address}{path}"),
-            authorization_servers: vec![format!("http://{address}/")],
-            scopes_supported: vec!["mcp:read".into()],
-            ..ResourceSpec::default()
-        });
-        let guard = Guard::new(resource.unwrap(), Arc::new(Plain), GuardSpec::default()).unwrap();
-        let (engine, pool) = (engine.clone(), Arc::clone(&pool));
-        EndpointSpec { engine, store, tenant: 1, guard, approvals: Arc::new(NoApprovals), pool }
-    };
+    let resource = Resource::new(ResourceSpec {
+        url: format!("http://{address}/gateway"),
+        authorization_servers: vec![format!("http://{address}/")],
+        scopes_supported: vec!["mcp:read".into()],
+        ..ResourceSpec::default()
+    });
+    let guard = Guard::new(resource.unwrap(), Arc::new(Plain), GuardSpec::default()).unwrap();
+    let spec = EndpointSpec { engine, store, tenant: 1, guard, approvals: Arc::new(NoApprovals), pool };
     // The crate chooses none by itself; an error means that another test has chosen already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-    let own = Endpoint::own(at("/mcp"), own_spec(), None).unwrap();
-    let gateway = Endpoint::gateway(
-        at("/gateway"),
-        gateway_spec(upstream),
-        Arc::new(Direct(client)),
-        Arc::new(NoCredentials),
-        &[7; 32],
-    );
-    let routes = routes([own, gateway.unwrap()]).unwrap();
-    let open = Router::new().route("/open/{name}", any(opened)).with_state(routes.clone());
-    routes.merge(open)
-}
-
-async fn opened(State(router): State<Router>, Path(name): Path<String>, mut request: Request) -> Response<Body> {
-    request.headers_mut().insert("authorization", HeaderValue::from_static("Bearer sarah/sales"));
-    *request.uri_mut() = format!("/{name}").parse().unwrap();
-    router.oneshot(request).await.unwrap()
+    let gateway =
+        Endpoint::gateway(spec, gateway_spec(upstream), Arc::new(Direct(client)), Arc::new(NoCredentials), &[7; 32]);
+    routes([gateway.unwrap()]).unwrap()
 }
 
 /// A server on a free port, until the sender is dropped.
@@ -249,18 +151,6 @@ async fn served(make: impl FnOnce(SocketAddr) -> Router) -> (SocketAddr, oneshot
     let stopping = async move { drop(stopped.await) };
     tokio::spawn(async move { axum::serve(listener, router).with_graceful_shutdown(stopping).await.unwrap() });
     (address, stop)
-}
-
-#[test]
-fn serves_for_the_clients() {
-    let Some(upstream) = std::env::var_os(SERVE) else { return };
-    let upstream = upstream.into_string().unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (address, _stop) = runtime.block_on(served(|address| router(address, &upstream, directory.path())));
-    eprintln!("serving http://{address}");
-    // Until whoever started it closes its input.
-    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
 /// A server whose tool `slow` says that it works, and ends when it is told to.
