@@ -289,6 +289,16 @@ fn trace(headers: &HeaderMap) -> Arc<str> {
     }
 }
 
+/// That browsers ask a host over TLS alone from now on, for a year (RFC 6797 6.1). Other names below it are not ours to bind.
+const ONLY_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// Whether browsers may keep [`ONLY_TLS`] for the host of an issuer: one that is `https`, and not `localhost`, which is every
+/// server's of the machine. Browsers keep nothing for addresses (8.1.1).
+fn only_tls(issuer: &str) -> bool {
+    let host = issuer.strip_prefix("https://").and_then(|rest| rest.split([':', '/']).next());
+    host.is_some_and(|host| host != "localhost")
+}
+
 /// What every answer of an issuer has, unless the handler says otherwise.
 const HEADERS: [(HeaderName, HeaderValue); 3] = [
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
@@ -310,8 +320,14 @@ impl tower::Service<Request> for Front {
         Box::pin(async move {
             let mut response = match front.admit(request) {
                 Ok(request) => {
+                    let asked = request.extensions().get::<Asked>();
+                    let only_tls = asked.is_some_and(|asked| only_tls(asked.tenant.issuer()));
                     let mut routes = front.routes;
-                    tower::Service::call(&mut routes, request).await?
+                    let mut response = tower::Service::call(&mut routes, request).await?;
+                    if only_tls {
+                        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, ONLY_TLS);
+                    }
+                    response
                 }
                 Err(status) => status.into_response(),
             };
@@ -326,6 +342,19 @@ impl tower::Service<Request> for Front {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn browsers_keep_to_tls_where_the_host_is_the_issuers_own() {
+        for (issuer, kept) in [
+            ("https://id.example", true),
+            ("https://id.example:8443/acme", true),
+            ("https://localhost:8443/acme", false),
+            ("https://localhost.example", true),
+            ("http://id.example", false),
+        ] {
+            assert_eq!(only_tls(issuer), kept, "{issuer}");
+        }
+    }
 
     #[test]
     fn paths_hosts_and_addresses() {

@@ -68,6 +68,10 @@ export class Person {
   async browse(url, form) {
     const headers = { cookie: [...this.jar].map(([name, value]) => `${name}=${value}`).join("; ") };
     const answer = await fetch(url, { method: form ? "POST" : "GET", body: form, headers, redirect: "manual" });
+    // Where the issuer is https, its host is asked over TLS alone from then on (RFC 6797).
+    if (`${url}`.startsWith("https:") && `${url}`.startsWith(`${base}/`)) {
+      assert.equal(answer.headers.get("strict-transport-security"), "max-age=31536000", `${url}`);
+    }
     for (const line of answer.headers.getSetCookie()) {
       const [, name, value] = line.match(/^([^=]+)=([^;]*)/);
       if (`${url}`.startsWith(`${base}/`)) judgeCookie(line, name);
