@@ -1,6 +1,6 @@
 //! Sign-in with another provider: another tenant of ours stands for it, and its answers can be spoiled on the way.
 
-use crate::login::{PASSWORD, sarah, sign_in, with_password};
+use crate::login::{PASSWORD, app, parameter, request, sarah, sign_in, with_password};
 use crate::login_browser::{Browser, Page, Site};
 use bailiwick::identity::{Answer, Client, ClientKind, CodeGrant, ErrorCode, Form, NoKeys, Refusal};
 use bailiwick::modules::login::{NewProvider, Outside, put_provider, remove_provider};
@@ -144,6 +144,38 @@ fn who_must_show_it_again_shows_it_there_again() {
     assert!(page.left_for.as_ref().unwrap().contains("max_age=0"));
     let back = there(&other, &mut at, &page);
     browser.get(&back).shows("Set a password");
+}
+
+#[test]
+fn a_new_sign_in_is_asked_of_the_other_provider_too() {
+    let (site, other, _) = sites();
+    app(&site, true);
+    let (mut browser, mut at) = (Browser::new(&site), Browser::new(&other));
+    sign_in(&mut browser);
+    link(&other, &mut browser, &mut at);
+    site.pass(5);
+    other.pass(5);
+    // Who is signed in there alone would come back at once, with a sign-in from before.
+    let left = |more: &str| {
+        let mut nobody = Browser::new(&site);
+        let page = nobody.get(&request(&site, more));
+        let page = nobody.post(&page.form("/login/upstream"));
+        (nobody, page)
+    };
+    let (mut nobody, page) = left("");
+    assert!(!page.left_for.as_ref().unwrap().contains("max_age"));
+    assert!(!parameter(&nobody.get(&there(&other, &mut at, &page)), "code").is_empty());
+    for more in ["&prompt=login", "&max_age=0"] {
+        let (mut nobody, page) = left(more);
+        assert!(page.left_for.as_ref().unwrap().contains("max_age=0"), "{more}");
+        assert!(!parameter(&nobody.get(&there(&other, &mut at, &page)), "code").is_empty(), "{more}");
+        // And one that does not ask anew is not believed.
+        site.pass(5);
+        other.pass(5);
+        let (mut nobody, mut page) = left(more);
+        page.left_for = page.left_for.map(|url| url.replace("&max_age=0", ""));
+        nobody.get(&there(&other, &mut at, &page)).shows("the other provider told of an old one");
+    }
 }
 
 #[test]

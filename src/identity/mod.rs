@@ -84,7 +84,7 @@ pub use scopes::{
     OPENID_SCOPES, RESOURCE_BYTES_MAX, RESOURCES_MAX, Resource, SCOPE_BYTES_MAX, SCOPES_MAX, Scope, check_resource,
     connection_scope_object, connection_scope_of, is_scope, scope_object, scopes_of,
 };
-pub use sessions::{ACR_VALUES, AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, acr_satisfies};
+pub use sessions::{ACR_VALUES, AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown, acr_satisfies};
 pub use stores::DATA_STORES_MAX;
 pub use tenant::{
     ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, TenantSettings, again, check,

@@ -124,16 +124,30 @@ impl AuthRequest {
         self.prompt.iter().any(|asked| asked == prompt)
     }
 
+    /// Whether who they are has to be shown for this request, however short a time ago it was: with `prompt=login`, and with
+    /// `max_age=0`, which is the same (OpenID Connect Core 3.1.2.1).
+    #[must_use]
+    pub fn wants_sign_in(&self) -> bool {
+        self.prompts("login") || self.max_age == Some(0)
+    }
+
+    /// Whether who they are was shown in this session because this request asked for it: after it came, or on the pages of
+    /// this very request. Times are whole seconds, and in the one in which it came nobody can tell which was first; then only
+    /// the latter counts, so that what was there before is not enough, and who is quick is not asked twice.
+    fn has_sign_in(&self, session: &Session) -> bool {
+        let at = session.authentication.at;
+        at > self.created_at || (at == self.created_at && session.shown_for.as_ref() == Some(&self.id))
+    }
+
     /// What is needed of a person to be authenticated as this request wants; `None` when nothing is.
     #[must_use]
     pub fn needs_authentication(&self, session: Option<&Session>, now: Seconds) -> Option<Need> {
         let Some(session) = session.filter(|session| session.is_live(now)) else { return Some(Need::SignIn) };
         let authentication = &session.authentication;
-        let since = authentication.at >= self.created_at; // what was asked for was done
         let old = self.max_age.is_some_and(|max| authentication.at.saturating_add(max) < now);
-        let asked = self.prompts("login") || self.prompts("select_account");
+        let asked = old || self.wants_sign_in() || self.prompts("select_account");
         let other = self.user_hint.as_ref().is_some_and(|user| *user != session.user);
-        if other || (!since && (old || asked)) {
+        if other || (asked && !self.has_sign_in(session)) {
             return Some(Need::SignIn);
         }
         let satisfied = self.acr_values.iter().any(|wanted| acr_satisfies(&authentication.acr, wanted));

@@ -45,6 +45,21 @@ pub struct Authentication {
     pub amr: Vec<String>,
 }
 
+/// What a person has shown just now.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// How and when.
+    pub authentication: Authentication,
+    /// The id of the authorization request on whose pages it was, if it was for one.
+    pub request: Option<String>,
+}
+
+impl From<Authentication> for Shown {
+    fn from(authentication: Authentication) -> Shown {
+        Shown { authentication, request: None }
+    }
+}
+
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -67,6 +82,9 @@ pub struct Session {
     pub(super) kept_until: Seconds,
     /// How the person was authenticated.
     pub authentication: Authentication,
+    /// The id of the authorization request for which that was, if it was for one.
+    #[serde(default)]
+    pub(super) shown_for: Option<String>,
     /// The epoch of the user when it began.
     pub epoch: u32,
     /// What the browser said it is, for its owner to know it again.
@@ -112,10 +130,11 @@ impl Tenant {
     pub fn start_session(
         &self,
         user: &str,
-        authentication: Authentication,
+        shown: impl Into<Shown>,
         browser: Browser<'_>,
         env: &Env<'_>,
     ) -> Answer<(Session, String)> {
+        let shown = shown.into();
         let held = self.user(user)?;
         if !self.is_active(&held.subject())? {
             let text = "this account may do nothing for now; ask who runs it";
@@ -132,7 +151,8 @@ impl Tenant {
             idle_s: settings.session_idle_s,
             ends_at,
             kept_until: ends_at,
-            authentication: bounded(authentication),
+            authentication: bounded(shown.authentication),
+            shown_for: shown.request,
             epoch: held.epoch,
             browser: browser.name.chars().filter(|c| !c.is_control()).take(200).collect(),
             address: env.address.unwrap_or_default().to_owned(),
@@ -192,9 +212,10 @@ impl Tenant {
     pub fn authenticate_session(
         &self,
         held: &Held<Session>,
-        authentication: Authentication,
+        shown: impl Into<Shown>,
         env: &Env<'_>,
     ) -> Answer<(Held<Session>, String)> {
+        let shown = shown.into();
         if !held.is_live(env.seconds()) {
             return Err(Refusal::new(ErrorCode::LoginRequired, "session.over", "the session is over; sign in again"));
         }
@@ -202,7 +223,8 @@ impl Tenant {
         let mut session = held.value.clone();
         session.secret = hash_of(&secret);
         session.seen_at = env.seconds();
-        session.authentication = bounded(authentication);
+        session.authentication = bounded(shown.authentication);
+        session.shown_for = shown.request;
         let mut change = self.change(env);
         change.replace(held, &session);
         let event = self.event(EventKind::SessionStarted, Outcome::Done, env).user(format!("user:{}", held.user));

@@ -320,8 +320,8 @@ fn what_a_request_needs_of_a_person() {
     assert_eq!(needs(&[("max_age", "100")], Some(&session)), Need::Consent);
     assert_eq!(needs(&[("acr_values", "phr aal2")], Some(&session)), step_up());
     assert_eq!(needs(&[("acr_values", "phr aal1")], Some(&session)), Need::Consent);
-    let fresh = world.sign_in_as("sarah", "phr");
-    assert_eq!(needs(&[("acr_values", "aal2"), ("max_age", "0"), ("prompt", "login")], Some(&fresh)), Need::Consent);
+    let strong = world.sign_in_as("sarah", "phr");
+    assert_eq!(needs(&[("acr_values", "aal2"), ("max_age", "1")], Some(&strong)), Need::Consent);
     // Once it is allowed it is not asked again, but for more, for details, or when the application wants it.
     let request = world.ask("crm", &[]);
     let early = world.tenant.complete(&request, &session, &Decided::NotAsked, &world.env());
@@ -338,6 +338,40 @@ fn what_a_request_needs_of_a_person() {
     let weak = world.ask("crm", &[("acr_values", "phr")]);
     let refused = world.tenant.complete(&weak, &session, &Decided::Allowed { scopes: None }, &world.env());
     assert_eq!(rule(refused), "request.needs");
+}
+
+#[test]
+fn a_sign_in_is_new_when_it_came_after_the_request_or_was_for_it() {
+    let mut world = World::new();
+    let id = world.sign_in("sarah").id.clone();
+    for asked in [("prompt", "login"), ("prompt", "select_account"), ("max_age", "0")] {
+        let (first, second) = (world.ask("crm", &[asked]), world.ask("crm", &[asked]));
+        let is_asked = |world: &World, request: &AuthRequest| {
+            let session = world.tenant.held::<Session>(&[&id]).unwrap();
+            world.tenant.needs(request, Some(&session), &world.env()).unwrap() == Need::SignIn
+        };
+        let show = |world: &World, request: Option<&AuthRequest>| {
+            let held = world.tenant.held::<Session>(&[&id]).unwrap();
+            let authentication = Authentication { at: world.now, ..held.authentication.clone() };
+            let shown = Shown { authentication, request: request.map(|request| request.id.clone()) };
+            world.tenant.authenticate_session(&held, shown, &world.env()).unwrap();
+        };
+        // All in one second: what was there when it came is not what it asked for, nor what was for something else.
+        assert!(is_asked(&world, &first), "{asked:?}");
+        show(&world, None);
+        assert!(is_asked(&world, &first), "{asked:?}");
+        show(&world, Some(&first));
+        assert_eq!((is_asked(&world, &first), is_asked(&world, &second)), (false, true), "{asked:?}");
+        let session = world.tenant.held::<Session>(&[&id]).unwrap();
+        let all = Decided::Allowed { scopes: None };
+        let early = world.tenant.complete(&second, &session, &all, &world.env());
+        assert_eq!(rule(early), "request.needs", "{asked:?}");
+        world.tenant.complete(&first, &session, &all, &world.env()).unwrap();
+        // A second later it is known which was first, whatever it was for.
+        world.now += 1;
+        show(&world, None);
+        assert!(!is_asked(&world, &second), "{asked:?}");
+    }
 }
 
 #[test]

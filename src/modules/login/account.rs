@@ -324,7 +324,7 @@ pub(super) fn passkey(visit: &mut Visit<'_>) -> Answer<Reply> {
         return enrol::show_passkey(visit, &user, "/account/passkey", &what, notice, (back, "Back to your account"));
     }
     // Whoever adds one has used it, verified, in this very browser.
-    visit.sign_in(&user, Method::Passkey)?;
+    visit.sign_in(&user, Method::Passkey, &what)?;
     added(visit, &what)
 }
 
@@ -467,7 +467,7 @@ pub(super) fn totp(visit: &mut Visit<'_>) -> Answer<Reply> {
     };
     factors::add_totp(visit.tenant, &user.id, &secret, step, &visit.env)?;
     if visit.session.as_ref().is_some_and(|s| s.authentication.amr.iter().any(|amr| amr == "pwd")) {
-        visit.sign_in(&user, Method::PasswordAndCode)?;
+        visit.sign_in(&user, Method::PasswordAndCode, &what)?;
     }
     show_recovery_codes(visit, &user, &what)
 }

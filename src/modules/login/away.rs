@@ -19,7 +19,7 @@ pub(super) fn leave(visit: &mut Visit<'_>) -> Answer<Reply> {
     visit.check_form()?;
     let what = visit.what();
     let asked = asked_of(visit, &what)?;
-    go(visit, &what, None, asked.again)
+    go(visit, &what, None, asked.again || asked.anew)
 }
 
 /// The browser goes to a provider, to link an account there with this one.
@@ -98,7 +98,7 @@ pub(super) fn back(visit: &mut Visit<'_>) -> Answer<Reply> {
     if factors.has(CredentialKind::Totp) {
         return sign_in::ask_code(visit, &user, &what, Method::UpstreamAndCode, known.at);
     }
-    visit.sign_in_at(&user, Method::Upstream, known.at)?;
+    visit.sign_in_at(&user, Method::Upstream, known.at, &what)?;
     go_on(visit, &what)
 }
 

@@ -153,7 +153,7 @@ fn enrolled(visit: &mut Visit<'_>, user: &User, before: &Factors, method: Method
         visit.session = None;
     }
     visit.clear_step();
-    visit.sign_in(user, method)?;
+    visit.sign_in(user, method, &For::Account(""))?;
     let next = visit.path("/account?done=added");
     Ok(visit.redirect(next))
 }

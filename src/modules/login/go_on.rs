@@ -19,6 +19,8 @@ pub(super) struct AskedFor {
     pub(super) need: Need,
     /// Whether somebody is signed in and is asked to show it again.
     pub(super) again: bool,
+    /// Whether it must be shown now, and not be found again at another provider, whoever is signed in here.
+    pub(super) anew: bool,
     /// Who is meant.
     pub(super) login_hint: Option<String>,
     /// What it is for, in words.
@@ -46,7 +48,7 @@ pub(super) fn asked_of(visit: &Visit<'_>, what: &For) -> Answer<AskedFor> {
             For::Account(_) if again => "to change how you sign in",
             For::Account(_) => "to see your account",
         };
-        return Ok(AskedFor { need, again, login_hint: None, lead: lead.to_owned() });
+        return Ok(AskedFor { need, again, anew: false, login_hint: None, lead: lead.to_owned() });
     };
     let request = visit.tenant.request(id, &visit.env)?;
     let client = visit.tenant.client(&request.client)?;
@@ -56,8 +58,9 @@ pub(super) fn asked_of(visit: &Visit<'_>, what: &For) -> Answer<AskedFor> {
         || session.is_some_and(|s| request.user_hint.as_ref().is_some_and(|user| *user != s.user));
     let level = Level::wanted(request.acr_values.iter().map(String::as_str));
     Ok(AskedFor {
-        need: Need { level, since: request.created_at },
+        need: Need { level, since: 0 }, // when it was shown is judged by the request
         again: session.is_some() && !other,
+        anew: request.wants_sign_in(),
         login_hint,
         lead: format!("to continue to {}", words::shown(&client.name)),
     })
@@ -114,7 +117,11 @@ fn next_of(visit: &mut Visit<'_>, what: &For, id: &str, shown: bool) -> Answer<R
     let need = tenant.needs(&request, Some(&session), &visit.env)?;
     match need {
         identity::Need::SignIn if shown => {
-            let text = "The application asks for another account than this one.";
+            let text = if request.user_hint.as_ref().is_some_and(|user| *user != session.user) {
+                "The application asks for another account than this one."
+            } else {
+                "The application asks for a new sign-in, and the other provider told of an old one. Sign in in another way."
+            };
             sign_in::page_with(visit, what, Some(Notice::Bad(text.to_owned())))
         }
         identity::Need::SignIn => sign_in::page_with(visit, what, None),

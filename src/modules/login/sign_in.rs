@@ -194,7 +194,7 @@ fn signed_in(visit: &mut Visit<'_>, user: &User, method: Method, factors: &Facto
         let notice = Notice::Bad("A password is not enough here. Use a passkey of your account.".to_owned());
         return page_with(visit, what, Some(notice));
     }
-    visit.sign_in(user, method)?;
+    visit.sign_in(user, method, what)?;
     go_on(visit, what)
 }
 
@@ -260,7 +260,7 @@ pub(super) fn code(visit: &mut Visit<'_>, recovery: bool) -> Answer<Reply> {
     visit.login.limiter.forgive(Attempt::Code, tenant.number(), &user.id);
     let factors = Factors::of(tenant, &user.id)?;
     if first.upstream {
-        visit.sign_in_at(&user, Method::UpstreamAndCode, first.at)?;
+        visit.sign_in_at(&user, Method::UpstreamAndCode, first.at, &what)?;
         return go_on(visit, &what);
     }
     signed_in(visit, &user, Method::PasswordAndCode, &factors, &what)
@@ -309,7 +309,7 @@ pub(super) fn passkey(visit: &mut Visit<'_>) -> Answer<Reply> {
         let notice = Notice::Bad("This passkey is another account's.".to_owned());
         return page_with(visit, &what, Some(notice));
     }
-    visit.sign_in(&user, Method::Passkey)?;
+    visit.sign_in(&user, Method::Passkey, &what)?;
     go_on(visit, &what)
 }
 

@@ -8,8 +8,8 @@ use super::pages::{Form, MessagePage, SCRIPT, STYLE, Shell};
 use super::sealed::{self, Place, Purpose};
 use super::{Login, words};
 use crate::identity::{
-    Answer, Browser, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Session, Tenant, User, address_key,
-    again,
+    Answer, Browser, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Session, Shown, Tenant, User,
+    address_key, again,
 };
 use askama::Template;
 use serde::Serialize;
@@ -285,29 +285,33 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Signs somebody in who has just shown who they are: the session of this browser is theirs from now on.
+    /// Signs somebody in who has just shown who they are, for `what`: the session of this browser is theirs from now on.
     ///
     /// # Errors
     /// They may do nothing for now, or the disk failed.
-    pub(super) fn sign_in(&mut self, user: &User, method: Method) -> Answer<()> {
-        self.sign_in_at(user, method, self.env.seconds())
+    pub(super) fn sign_in(&mut self, user: &User, method: Method, what: &For) -> Answer<()> {
+        self.sign_in_at(user, method, self.env.seconds(), what)
     }
 
     /// The same, when they showed it before: to another provider.
     ///
     /// # Errors
     /// As [`Visit::sign_in`].
-    pub(super) fn sign_in_at(&mut self, user: &User, method: Method, at: Seconds) -> Answer<()> {
-        let (authentication, env) = (method.authentication(at), self.env);
+    pub(super) fn sign_in_at(&mut self, user: &User, method: Method, at: Seconds, what: &For) -> Answer<()> {
+        let request = match what {
+            For::Request(id) => Some(id.clone()),
+            For::Account(_) | For::Page(_) => None,
+        };
+        let (shown, env) = (Shown { authentication: method.authentication(at), request }, self.env);
         let before = self.session.take();
         let (session, cookie) = match before.as_ref().filter(|session| session.user == user.id) {
             Some(held) if self.tenant.is_active(&user.subject())? => again(|| {
                 let held = self.tenant.held::<Session>(&[&held.id])?;
-                self.tenant.authenticate_session(&held, authentication.clone(), &env)
+                self.tenant.authenticate_session(&held, shown.clone(), &env)
             })?,
             _ => {
                 let browser = Browser { name: self.call.user_agent };
-                let (session, cookie) = self.tenant.start_session(&user.id, authentication, browser, &env)?;
+                let (session, cookie) = self.tenant.start_session(&user.id, shown, browser, &env)?;
                 (self.tenant.held::<Session>(&[&session.id])?, cookie)
             }
         };
