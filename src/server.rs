@@ -14,7 +14,8 @@ mod tls;
 use crate::api::{Api, Cors, PresharedKeys, grpc_service, http_routes};
 use crate::engine::Engine;
 use crate::identity::{
-    ClientCredentialsGrant, CodeGrant, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant, Refusal, Tenant,
+    ClientCredentialsGrant, CodeGrant, CredentialUses, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant,
+    Refusal, Tenant,
 };
 use crate::modules::agent;
 use crate::modules::approval::mail::MailSettingsError;
@@ -323,9 +324,11 @@ fn issuer_routes(
     let servers = McpPlugs { outgoing: outgoing.clone(), vault: vault.clone(), approvals: approvals.clone() };
     let pool = Arc::new(Pool::new("mcp", MCP_THREADS, MCP_QUEUE_MAX)?);
     let servers = servers::http::Setup::new(Arc::new(servers), embedder, pool);
+    let uses: Arc<dyn CredentialUses> = Arc::new(LastUses);
     let asked = approval::http::Setup {
         approvals,
         keys: Arc::clone(&keys),
+        uses: Arc::clone(&uses),
         visitors: Arc::new(Browsers),
         tokens: Arc::new(Administration),
         askers: Arc::new(Askers),
@@ -333,7 +336,7 @@ fn issuer_routes(
     };
     let strangers = Drafts::new(outgoing.clone());
     let house = login::House { connected: Some(Arc::new(Connections)), devices: Some(Arc::new(channels::Browsers)) };
-    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(Arc::new(LastUses)))
+    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(uses))
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))
         .merge(oauth::admin::tenant::http::routes())

@@ -252,8 +252,11 @@ fn an_agent_reaches_more_by_an_approval_that_its_history_names() {
         json!([{"type": "agent_access", "agent": "agent:bot", "connection": "connection:crm", "scopes": wanted}]);
     let text = what.to_string();
     let pairs = [("scope", "openid"), ("login_hint", "ann@example.com"), ("authorization_details", &text)];
+    let used = || registry.credentials(agent).unwrap().iter().map(|c| c.used_at.is_some()).collect::<Vec<_>>();
+    assert_eq!(used(), [false]);
     let heard = world.issuing.post("/t/acme/bc-authorize", &[("authorization", &secret)], &pairs);
     assert_eq!(heard.status, 200, "{}", heard.body);
+    assert_eq!(used(), [true], "an agent that asks has shown its secret");
     let approval = approve(&world.issuing, "ann").id;
     assert_eq!(
         error(&put(json!({"contacts:write": "automatic"}), Some(&approval))).1,

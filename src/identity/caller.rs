@@ -54,6 +54,20 @@ impl KeySource for NoKeys {
     }
 }
 
+/// Who keeps when clients last showed their credentials. The registry of agents does; `server.rs` plugs it in.
+pub trait CredentialUses: Send + Sync {
+    /// A client has just shown one: the id of a secret, the `kid` of a key, the URL of its keys, the
+    /// [name](super::Workload::name) of a workload, or the subject of a certificate. That it cannot be noted keeps nobody out.
+    fn used(&self, tenant: &Tenant, client: &Client, credential: &str, env: &Env<'_>);
+}
+
+/// Keeps nothing of it.
+pub struct NoUses;
+
+impl CredentialUses for NoUses {
+    fn used(&self, _: &Tenant, _: &Client, _: &str, _: &Env<'_>) {}
+}
+
 /// An assertion that was used.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,7 +139,8 @@ fn shown<'a>(authorization: Option<&str>, form: &'a Form) -> Answer<Shown<'a>> {
 }
 
 impl Tenant {
-    /// Who the client of a request is. `authorization` is the value of the header. It must be active now.
+    /// Who the client of a request is. `authorization` is the value of the header. It must be active now. Whichever endpoint it
+    /// is at, `uses` is told with what it showed that.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidClient`]; or the request is malformed.
@@ -134,23 +149,9 @@ impl Tenant {
         authorization: Option<&str>,
         form: &Form,
         keys: &dyn KeySource,
+        uses: &dyn CredentialUses,
         env: &Env<'_>,
     ) -> Answer<Caller> {
-        self.authenticate_client_by(authorization, form, keys, env).map(|(caller, _)| caller)
-    }
-
-    /// The same, and which of its credentials the client has shown: the id of a secret, the `kid` of a key, the URL of its keys,
-    /// the [name](super::Workload::name) of a workload, or the subject of a certificate.
-    ///
-    /// # Errors
-    /// As [`Tenant::authenticate_client`].
-    pub fn authenticate_client_by(
-        &self,
-        authorization: Option<&str>,
-        form: &Form,
-        keys: &dyn KeySource,
-        env: &Env<'_>,
-    ) -> Answer<(Caller, Option<String>)> {
         let (id, method, credential) = match shown(authorization, form)? {
             Shown::Basic(id, secret) => {
                 let credential = self.check_secret(&id, &secret, env)?;
@@ -179,7 +180,10 @@ impl Tenant {
         let view = self.view()?;
         self.must_be_active(&view, &client.subject())
             .map_err(|refusal| Refusal { error: ErrorCode::InvalidClient, ..refusal })?;
-        Ok((Caller { client, method, jkt: None }, credential))
+        if let Some(credential) = credential {
+            uses.used(self, &client, &credential, env);
+        }
+        Ok(Caller { client, method, jkt: None })
     }
 
     pub(super) fn known(&self, id: &str) -> Answer<Held<Client>> {

@@ -39,7 +39,7 @@ mod tenant;
 mod users;
 mod workload;
 
-pub use caller::{ASSERTION_LIFE_MAX_S, Caller, JWT_BEARER, KeySource, NoKeys};
+pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, JWT_BEARER, KeySource, NoKeys, NoUses};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
 pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
 pub use client_secrets::{ClientSecret, SECRETS_MAX};

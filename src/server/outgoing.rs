@@ -1,7 +1,7 @@
 //! What the modules that ask other people's servers, or are asked for because of them, want of the rest of the house.
 
 use super::plugs::Administration;
-use crate::identity::{Answer, Client, ClientKind, Env, ErrorCode, Examined, Refusal, Tenant};
+use crate::identity::{Answer, Client, ClientKind, CredentialUses, Env, ErrorCode, Examined, Refusal, Tenant};
 use crate::modules::agent::{
     self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
 };
@@ -148,7 +148,7 @@ impl oauth::Strangers for Drafts {
 /// Keeps when agents last showed their credentials, in the registry.
 pub(super) struct LastUses;
 
-impl oauth::Uses for LastUses {
+impl CredentialUses for LastUses {
     fn used(&self, tenant: &Tenant, client: &Client, credential: &str, env: &Env<'_>) {
         if client.kind != ClientKind::Agent {
             return;

@@ -30,7 +30,7 @@ fn jwk(key: &KeyPair) -> Value {
 
 fn by(world: &World, id: &str, certificate: Option<&ClientCertificate>) -> Answer<Caller> {
     let env = Env { certificate, ..world.env() };
-    world.tenant.authenticate_client(None, &form(&[("client_id", id)]), &NoKeys, &env)
+    world.tenant.authenticate_client(None, &form(&[("client_id", id)]), &NoKeys, &NoUses, &env)
 }
 
 fn client_by(method: AuthMethod, id: &str, more: impl FnOnce(&mut Client)) -> Client {
@@ -109,7 +109,7 @@ fn a_client_is_known_by_the_subject_of_its_certificate() {
     // It may not show another thing besides.
     let env = Env { certificate: Some(&good), ..world.env() };
     let secret = form(&[("client_id", "svid"), ("client_secret", "x")]);
-    assert_eq!(rule(world.tenant.authenticate_client(None, &secret, &NoKeys, &env)), "client.secret");
+    assert_eq!(rule(world.tenant.authenticate_client(None, &secret, &NoKeys, &NoUses, &env)), "client.secret");
     // Method and subject go together.
     for wrong in [
         client_by(AuthMethod::TlsClientAuth, "a", |_| {}),

@@ -13,7 +13,7 @@ pub(super) fn basic(id: &str, secret: &str) -> String {
 }
 
 fn authenticate(world: &World, header: Option<&str>, pairs: &[(&str, &str)]) -> Answer<Caller> {
-    world.tenant.authenticate_client(header, &form(pairs), &NoKeys, &world.env())
+    world.tenant.authenticate_client(header, &form(pairs), &NoKeys, &NoUses, &world.env())
 }
 
 #[test]
@@ -118,7 +118,7 @@ impl Signer {
 
 fn with(world: &World, assertion: &str, keys: &dyn KeySource) -> Answer<Caller> {
     let form = form(&[("client_assertion_type", JWT_BEARER), ("client_assertion", assertion)]);
-    world.tenant.authenticate_client(None, &form, keys, &world.env())
+    world.tenant.authenticate_client(None, &form, keys, &NoUses, &world.env())
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn an_assertion_is_of_its_client_for_us_and_used_once() {
         assert_eq!((refusal.rule, refusal.error), (expected, ErrorCode::InvalidClient), "{assertion}");
     }
     let form = form(&[("client_assertion_type", "x"), ("client_assertion", "x")]);
-    let refused = world.tenant.authenticate_client(None, &form, &NoKeys, &world.env());
+    let refused = world.tenant.authenticate_client(None, &form, &NoKeys, &NoUses, &world.env());
     assert_eq!(rule(refused), "client.assertion_type");
 }
 

@@ -339,7 +339,7 @@ fn any_parameters_are_answered() {
         let text = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
         let Ok(form) = Form::parse(&text) else { return Ok(()) };
         prop_assert!(world.tenant.take_request(&form, &world.env()).is_err(), "there is no challenge");
-        prop_assert!(world.tenant.authenticate_client(Some(&header), &form, &NoKeys, &world.env()).is_err());
+        prop_assert!(world.tenant.authenticate_client(Some(&header), &form, &NoKeys, &NoUses, &world.env()).is_err());
         let caller = world.caller("crm");
         prop_assert!(CodeGrant.redeem(&world.tenant, &caller, &form, &world.env()).is_err());
         prop_assert!(RefreshGrant.redeem(&world.tenant, &caller, &form, &world.env()).is_err());

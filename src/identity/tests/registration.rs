@@ -78,7 +78,7 @@ fn what_is_registered_is_told_and_is_no_more_than_may_be_had() {
     );
     assert_eq!((client.kind, client.consent, &client.resources), (ClientKind::App, ConsentRule::Ask, &strings(&[API])));
     let header = super::clients::basic(id, secret);
-    tenant.authenticate_client(Some(&header), &form(&[]), &NoKeys, &world.env()).unwrap();
+    tenant.authenticate_client(Some(&header), &form(&[]), &NoKeys, &NoUses, &world.env()).unwrap();
     assert_eq!(world.events().last().unwrap().kind(), EventKind::ClientCreated);
     // The secret is not in the database.
     let all = tenant.engine().records(IDENTITY).scan(&[], None, 1_000).unwrap();

@@ -101,7 +101,7 @@ fn nothing() -> (&'static str, Value) {
 fn show(world: &World, of: &str, client: Option<&str>, assertion: &str, keys: &dyn KeySource) -> Answer<Caller> {
     let mut pairs = vec![("client_assertion_type", of), ("client_assertion", assertion)];
     pairs.extend(client.map(|id| ("client_id", id)));
-    world.tenant.authenticate_client(None, &form(&pairs), keys, &world.env())
+    world.tenant.authenticate_client(None, &form(&pairs), keys, &NoUses, &world.env())
 }
 
 #[test]

@@ -7,7 +7,9 @@ use super::{
     AccessWanted, ApprovalRequest, Approvals, Asked as AskedFor, Backchannel, Choice, Decider, Shapes, put_backchannel,
     put_type, remove_type, types,
 };
-use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Held, KeySource, Refusal, Session, Tenant, same};
+use crate::identity::{
+    Answer, CredentialUses, Env, ErrorCode, Examined, Form, Held, KeySource, Refusal, Session, Tenant, same,
+};
 use crate::wire::{Asked, challenged, json_response, read_body};
 use aws_lc_rs::hmac;
 use axum::Router;
@@ -66,6 +68,8 @@ pub struct Setup {
     pub approvals: Approvals,
     /// Where keys of clients are.
     pub keys: Arc<dyn KeySource>,
+    /// Who keeps when clients last showed their credentials.
+    pub uses: Arc<dyn CredentialUses>,
     /// Who knows browsers.
     pub visitors: Arc<dyn Visitors>,
     /// Who judges tokens of the administration.
@@ -129,7 +133,7 @@ async fn ask(State(setup): State<Setup>, asked: Asked, request: Request) -> Resp
     };
     let with_header = shown.is_some();
     let answer = asked.run(move |tenant, env| {
-        let caller = tenant.authenticate_client(shown.as_deref(), &form, &*setup.keys, env)?;
+        let caller = tenant.authenticate_client(shown.as_deref(), &form, &*setup.keys, &*setup.uses, env)?;
         setup.approvals.ask(tenant, &caller, &form, &*setup.keys, env)
     });
     match answer.await {

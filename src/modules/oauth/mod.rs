@@ -9,8 +9,8 @@ mod metadata;
 pub use http::{bearer, bearer_for, routes};
 
 use crate::identity::{
-    Answer, Caller, Client, ClientKind, Confirmation, Env, ErrorCode, EventKind, Examined, Form, GrantType, KeySource,
-    Outcome, Proved, Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
+    Answer, Caller, ClientKind, Confirmation, CredentialUses, Env, ErrorCode, EventKind, Examined, Form, GrantType,
+    KeySource, NoUses, Outcome, Proved, Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -22,19 +22,13 @@ pub trait Strangers: Send + Sync {
     fn seen(&self, tenant: &Tenant, url: &str, env: &Env<'_>) -> Refusal;
 }
 
-/// Who keeps when a client last showed a credential. The registry of agents does; `server.rs` plugs it in.
-pub trait Uses: Send + Sync {
-    /// A client has just shown one, by its id. That it cannot be noted keeps nobody out.
-    fn used(&self, tenant: &Tenant, client: &Client, credential: &str, env: &Env<'_>);
-}
-
 /// What the endpoints work with.
 #[derive(Clone)]
 pub struct OAuth {
     grant_types: Arc<Vec<Arc<dyn GrantType>>>,
     keys: Arc<dyn KeySource>,
     strangers: Option<Arc<dyn Strangers>>,
-    uses: Option<Arc<dyn Uses>>,
+    uses: Arc<dyn CredentialUses>,
 }
 
 /// What of a request's head the endpoints look at.
@@ -54,7 +48,7 @@ impl OAuth {
     /// Endpoints that give tokens in these ways, and find the keys of clients there.
     #[must_use]
     pub fn new(grant_types: Vec<Arc<dyn GrantType>>, keys: Arc<dyn KeySource>) -> OAuth {
-        OAuth { grant_types: Arc::new(grant_types), keys, strangers: None, uses: None }
+        OAuth { grant_types: Arc::new(grant_types), keys, strangers: None, uses: Arc::new(NoUses) }
     }
 
     /// The same, with somebody who looks at clients that nobody knows.
@@ -65,17 +59,14 @@ impl OAuth {
 
     /// The same, with somebody who keeps when credentials were last used.
     #[must_use]
-    pub fn with_uses(self, uses: Arc<dyn Uses>) -> OAuth {
-        OAuth { uses: Some(uses), ..self }
+    pub fn with_uses(self, uses: Arc<dyn CredentialUses>) -> OAuth {
+        OAuth { uses, ..self }
     }
 
     fn caller(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Caller> {
-        let shown = tenant.authenticate_client_by(head.authorization.as_deref(), form, &*self.keys, env);
-        let (caller, credential) = shown.map_err(|refusal| self.stranger(tenant, form, refusal, env))?;
-        if let (Some(uses), Some(credential)) = (&self.uses, credential) {
-            uses.used(tenant, &caller.client, &credential, env);
-        }
-        Ok(caller)
+        let authorization = head.authorization.as_deref();
+        let caller = tenant.authenticate_client(authorization, form, &*self.keys, &*self.uses, env);
+        caller.map_err(|refusal| self.stranger(tenant, form, refusal, env))
     }
 
     /// What a request is told that was refused: of a client that nobody knows, what becomes of it.

@@ -1,7 +1,7 @@
 //! Stages, who may take which step, history, and what is left of an agent that is gone.
 
 use super::*;
-use crate::identity::{AuthMethod, ClientKeys, EventKind, Form, NoKeys, Workload, WorkloadIssuer};
+use crate::identity::{AuthMethod, ClientKeys, EventKind, Form, NoKeys, NoUses, Workload, WorkloadIssuer};
 use proptest::prelude::*;
 
 #[test]
@@ -231,7 +231,7 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
         |secret: &str| format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("bot:{secret}")));
     let shows = |world: &World, secret: &str| {
         let form = crate::identity::Form::default();
-        rule(world.tenant.authenticate_client(Some(&basic(secret)), &form, &NoKeys, &world.env()))
+        rule(world.tenant.authenticate_client(Some(&basic(secret)), &form, &NoKeys, &NoUses, &world.env()))
     };
     let first = world.registry().add_secret(OLGA, "bot", None, None, &world.env()).unwrap();
     assert!(first.warning.contains("private_key_jwt"));
@@ -337,7 +337,7 @@ fn what_nobody_registered_is_a_draft_until_somebody_adopts_it() {
     let other = world.tenant.client_named("https://bot.example/other.json");
     assert_eq!(rule(other), "not_found");
     let form = Form::parse(&format!("client_id={url}")).unwrap();
-    let caller = world.tenant.authenticate_client(None, &form, &NoKeys, &env).unwrap();
+    let caller = world.tenant.authenticate_client(None, &form, &NoKeys, &NoUses, &env).unwrap();
     assert_eq!(caller.client.id, id);
     let found = world.events().into_iter().filter(|event| event.kind() == EventKind::FindingRaised).count();
     assert_eq!(found, 1);

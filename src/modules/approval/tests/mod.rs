@@ -14,8 +14,8 @@ use super::*;
 use crate::engine::{Engine, Settings};
 use crate::identity::{
     AUDIT, Answer, AuthMethod, Authentication, Browser, Caller, Client, ClientKeys, ClientKind, Env, Event, Form,
-    GrantType as _, Held, Identity, NoKeys, Resource, Scope, Session, Tenant, TenantSettings, TokenAnswer, audit_key,
-    encode,
+    GrantType as _, Held, Identity, NoKeys, NoUses, Resource, Scope, Session, Tenant, TenantSettings, TokenAnswer,
+    audit_key, encode,
 };
 use crate::secrets::KeyRing;
 use crate::tuple::Timestamp;

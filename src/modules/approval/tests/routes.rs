@@ -54,6 +54,7 @@ impl Desk {
         let setup = Setup {
             approvals: world.approvals.clone(),
             keys: Arc::new(NoKeys),
+            uses: Arc::new(NoUses),
             visitors: Arc::new(Browsers),
             tokens: Arc::new(NoTokens),
             askers: Arc::new(NoTokens),
