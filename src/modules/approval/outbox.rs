@@ -147,7 +147,8 @@ impl Approvals {
         }
     }
 
-    /// Calls the client (CIBA 10.2): any answer of 200 or 204 will do, and what else it says is not looked at.
+    /// Calls the client (CIBA 10.2): any answer of 200 or 204 will do, and what else it says is not looked at. It is called again
+    /// when it was not reached, or says that it could not just now; whoever answers otherwise would do so again.
     fn ping(&self, tenant: &Tenant, request: &ApprovalRequest, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
         let Some(ping) = &request.ping else { return Ok(Outcome::OfNoUse) };
         let fetched = matches!(&request.state, State::Approved(approved) if approved.grant.is_some());
@@ -166,8 +167,16 @@ impl Approvals {
         let called = channels.callback.call(&Callback { url: &ping.endpoint, bearer: token, body: &body });
         Ok(match called {
             Called::Answered(200 | 204) => Outcome::Sent,
-            Called::Answered(300..=399) => Outcome::Failed("it answered with a redirect, which is not followed"),
-            Called::Answered(_) => Outcome::Failed("it answered with an error"),
+            Called::Answered(408 | 425 | 429 | 500..=599) => Outcome::Failed("it answered that it cannot now"),
+            Called::Answered(status) => {
+                tracing::warn!(
+                    request = request.id,
+                    client = request.client,
+                    status,
+                    "a ping is refused, and given up"
+                );
+                Outcome::OfNoUse
+            }
             Called::Refused => Outcome::Failed("its address may not be called"),
             Called::Failed => Outcome::Failed("it could not be reached"),
         })

@@ -77,23 +77,29 @@ fn a_client_is_pinged_when_it_is_decided() {
 
 #[test]
 fn an_endpoint_that_fails_is_called_again_and_not_for_ever() {
-    for (id, answer, sent) in [
-        // fapi-ciba-id1-ping-backchannel-notification-endpoint-response-has-body: not looked at.
-        ("a body", Called::Answered(200), true),
-        ("nothing", Called::Answered(204), true),
-        // fapi-ciba-id1-ping-backchannel-notification-endpoint-response-401 and -response-403
-        ("401", Called::Answered(401), false),
-        ("403", Called::Answered(403), false),
-        // fapi-ciba-id1-ping-backchannel-notification-endpoint-return-redirect-request: not followed.
-        ("a redirect", Called::Answered(302), false),
-        ("an address that may not be called", Called::Refused, false),
-        ("nobody", Called::Failed, false),
+    let (sent, later, refused) = ((1, 0, 0), (0, 1, 0), (0, 0, 1));
+    // Over HTTP: tests/openid_ciba.rs.
+    for (id, answer, expected) in [
+        ("a body", Called::Answered(200), sent),
+        ("nothing", Called::Answered(204), sent),
+        ("401", Called::Answered(401), refused),
+        ("403", Called::Answered(403), refused),
+        ("a redirect", Called::Answered(302), refused),
+        ("too many", Called::Answered(429), later),
+        // fapi-ciba-id1-ping-notification-endpoint-retries-after-transient-error-for-brazil
+        ("503", Called::Answered(503), later),
+        ("an address that may not be called", Called::Refused, later),
+        ("nobody", Called::Failed, later),
     ] {
-        let world = World::new();
+        let mut world = World::new();
         let endpoint = Endpoint::new(&[answer]);
         let (asked, _) = pinged(&world);
         world.approve(&asked).unwrap();
-        assert_eq!(send(&world, &endpoint).sent == 1, sent, "{id}");
+        let done = send(&world, &endpoint);
+        assert_eq!((done.sent, done.later, done.dropped), expected, "{id}");
+        world.now += 10;
+        let again = if expected == later { Sent { sent: 1, ..Sent::default() } } else { Sent::default() };
+        assert_eq!(send(&world, &endpoint), again, "{id}");
         // Whatever it answers, the token can be fetched.
         world.fetch(&asked).unwrap();
     }
