@@ -120,6 +120,8 @@ fn what_is_asked_for() {
     let asked = |change: (&str, Value)| ask(&suite, first, &sign(first, &changed(claims(&suite, "ciba1", 0), change)));
     let module = ciba("ensure-authorization-request-with-multiple-hints-fails");
     judge.row(&module, &asked(("id_token_hint", json!("a.b.c"))), 400, "invalid_request");
+    let module = ciba("ensure-authorization-request-with-user-code-fails-for-brazil");
+    judge.row(&module, &asked(("user_code", json!("1234"))), 400, "invalid_request");
     let module = ciba("ensure-authorization-request-with-invalid-login-hint-fails-for-brazil");
     judge.row(&module, &asked(("login_hint", json!("nobody@example.com"))), 400, "unknown_user_id");
     let module = ciba("ensure-authorization-request-with-potentially-bad-binding-message");

@@ -96,6 +96,13 @@ impl Approvals {
         if form.get("request_uri").is_some() {
             return Err(invalid("ask.request_uri", "`request_uri` is not served here; send `request`"));
         }
+        if form.get("user_code").is_some() {
+            // Passed over, it would be a check that a client counts on and nobody makes.
+            return Err(invalid(
+                "ask.user_code",
+                "`user_code` is not served; people show who they are when they decide",
+            ));
+        }
         let scope = form.need("scope")?;
         let (scopes, resources) = tenant.allowed(client, Some(scope), form.resources())?;
         if !scopes.iter().any(|scope| scope == "openid") {
