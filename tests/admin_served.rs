@@ -2,8 +2,8 @@
 //! says who did it.
 
 use crate::elsewhere::{Furnished, Serving, Walker};
-use crate::identity::Heard;
-use bailiwick::identity::{Event, EventKind, hash_of};
+use crate::identity::{Heard, env};
+use bailiwick::identity::{Client, ClientKind, Event, EventKind, Resource, Scope, hash_of};
 use serde_json::{Value, json};
 
 const API: &str = "https://api.example/";
@@ -291,6 +291,69 @@ fn a_client_that_administers_and_an_agent_that_is_registered() {
     // One that nobody registered is a client as others are.
     assert!(desk.good("POST", "/admin/clients/bot/secrets", &json!({}))["client_secret"].is_string());
     desk.good("DELETE", "/admin/clients/bot", &Value::Null);
+}
+
+#[test]
+fn who_writes_clients_reaches_none_that_may_do_more() {
+    let (desk, wanted) = with_api();
+    let (none, tenant) = (Value::Null, &desk.serving.tenant);
+    let place = tenant.url("/admin");
+    let held = tenant.resource(&place).unwrap().unwrap();
+    let scope = |name: &str| Scope { name: name.into(), description: name.into(), checked: false };
+    let scopes = ["clients:read", "clients:write", "keys:read", "keys:write"].map(scope).to_vec();
+    tenant.put_resource(&Resource { scopes, ..held.value.clone() }, &env()).unwrap();
+    let client = |scopes: &[&str], resources: &[&str]| {
+        let auth = ["client_secret_post"];
+        json!({"name": "Some", "grant_types": ["client_credentials"], "scopes": scopes, "resources": resources, "auth_methods": auth})
+    };
+    let (may_not, at) = (403, [place.as_str(), API]);
+    let make = |id: &str, settings: &Value| json!({"id": id, "admin": true, "settings": settings});
+    for (more, says) in [("keys:write", "`keys:write`"), ("keys:read", "`keys:read`"), ("soon:write", "`soon:write`")] {
+        let wanted = make("more", &client(&["clients:read", "read", more], &at));
+        desk.refused("POST", "/admin/clients", &wanted, (may_not, says));
+    }
+    desk.refused("GET", "/admin/clients/more", &none, (404, "no such client"));
+    desk.good("POST", "/admin/clients", &make("as-much", &client(&["openid", "clients:read", "read"], &at)));
+    desk.good("POST", "/admin/clients", &wanted);
+    let path = "/admin/clients/billing";
+    desk.good("PUT", path, &client(&["read", "keys:write"], &[API])); // nothing that the API or anybody has
+    desk.refused("PUT", path, &client(&["read", "keys:write"], &at), (may_not, "`keys:write`"));
+
+    // One that may do more is seen, and neither changed nor become.
+    let boss = Client {
+        scopes: vec!["keys:write".into()],
+        resources: vec![place.clone()],
+        grant_types: vec!["client_credentials".into()],
+        ..Client::new("boss", ClientKind::App, "Boss")
+    };
+    tenant.create_client(&boss, &env()).unwrap();
+    let (id, _) = tenant.add_secret("boss", None, &env()).unwrap();
+    let boss = "/admin/clients/boss";
+    let settings = desk.good("GET", boss, &none)["settings"].clone();
+    let secret = format!("{boss}/secrets/{id}");
+    let (secret, place) = (secret.as_str(), place.as_str());
+    let acts = [
+        ("PUT", boss, client(&["clients:read"], &[place])),
+        ("PUT", boss, settings.clone()),
+        ("POST", "/admin/clients/boss/secrets", json!({})),
+        ("DELETE", secret, none.clone()),
+        ("PUT", "/admin/clients/boss/suspended", json!({"suspended": true})),
+        ("DELETE", boss, none.clone()),
+    ];
+    for (method, path, body) in &acts {
+        desk.refused(method, path, body, (may_not, "`keys:write` at the administration"));
+    }
+    assert_eq!(desk.good("GET", boss, &none)["settings"], settings, "nothing was changed");
+
+    // With a token that has as much, all of it is done.
+    let held = tenant.client("ops").unwrap();
+    let scopes = ["clients:write", "keys:write"].map(str::to_owned).to_vec();
+    tenant.change_client(&held, &Client { scopes, ..held.value.clone() }, &env()).unwrap();
+    let token = desk.serving.token("ops", &desk.secret, "clients:write keys:write", "/admin");
+    for (method, path, body) in acts.iter().skip(1) {
+        let heard = desk.serving.with(&token, method, path, body);
+        assert_eq!(heard.status, 200, "{method} {path}: {}", heard.body);
+    }
 }
 
 #[test]

@@ -43,12 +43,22 @@ impl<S> Call<S> {
         [read, write]: [&'static str; 2],
         call: impl FnOnce(&Tenant, &Env<'_>) -> Answer<Value> + Send + 'static,
     ) -> Response {
+        self.administer_with(judge, [read, write], move |tenant, _, env| call(tenant, env)).await
+    }
+
+    /// The same, where it matters what else the token may do.
+    pub async fn administer_with(
+        self,
+        judge: Judge,
+        [read, write]: [&'static str; 2],
+        call: impl FnOnce(&Tenant, &Examined, &Env<'_>) -> Answer<Value> + Send + 'static,
+    ) -> Response {
         let Call { asked, head, .. } = self;
         let scopes = [if head.method.is_safe() { read } else { write }, write];
         let answer = asked.run(move |tenant, env| {
             let token = judge(tenant, &head, env)?;
             let by = token.administrator(tenant, scopes, ["admin.scope", "admin.not_allowed"])?;
-            call(tenant, &Env { by: Some(&by), ..*env })
+            call(tenant, &token, &Env { by: Some(&by), ..*env })
         });
         match answer.await {
             Ok(value) => json_response(StatusCode::OK, &value),

@@ -2,8 +2,8 @@
 
 use super::super::http::judge;
 use super::{
-    CLIENTS_READ, CLIENTS_WRITE, ClientSettings, NewClient, Registered, add_secret, change as change_client, create,
-    kept_here, list, shown,
+    By, CLIENTS_READ, CLIENTS_WRITE, ClientSettings, NewClient, Registered, add_secret, change as change_client,
+    create, kept_here, list, shown,
 };
 use crate::identity::Seconds;
 use crate::wire::{Call, Json};
@@ -47,7 +47,7 @@ async fn all(call: Call<Registered>, Query(query): Query<ListQuery>) -> Response
 }
 
 async fn make(call: Call<Registered>, Json(wanted): Json<NewClient>) -> Response {
-    call.administer(judge, SCOPES, move |tenant, env| create(tenant, &wanted, env)).await
+    call.administer_with(judge, SCOPES, move |tenant, token, env| create(tenant, token, &wanted, env)).await
 }
 
 async fn show(call: Call<Registered>, Path(id): Path<String>) -> Response {
@@ -56,13 +56,16 @@ async fn show(call: Call<Registered>, Path(id): Path<String>) -> Response {
 
 async fn change(call: Call<Registered>, Path(id): Path<String>, Json(wanted): Json<ClientSettings>) -> Response {
     let registered = call.setup;
-    call.administer(judge, SCOPES, move |tenant, env| change_client(tenant, registered, (&id, &wanted), env)).await
+    call.administer_with(judge, SCOPES, move |tenant, token, env| {
+        change_client(&By { tenant, token, registered }, (&id, &wanted), env)
+    })
+    .await
 }
 
 async fn remove(call: Call<Registered>, Path(id): Path<String>) -> Response {
     let registered = call.setup;
-    call.administer(judge, SCOPES, move |tenant, env| {
-        tenant.delete_client(&kept_here(tenant, registered, &id)?.id, env)?;
+    call.administer_with(judge, SCOPES, move |tenant, token, env| {
+        tenant.delete_client(&kept_here(&By { tenant, token, registered }, &id)?.id, env)?;
         Ok(json!({ "removed": id }))
     })
     .await
@@ -77,13 +80,16 @@ struct NewSecret {
 
 async fn make_secret(call: Call<Registered>, Path(id): Path<String>, Json(wanted): Json<NewSecret>) -> Response {
     let registered = call.setup;
-    call.administer(judge, SCOPES, move |tenant, env| add_secret(tenant, registered, (&id, wanted.life_s), env)).await
+    call.administer_with(judge, SCOPES, move |tenant, token, env| {
+        add_secret(&By { tenant, token, registered }, (&id, wanted.life_s), env)
+    })
+    .await
 }
 
 async fn remove_secret(call: Call<Registered>, Path((id, secret)): Path<(String, String)>) -> Response {
     let registered = call.setup;
-    call.administer(judge, SCOPES, move |tenant, env| {
-        tenant.remove_secret(&kept_here(tenant, registered, &id)?.id, &secret, env)?;
+    call.administer_with(judge, SCOPES, move |tenant, token, env| {
+        tenant.remove_secret(&kept_here(&By { tenant, token, registered }, &id)?.id, &secret, env)?;
         Ok(json!({ "removed": secret }))
     })
     .await
@@ -97,8 +103,8 @@ struct Suspension {
 
 async fn suspend(call: Call<Registered>, Path(id): Path<String>, Json(wanted): Json<Suspension>) -> Response {
     let registered = call.setup;
-    call.administer(judge, SCOPES, move |tenant, env| {
-        let held = kept_here(tenant, registered, &id)?;
+    call.administer_with(judge, SCOPES, move |tenant, token, env| {
+        let held = kept_here(&By { tenant, token, registered }, &id)?;
         tenant.suspend(&held.subject(), wanted.suspended, None, env)?;
         shown(tenant, &held)
     })

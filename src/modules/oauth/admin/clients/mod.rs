@@ -4,15 +4,17 @@
 pub mod http;
 
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, EventKind, Held, Outcome,
-    PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again, check_id,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, EventKind, Examined, Held,
+    OPENID_SCOPES, Outcome, PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again,
+    check_id,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// The scope that reads clients.
 pub const CLIENTS_READ: &str = "clients:read";
-/// The scope that changes clients, and reads them. Who has it can become any client of the tenant.
+/// The scope that changes clients, and reads them. Who has it can become any client of the tenant that may do no more at the
+/// administration than who has it.
 pub const CLIENTS_WRITE: &str = "clients:write";
 /// Pages of records that one page of clients is found in, those that are deleted among them.
 const PAGES_MAX: usize = 20;
@@ -152,14 +154,54 @@ fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<
     Ok((page, at))
 }
 
+/// Whether a token with these scopes of the administration may do what a scope says: the one that changes reads too.
+fn covers(held: &[String], scope: &str) -> bool {
+    let writes = |known: &str| scope.strip_suffix(":read").is_some_and(|of| known.strip_suffix(":write") == Some(of));
+    held.iter().any(|known| known == scope || writes(known))
+}
+
+/// Nobody makes a client that may do more at the administration than they do themselves, nor becomes one: whoever gives a client
+/// scopes, or a way to show who it is, could use it. A scope that no resource of the client's has counts as one of the
+/// administration, which may have it later.
+///
+/// # Errors
+/// The client may ask for a scope there that the token does not have.
+fn within(tenant: &Tenant, token: &Examined, client: &Client) -> Answer<()> {
+    let place = tenant.url("/admin");
+    if !client.resources.contains(&place) {
+        return Ok(());
+    }
+    let (mut here, mut elsewhere) = (None, Vec::new());
+    for identifier in &client.resources {
+        let found = tenant.resource(identifier)?;
+        if *identifier == place { here = found } else { elsewhere.extend(found) }
+    }
+    let is_here = |scope: &str| {
+        here.as_ref().is_some_and(|resource| resource.scope(scope).is_some())
+            || !elsewhere.iter().any(|resource| resource.scope(scope).is_some())
+    };
+    let asked = client.scopes.iter().filter(|scope| !OPENID_SCOPES.contains(&scope.as_str()) && is_here(scope));
+    match asked.into_iter().find(|scope| !covers(&token.scopes, scope)) {
+        None => Ok(()),
+        Some(scope) => {
+            let text = format!(
+                "`{}` may ask for `{scope}` at the administration, which this token has not; use one that has it",
+                client.id
+            );
+            Err(Refusal::new(ErrorCode::AccessDenied, "client.more", text))
+        }
+    }
+}
+
 /// Makes an application, with a secret when it shows who it is by one; what is answered has it, once.
-fn create(tenant: &Tenant, wanted: &NewClient, env: &Env<'_>) -> Answer<Value> {
+fn create(tenant: &Tenant, token: &Examined, wanted: &NewClient, env: &Env<'_>) -> Answer<Value> {
     let id = wanted.id.clone().unwrap_or_else(|| env.id());
     let mut settings = wanted.settings.clone();
     if settings.name.is_empty() {
         settings.name.clone_from(&id);
     }
     let client = settings.over(&Client::new(id, ClientKind::App, ""));
+    within(tenant, token, &client)?;
     let made = again(|| {
         let mut change = tenant.change(env);
         let made = tenant.add_client(&mut change, &client, env)?;
@@ -202,21 +244,30 @@ fn elsewhere(id: &str) -> Refusal {
     Refusal::new(ErrorCode::Conflict, "client.registered", text)
 }
 
-/// A client whose secrets and life are kept here.
-fn kept_here(tenant: &Tenant, registered: Registered, id: &str) -> Answer<Held<Client>> {
-    let held = tenant.client(id)?;
-    if held.kind == ClientKind::Agent && registered(tenant, id)? { Err(elsewhere(id)) } else { Ok(held) }
+/// Who changes a client, and where.
+struct By<'a> {
+    tenant: &'a Tenant,
+    token: &'a Examined,
+    registered: Registered,
 }
 
-fn change(
-    tenant: &Tenant,
-    registered: Registered,
-    (id, wanted): (&str, &ClientSettings),
-    env: &Env<'_>,
-) -> Answer<Value> {
+/// A client whose secrets and life are kept here, and that may do no more than who asks.
+fn kept_here(by: &By<'_>, id: &str) -> Answer<Held<Client>> {
+    let held = by.tenant.client(id)?;
+    if held.kind == ClientKind::Agent && (by.registered)(by.tenant, id)? {
+        return Err(elsewhere(id));
+    }
+    within(by.tenant, by.token, &held)?;
+    Ok(held)
+}
+
+fn change(by: &By<'_>, (id, wanted): (&str, &ClientSettings), env: &Env<'_>) -> Answer<Value> {
+    let &By { tenant, token, registered } = by;
     again(|| {
         let held = tenant.client(id)?;
         let wanted = wanted.clone().over(&held);
+        within(tenant, token, &held)?;
+        within(tenant, token, &wanted)?;
         if held.kind == ClientKind::Agent && !same_to_registry(&held, &wanted) && registered(tenant, id)? {
             return Err(elsewhere(id));
         }
@@ -224,17 +275,12 @@ fn change(
     })
 }
 
-fn add_secret(
-    tenant: &Tenant,
-    registered: Registered,
-    (id, life_s): (&str, Option<Seconds>),
-    env: &Env<'_>,
-) -> Answer<Value> {
+fn add_secret(by: &By<'_>, (id, life_s): (&str, Option<Seconds>), env: &Env<'_>) -> Answer<Value> {
     if life_s == Some(0) {
         let text = "a secret is good for a second at least; leave `life_s` out for one that is good for ever";
         return Err(Refusal::new(ErrorCode::InvalidRequest, "client.secret_life", text));
     }
-    let held = kept_here(tenant, registered, id)?;
-    let (secret_id, secret) = tenant.add_secret(&held.id, life_s, env)?;
+    let held = kept_here(by, id)?;
+    let (secret_id, secret) = by.tenant.add_secret(&held.id, life_s, env)?;
     Ok(json!({"id": secret_id, "client_secret": secret}))
 }
