@@ -1,11 +1,25 @@
 //! The negative modules of the OpenID conformance suite for FAPI-CIBA (Implementer's Draft 1), with `private_key_jwt` and
-//! signed requests, polled: see `openid_conformance`. Those that ping are beside the rules (`modules/approval/tests/notices.rs`).
+//! signed requests, polled and pinged: see `openid_conformance`.
 
 use crate::identity::{Heard, env};
 use crate::openid_conformance::{Judge, Pairs, Suite, Who, ago, changed, form, message, said, with};
-use bailiwick::identity::{AuthMethod, Caller, NoKeys};
-use bailiwick::modules::approval::{ApprovalRequest, ApprovalSettings, Approvals, CIBA_GRANT, Choice, Decider};
+use bailiwick::identity::{AuthMethod, Caller, Env, NoKeys, decode, encode};
+use bailiwick::modules::approval::channel::{Callback, Called, Calls, Channels, PushCall, Pushes};
+use bailiwick::modules::approval::{
+    ApprovalRequest, ApprovalSettings, Approvals, Backchannel, CIBA_GRANT, Choice, Decider, Delivery, put_backchannel,
+};
+use bailiwick::tuple::Timestamp;
 use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How long a ping that has to come may take. It is never waited for in full.
+const COMES: Duration = Duration::from_secs(60);
+/// What the endpoint is called with.
+const NOTIFICATION_TOKEN: &str = "8d67dc78-7faa-4d41-aabd-67707b374255";
 
 fn ciba(rest: &str) -> String {
     format!("fapi-ciba-id1-{rest}")
@@ -79,6 +93,7 @@ fn request_objects() {
         ("exp-is-70-minutes-in-future", ("exp", json!(now + 4_200))),
         ("missing-iat", ("iat", Value::Null)),
         ("missing-nbf", ("nbf", Value::Null)),
+        ("nbf-is-10-minutes-in-future", ("nbf", json!(now + 600))),
         ("nbf-is-70-minutes-in-past", ("nbf", json!(now - 4_200))),
         ("missing-jti", ("jti", Value::Null)),
     ] {
@@ -87,10 +102,14 @@ fn request_objects() {
     }
     let good = || claims(&suite, "ciba1", 0);
     let none = format!("{}.", message(&json!({"alg": "none"}), &good()));
-    let bad = first.signer.sign(&json!({"alg": "ES384"}), &good());
+    let signed = sign(first, &good());
+    let (head, signature) = signed.rsplit_once('.').unwrap();
+    let mut bytes = decode(signature).unwrap();
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x5a);
     for (module, object) in [
         ("signature-algorithm-is-none", none),
-        ("signature-algorithm-is-bad", bad),
+        ("signature-algorithm-is-bad", format!("{head}.{}", encode(&bytes))),
+        ("signature-algorithm-is-bad", first.signer.sign(&json!({"alg": "ES384"}), &good())),
         ("signed-by-other-client", sign(second, &good())),
     ] {
         let heard = ask(&suite, first, &object);
@@ -120,8 +139,11 @@ fn what_is_asked_for() {
     let asked = |change: (&str, Value)| ask(&suite, first, &sign(first, &changed(claims(&suite, "ciba1", 0), change)));
     let module = ciba("ensure-authorization-request-with-multiple-hints-fails");
     judge.row(&module, &asked(("id_token_hint", json!("a.b.c"))), 400, "invalid_request");
+    judge.row(&module, &asked(("login_hint_token", json!("xxxxxxxxxxxxxxxxxxxx"))), 400, "invalid_request");
     let module = ciba("ensure-authorization-request-with-user-code-fails-for-brazil");
     judge.row(&module, &asked(("user_code", json!("1234"))), 400, "invalid_request");
+    let module = ciba("ensure-authorization-request-with-binding-message-succeeds");
+    judge.row(&module, &asked(("binding_message", json!("1234"))), 200, "none");
     let module = ciba("ensure-authorization-request-with-invalid-login-hint-fails-for-brazil");
     judge.row(&module, &asked(("login_hint", json!("nobody@example.com"))), 400, "unknown_user_id");
     let module = ciba("ensure-authorization-request-with-potentially-bad-binding-message");
@@ -183,6 +205,7 @@ fn who_asks() {
     for wrong in [wrong.as_str(), "unknown", &begun[..begun.len() - 1]] {
         judge.row(&module, &poll(&suite, suite.auth(first), wrong), 400, "invalid_grant");
     }
+    judge.row(&format!("{module} (another client's)"), &poll(&suite, suite.auth(second), &begun), 400, "invalid_grant");
     // None of these used it up.
     assert_eq!(said(&poll(&suite, suite.auth(first), &begun)), (200, "none".into()));
 }
@@ -198,11 +221,13 @@ fn what_comes_of_it() {
     judge.row(&ciba("user-rejects-authentication"), &poll(&denied), 400, "access_denied");
     let approved = begun(&suite, first);
     decide(&suite, &approved, true);
-    judge.row(&ciba("multiple-call-to-token-endpoint (first)"), &poll(&approved), 200, "none");
-    judge.row(&ciba("multiple-call-to-token-endpoint"), &poll(&approved), 400, "invalid_grant");
+    judge.row("fetched", &poll(&approved), 200, "none");
+    judge.row("fetched twice (CIBA 11)", &poll(&approved), 400, "invalid_grant");
     let impatient = begun(&suite, first);
     judge.row("the first question", &poll(&impatient), 400, "authorization_pending");
-    judge.row("one too soon (CIBA 11)", &poll(&impatient), 400, "slow_down");
+    for _ in 1..20 {
+        judge.row(&ciba("multiple-call-to-token-endpoint"), &poll(&impatient), 400, "slow_down");
+    }
 
     let approvals = Approvals::new(ApprovalSettings::default());
     let caller =
@@ -211,4 +236,109 @@ fn what_comes_of_it() {
     let object = form(&vec![("request", sign(first, &short))]);
     let old = approvals.ask(suite.tenant(), &caller, &object, &NoKeys, &ago(40)).unwrap();
     judge.row(&ciba("auth-req-id-expired"), &poll(&old.auth_req_id), 400, "expired_token");
+}
+
+/// A notification endpoint: it answers as the path says, and hands on the path, the `Authorization` and the body.
+fn notified() -> (SocketAddr, Receiver<(String, String, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (sender, calls) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let (mut path, mut shown, mut length) = (String::new(), String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) <= 2 {
+                    break;
+                }
+                let (name, value) = line.trim().split_once(": ").unwrap_or(("", line.trim()));
+                match name.to_ascii_lowercase().as_str() {
+                    "" => path = value.split(' ').nth(1).unwrap_or_default().to_owned(),
+                    "authorization" => shown = value.to_owned(),
+                    "content-length" => length = value.parse().unwrap(),
+                    _ => {}
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            let (head, says) = match path.as_str() {
+                "/body" => ("200 OK".to_owned(), "{\"error\": \"none\"}"),
+                "/401" => ("401 Unauthorized".to_owned(), ""),
+                "/403" => ("403 Forbidden".to_owned(), ""),
+                "/redirect" => (format!("301 Moved Permanently\r\nlocation: http://{address}/followed"), ""),
+                _ => ("204 No Content".to_owned(), ""),
+            };
+            let length = says.len();
+            write!(reader.get_mut(), "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{says}")
+                .unwrap();
+            let _ = sender.send((path, shown, String::from_utf8(body).unwrap()));
+        }
+    });
+    (address, calls)
+}
+
+/// Remembers whom it would call.
+#[derive(Clone, Default)]
+struct Later(Arc<Mutex<Vec<String>>>);
+
+impl Calls for Later {
+    fn call(&self, callback: &Callback<'_>) -> Called {
+        self.0.lock().unwrap().push(callback.body.to_owned());
+        Called::Answered(204)
+    }
+}
+
+impl Pushes for Later {
+    fn push(&self, _: &PushCall<'_>) -> Called {
+        Called::Failed
+    }
+}
+
+#[test]
+fn pings() {
+    let (suite, judge) = (Suite::new(), Judge::default());
+    let (first, (address, calls)) = (suite.first("ciba1"), notified());
+    let begin = |path: &str| {
+        let endpoint = format!("http://{address}{path}");
+        let ping = Backchannel { delivery: Delivery::Ping { endpoint }, signed_requests: true };
+        put_backchannel(suite.tenant(), "ciba1", &ping, "user:ann", &env()).unwrap();
+        let token = ("client_notification_token", json!(NOTIFICATION_TOKEN));
+        let heard = ask(&suite, first, &sign(first, &changed(claims(&suite, "ciba1", 0), token)));
+        heard.json()["auth_req_id"].as_str().unwrap_or_else(|| panic!("{}", heard.body)).to_owned()
+    };
+    let body = |id: &str| json!({"auth_req_id": id}).to_string();
+    let modules = [
+        ("ping-backchannel-notification-endpoint-response-has-body", "/body"),
+        ("ping-backchannel-notification-endpoint-response-401", "/401"),
+        ("ping-backchannel-notification-endpoint-response-403", "/403"),
+        ("ping-backchannel-notification-endpoint-return-redirect-request", "/redirect"),
+    ];
+    let mut asked = Vec::new();
+    for (module, path) in modules {
+        let id = begin(path);
+        decide(&suite, &id, true);
+        let bearer = format!("Bearer {NOTIFICATION_TOKEN}");
+        let expected = (path.to_owned(), bearer, body(&id));
+        judge.holds(&ciba(module), calls.recv_timeout(COMES).unwrap() == expected);
+        asked.push((module, id));
+    }
+    // They are called in turn, so that once this comes the others are settled, and a redirect would have been followed.
+    let last = begin("/last");
+    decide(&suite, &last, true);
+    let (path, ..) = calls.recv_timeout(COMES).unwrap();
+    assert_eq!(path, "/last");
+    // Later nobody is called again who has answered.
+    let (later, called) = (env().now.0 + 100 * 1_000_000_000, Later::default());
+    let (push, callback) = (Box::new(called.clone()), Box::new(called.clone()));
+    let channels = Channels { channels: Vec::new(), push, callback };
+    let approvals = Approvals::new(ApprovalSettings::default());
+    approvals.send(suite.tenant(), &channels, &Env { now: Timestamp(later), ..env() }).unwrap();
+    let called = called.0.lock().unwrap().clone();
+    let module = "ping-with-mtls-ciba-notification-endpoint-response-401-and-require-server-does-not-retry";
+    judge.holds(&ciba(module), asked.iter().all(|(_, id)| !called.contains(&body(id))));
+    // Whatever it answered, the token is fetched.
+    for (module, id) in &asked {
+        judge.row(&ciba(module), &poll(&suite, suite.auth(first), id), 200, "none");
+    }
 }

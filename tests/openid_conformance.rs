@@ -1,7 +1,7 @@
 //! The negative modules of the OpenID conformance suite that fit, as tests of our own over HTTP: each row has the module's
 //! name as its id, does the wrong thing that the module does, and expects the right refusal. Those of OpenID Connect Core and
-//! RP-Initiated Logout are here, of FAPI 2.0 in `openid_fapi2`, of FAPI-CIBA in `openid_ciba`. What does not fit, and why, is
-//! in `docs/oauth.md`.
+//! RP-Initiated Logout are here, of FAPI 2.0 in `openid_fapi2`, of FAPI-CIBA in `openid_ciba`. All of them, and what does not
+//! fit and why, are in `docs/openid-suite.md`.
 
 use crate::identity::{API, CALLBACK, Heard, Issuing, VERIFIER, basic, env};
 use aws_lc_rs::rand::SystemRandom;
@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{
 };
 use bailiwick::identity::{
     AuthMethod, Authentication, Browser, Client, ClientKeys, ClientKind, CodeGrant, Decided, Env, Form, GrantType as _,
-    Held, JWT_BEARER, Session, Tenant, encode, hash_of,
+    Held, JWT_BEARER, Registrants, RegistrationSettings, Session, Tenant, TenantSettings, encode, hash_of,
 };
 use bailiwick::modules::approval::{Backchannel, CIBA_GRANT, Delivery, put_backchannel};
 use bailiwick::tuple::Timestamp;
@@ -348,18 +348,19 @@ fn openid_connect_core() {
         400,
         "page",
     );
-    let fragment = Client {
-        redirect_uris: vec!["https://app.example/cb#frag".into()],
-        ..Client::new("fragment", ClientKind::App, "A fragment")
-    };
-    let made = suite.tenant().create_client(&fragment, &env());
-    judge.holds("oidcc-redirect-uri-regfrag", made.is_err_and(|refusal| refusal.rule == "client.redirect_uri"));
     let uri = ask(&[("request_uri", "https://app.example/request.jwt")]);
     let module = "oidcc-request-uri-unsigned-supported-correctly-or-rejected-as-unsupported";
     judge.row(module, &uri, 303, "request_uri_not_supported");
     let object = format!("{}.", message(&json!({"alg": "none"}), &json!({"client_id": "web1"})));
     let module = "oidcc-unsigned-request-object-supported-correctly-or-rejected-as-unsupported";
     judge.row(module, &ask(&[("request", &object)]), 303, "request_not_supported");
+    let elsewhere = json!({"client_id": "web1", "redirect_uri": "https://app.example/cb/2FCOzETCNZ"});
+    let object = format!("{}.", message(&json!({"alg": "none"}), &elsewhere));
+    let heard = ask(&[("request", &object)]);
+    judge.row("oidcc-ensure-request-object-with-redirect-uri", &heard, 303, "request_not_supported");
+    let to = format!("{CALLBACK}?");
+    let module = "oidcc-ensure-request-object-with-redirect-uri (to where the query says)";
+    judge.holds(module, heard.header("location").is_some_and(|location| location.starts_with(&to)));
 
     let login = |more: &[(&'static str, &str)], cookie: Option<&str>| {
         let headers: Vec<(&str, &str)> = cookie.map(|cookie| ("cookie", cookie)).into_iter().collect();
@@ -369,11 +370,70 @@ fn openid_connect_core() {
     let none = login(&[("prompt", "none")], None);
     judge.row("oidcc-prompt-none-not-logged-in", &none, 303, "login_required");
     judge.row("oidcc-prompt-login", &login(&[("prompt", "login")], Some(&signed_in)), 200, "page");
+    let (_, just_now) = suite.session("aal1", 0);
+    for more in [("prompt", "login"), ("max_age", "0")] {
+        judge.row(&format!("oidcc-prompt-login ({more:?} at once)"), &login(&[more], Some(&just_now)), 200, "page");
+    }
     judge.row("oidcc-max-age-1", &login(&[("max_age", "1")], Some(&signed_in)), 200, "page");
     let silent = login(&[("max_age", "1"), ("prompt", "none")], Some(&signed_in));
     judge.row("oidcc-max-age-1 (prompt=none)", &silent, 303, "login_required");
     let still = login(&[("max_age", "10000"), ("prompt", "none")], Some(&signed_in));
     judge.row("oidcc-max-age-10000 (prompt=none, not yet allowed)", &still, 303, "consent_required");
+}
+
+/// What a request may hold, and an issuer must not stumble over.
+#[test]
+fn openid_connect_what_is_passed_over() {
+    let (suite, judge) = (Suite::new(), Judge::default());
+    let ask = |more: &[(&'static str, &str)]| suite.get("/authorize", &[], &with(suite.asked("web1"), more));
+    for (module, more) in [
+        ("oidcc-ensure-request-without-nonce-succeeds-for-code-flow", ("nonce", "")),
+        ("oidcc-ensure-request-with-unknown-parameter-succeeds", ("extra", "foobar")),
+        ("oidcc-ensure-request-with-acr-values-succeeds", ("acr_values", "1 2")),
+        ("oidcc-ensure-request-with-valid-pkce-succeeds", ("code_challenge_method", "S256")),
+        ("oidcc-ensure-other-scope-order-succeeds", ("scope", "read offline_access openid")),
+        ("oidcc-display-page", ("display", "page")),
+        ("oidcc-display-popup", ("display", "popup")),
+        ("oidcc-login-hint", ("login_hint", "buffy@example.com")),
+        ("oidcc-ui-locales", ("ui_locales", "se")),
+        ("oidcc-claims-locales", ("claims_locales", "se")),
+        ("oidcc-claims-essential", ("claims", r#"{"userinfo": {"name": {"essential": true}}}"#)),
+    ] {
+        let heard = ask(&[more]);
+        judge.row(module, &heard, 303, "login");
+        // And the page that it leads to is there.
+        judge.row(module, &suite.get("/login", &[], &vec![("request", suite.request_of(&heard))]), 200, "page");
+    }
+    let posted = suite.post("/authorize", &[], &suite.asked("web1"));
+    judge.row("oidcc-ensure-post-request-succeeds", &posted, 303, "login");
+}
+
+#[test]
+fn openid_connect_registration() {
+    let (suite, judge) = (Suite::new(), Judge::default());
+    let registration = RegistrationSettings {
+        who: Registrants::Anybody,
+        scopes: vec!["openid".into()],
+        resources: Vec::new(),
+        clients_max: 4,
+    };
+    let settings = TenantSettings { registration, ..suite.tenant().settings().clone() };
+    suite.tenant().change_settings(settings, &env()).unwrap();
+    let register = |change: (&str, Value)| {
+        let wanted = changed(json!({"redirect_uris": [CALLBACK]}), change);
+        let json = [("content-type", "application/json")];
+        suite.issuing.send("POST", "/t/acme/register", &json, &wanted.to_string())
+    };
+    for (module, change, status, error) in [
+        ("oidcc-redirect-uri-regfrag", ("redirect_uris", json!(["https://app.example/cb#frag"])), 400, "redirect_uri"),
+        ("oidcc-redirect-uri-regfrag (none)", ("redirect_uris", Value::Null), 400, "redirect_uri"),
+        ("oidcc-idtoken-unsigned", ("id_token_signed_response_alg", json!("none")), 400, "client_metadata"),
+        ("a response type that is not served", ("response_types", json!(["id_token"])), 400, "client_metadata"),
+        ("oidcc-registration-dynamic", ("client_name", json!("A tool")), 201, ""),
+    ] {
+        let error = if error.is_empty() { "none".to_owned() } else { format!("invalid_{error}") };
+        judge.row(module, &register(change), status, &error);
+    }
 }
 
 #[test]
@@ -412,11 +472,13 @@ fn openid_connect_codes_and_refresh() {
 fn openid_connect_logout() {
     let (suite, judge) = (Suite::new(), Judge::default());
     let asked = with(suite.asked("query"), &[("redirect_uri", "https://app.example/cb?foo=bar")]);
-    let id = suite.tenant().take_request(&form(&asked), &env()).unwrap();
-    let code = suite.complete(&id, &Decided::Allowed { scopes: None }, 0, "code");
-    let redeeming =
-        with(redeeming(&code), &[("client_id", "query"), ("redirect_uri", "https://app.example/cb?foo=bar")]);
-    let tokens = suite.post("/token", &[], &redeeming).json();
+    let signed_in = || {
+        let id = suite.tenant().take_request(&form(&asked), &env()).unwrap();
+        let code = suite.complete(&id, &Decided::Allowed { scopes: None }, 0, "code");
+        let more = [("client_id", "query"), ("redirect_uri", "https://app.example/cb?foo=bar")];
+        suite.post("/token", &[], &with(redeeming(&code), &more)).json()
+    };
+    let tokens = signed_in();
     let hint = tokens["id_token"].as_str().unwrap();
     let bye = "https://app.example/bye";
     let end = |pairs: &[(&'static str, &str)]| suite.get("/end_session", &[], &with(Vec::new(), pairs));
@@ -452,6 +514,48 @@ fn openid_connect_logout() {
         judge.row(module, &end(&pairs), 303, &asks);
     }
     // None of these ended anything.
-    let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
-    assert_eq!(suite.get("/userinfo", &[("authorization", &bearer)], &Vec::new()).status, 200);
+    let info = |tokens: &Value| {
+        let bearer = format!("Bearer {}", tokens["access_token"].as_str().unwrap());
+        suite.get("/userinfo", &[("authorization", &bearer)], &Vec::new()).status
+    };
+    assert_eq!(info(&tokens), 200);
+
+    // With a good hint the session ends, and the browser goes where it is registered, or stays here.
+    for (module, more, to) in [
+        ("oidcc-rp-initiated-logout-no-post-logout-redirect-uri", vec![], asks.as_str()),
+        ("oidcc-rp-initiated-logout-no-state", vec![uri], bye),
+        ("oidcc-rp-initiated-logout", vec![uri, state], "https://app.example/bye?state=x"),
+    ] {
+        let tokens = signed_in();
+        assert_eq!(info(&tokens), 200);
+        let hint = ("id_token_hint", tokens["id_token"].as_str().unwrap());
+        judge.row(module, &end(&[vec![hint], more].concat()), 303, to);
+        judge.holds(module, info(&tokens) == 401);
+    }
+}
+
+/// Each module that the page names is a row of the file that it says: by its whole name, or by the rest of it behind what is
+/// put before, and around, all of a table's.
+#[test]
+fn the_page_of_modules_is_true() {
+    let read = |path: &str| std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let (page, mut source, mut named) = (read("docs/openid-suite.md"), String::new(), Vec::new());
+    for line in page.lines() {
+        if let Some((_, file)) = line.strip_prefix("## ").and_then(|heading| heading.split_once("(`")) {
+            source = read(file.trim_end_matches("`)"));
+        }
+        let Some(module) = line.strip_prefix("    ") else { continue };
+        let plan = ["fapi2-security-profile-final-", "fapi-ciba-id1-"];
+        let rest = plan.into_iter().find_map(|plan| module.strip_prefix(plan)).unwrap_or(module);
+        let object = rest.strip_prefix("ensure-request-object-").and_then(|rest| rest.strip_suffix("-fails"));
+        let known = [Some(rest), object, rest.strip_prefix("ensure-requested-expiry-")].into_iter().flatten();
+        let row = |name: &str| source.contains(&format!("\"{name}\"")) || source.contains(&format!("\"{name} ("));
+        assert!(known.into_iter().any(row), "no row is `{module}`");
+        named.push(module);
+    }
+    let all = named.len();
+    named.sort_unstable();
+    named.dedup();
+    assert_eq!(named.len(), all, "a module is named twice");
+    assert!(all >= 130, "{all} modules");
 }

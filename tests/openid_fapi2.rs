@@ -3,7 +3,7 @@
 
 use crate::identity::{CALLBACK, Heard, env};
 use crate::openid_conformance::{Judge, Pairs, Signer, Suite, Who, ago, changed, form, message, redeeming, with};
-use bailiwick::identity::{AuthMethod, Caller, Decided, encode, hash_of};
+use bailiwick::identity::{AuthMethod, Caller, Decided, encode, hash_of, unverified_claim};
 use serde_json::{Value, json};
 
 fn fapi(rest: &str) -> String {
@@ -16,23 +16,23 @@ fn thumbprint(signer: &Signer) -> String {
     hash_of(&format!(r#"{{"crv":"P-256","kty":"EC","x":{},"y":{}}}"#, jwk["x"], jwk["y"]))
 }
 
-/// A proof of a key, with a change to its header and one to its claims.
+/// A proof of a key, with a change to its header and some to its claims.
 fn proof_with(
     suite: &Suite,
     signer: &Signer,
     (method, path): (&str, &str),
     header: (&str, Value),
-    claim: (&str, Value),
+    more: &[(&str, Value)],
 ) -> String {
     let head = json!({"typ": "dpop+jwt", "alg": "ES256", "jwk": signer.jwk()});
     let claims = json!({
         "htm": method, "htu": suite.tenant().url(path), "iat": env().seconds(), "jti": env().secret(),
     });
-    signer.sign(&changed(head, header), &changed(claims, claim))
+    signer.sign(&changed(head, header), &more.iter().cloned().fold(claims, changed))
 }
 
 fn proof(suite: &Suite, signer: &Signer, path: &str) -> String {
-    proof_with(suite, signer, ("POST", path), ("x", Value::Null), ("x", Value::Null))
+    proof_with(suite, signer, ("POST", path), ("x", Value::Null), &[])
 }
 
 /// Sends with a proof of a key, when there is one.
@@ -134,6 +134,46 @@ fn pushed_requests() {
     judge.holds(&fapi("user-rejects-authentication"), refused == "access_denied");
 }
 
+/// What a client wants back it gets letter for letter, or is told that it is too long.
+#[test]
+fn states_and_nonces() {
+    let (suite, judge) = (Suite::new(), Judge::default());
+    let (first, key, all) = (suite.first("fapi1"), Signer::new(), Decided::Allowed { scopes: None });
+    let (long, longer) = ("s".repeat(1_000), "s".repeat(2_049));
+    for (module, state) in [
+        ("ensure-authorization-request-without-state-success", ""),
+        ("ensure-authorization-request-with-long-state", &long),
+    ] {
+        let pushed = push(&suite, first, Some(&key), &[("state", state)]);
+        judge.holds(&fapi(module), decided(&suite, first, &pushed, &all, "state") == state);
+    }
+    let (some, nonce) = ("n".repeat(64), "n".repeat(384));
+    for (module, nonce) in [
+        ("ensure-authorization-request-without-nonce-success", None),
+        ("ensure-authorization-request-with-64-char-nonce-success", Some(some.as_str())),
+        ("ensure-authorization-request-with-long-nonce", Some(nonce.as_str())),
+    ] {
+        let pushed = push(&suite, first, Some(&key), &[("nonce", nonce.unwrap_or_default())]);
+        let code = decided(&suite, first, &pushed, &all, "code");
+        let tokens = redeem(&suite, first, Some(&key), &code, &[]).json();
+        let found = unverified_claim(tokens["id_token"].as_str().unwrap(), "nonce");
+        judge.holds(&fapi(module), found.as_deref() == nonce);
+    }
+    for name in ["state", "nonce"] {
+        let heard = push(&suite, first, Some(&key), &[(name, &longer)]);
+        judge.row(
+            &fapi(&format!("ensure-authorization-request-with-long-{name} (too long)")),
+            &heard,
+            400,
+            "invalid_request",
+        );
+    }
+    let order = push(&suite, first, Some(&key), &[("scope", "read offline_access openid")]);
+    judge.row(&fapi("ensure-other-scope-order-succeeds"), &order, 201, "none");
+    let alone = authorize(&suite, first.id, &uri(&push(&suite, first, Some(&key), &[])), &[]);
+    judge.row(&fapi("par-without-duplicate-parameters"), &alone, 303, "login");
+}
+
 /// What stands beside a pushed request does not count.
 #[test]
 fn parameters_beside_a_pushed_request() {
@@ -188,6 +228,23 @@ fn who_the_client_is() {
     let another = token(suite.auth(second));
     judge.row(&fapi("ensure-authorization-code-is-bound-to-client"), &another, 400, "invalid_grant");
 
+    // In older versions of the suite each of these is a module of its own.
+    let (now, issuer) = (env().seconds(), suite.tenant().issuer());
+    for (module, aud) in [
+        ("par-test-array-as-audience-fails", json!([issuer, "https://other.example/"])),
+        ("par-test-par-endpoint-url-as-audience-fails", json!(suite.tenant().url("/par"))),
+    ] {
+        judge.row(&fapi(module), &pushed(sign(changed(claims(), ("aud", aud)))), 401, "invalid_client");
+    }
+    let skewed = |by: u64| {
+        let skewed = [("iat", now + by), ("nbf", now + by), ("exp", now + by + 60)];
+        pushed(sign(skewed.into_iter().fold(claims(), |claims, (name, at)| changed(claims, (name, json!(at))))))
+    };
+    let module = fapi("par-ensure-jwt-client-assertions-nbf-over-60-seconds-in-the-future-fails");
+    judge.row(&module, &skewed(90), 401, "invalid_client");
+    let module = fapi("par-ensure-jwt-client-assertions-nbf-8-seconds-in-the-future-is-accepted");
+    judge.row(&module, &skewed(8), 201, "none");
+
     let rsa = |alg: &str| {
         let auth = suite.shows(&suite.rsa.sign(alg, &suite.claims("fapi-rsa")));
         send(&suite, "/par", Some(&key), &[auth, suite.asked("fapi-rsa")].concat())
@@ -228,7 +285,9 @@ fn codes_and_refresh() {
     let module = fapi("ensure-token-endpoint-fails-with-expired-auth-code");
     judge.row(&module, &redeem(Some(&key), &old, &[]), 400, "invalid_grant");
 
-    let tokens = redeem(Some(&key), &fresh, &[]).json();
+    let redeemed = redeem(Some(&key), &fresh, &[]);
+    judge.row(&fapi("ensure-dpopproof-at-par-endpoint-binding-success"), &redeemed, 200, "none");
+    let tokens = redeemed.json();
     let refresh: Pairs = vec![
         ("grant_type", "refresh_token".into()),
         ("refresh_token", tokens["refresh_token"].as_str().unwrap().to_owned()),
@@ -246,7 +305,7 @@ fn codes_and_refresh() {
     judge.row(&fapi("attempt-reuse-authorization-code-after-one-second"), &again, 400, "invalid_grant");
     let bearer = format!("DPoP {}", tokens["access_token"].as_str().unwrap());
     let ath = ("ath", json!(hash_of(tokens["access_token"].as_str().unwrap())));
-    let proof = proof_with(&suite, &key, ("GET", "/userinfo"), ("x", Value::Null), ath);
+    let proof = proof_with(&suite, &key, ("GET", "/userinfo"), ("x", Value::Null), &[ath]);
     let info = suite.get("/userinfo", &[("authorization", &bearer), ("dpop", &proof)], &Vec::new());
     let module = fapi("attempt-reuse-authorization-code-after-one-second (what it gave)");
     judge.row(&module, &info, 401, "invalid_token");
@@ -280,6 +339,7 @@ fn proofs_at_a_resource() {
         ("typ missing", ("typ", Value::Null), nothing()),
         ("alg HS256", ("alg", json!("HS256")), nothing()),
         ("alg of another kind", ("alg", json!("RS256")), nothing()),
+        ("alg missing", ("alg", Value::Null), nothing()),
         ("jwk missing", ("jwk", Value::Null), nothing()),
         ("jwk private", ("jwk", private), nothing()),
         ("signature of another key", ("jwk", other.jwk()), nothing()),
@@ -300,6 +360,9 @@ fn proofs_at_a_resource() {
     let (header, claims, good) = sign(&key, nothing(), nothing());
     let unsigned = format!("{}.", message(&changed(header, ("alg", json!("none"))), &claims));
     judge.row(&format!("{module} (alg none)"), &ask(&bearer, &[&unsigned]), 401, "invalid_dpop_proof");
+    for malformed in ["abc", &good[..good.rfind('.').unwrap()], &good[..good.len() - 1], &good.replacen('.', "..", 1)] {
+        judge.row(&format!("{module} (malformed)"), &ask(&bearer, &[malformed]), 401, "invalid_dpop_proof");
+    }
     judge.row(&format!("{module} (two proofs)"), &ask(&bearer, &[&good, &good]), 401, "invalid_dpop_proof");
     judge.row(&format!("{module} (no proof)"), &ask(&bearer, &[]), 401, "invalid_token");
     let (_, _, foreign) = sign(&other, nothing(), nothing());
@@ -310,4 +373,30 @@ fn proofs_at_a_resource() {
     let (_, _, lower) = sign(&key, nothing(), nothing());
     let module = fapi("access-token-type-header-case-sensitivity");
     judge.holds(&module, ask(&format!("dpop {access}"), &[&lower]).status == 200);
+}
+
+/// What is right, though it looks strange.
+#[test]
+fn proofs_that_are_right() {
+    let (suite, judge) = (Suite::new(), Judge::default());
+    let (first, key, now) = (suite.first("fapi1"), Signer::new(), env().seconds());
+    let tokens = redeem(&suite, first, Some(&key), &code(&suite, first, &key), &[]).json();
+    let access = tokens["access_token"].as_str().unwrap();
+    let (negative, nothing) = (fapi("dpop-negative-tests"), || ("x", Value::Null));
+    let htu = format!("{}?a=b#c", suite.tenant().url("/userinfo"));
+    for (module, header, claim) in [
+        (format!("{negative} (more in the header)"), ("extra", json!("x")), nothing()),
+        (format!("{negative} (more claims)"), nothing(), ("extra", json!({"a": 1}))),
+        (format!("{negative} (htu with a query and a fragment)"), nothing(), ("htu", json!(htu))),
+        (fapi("check-dpop-proof-nbf-exp"), nothing(), ("nbf", json!(now - 1))),
+        (fapi("check-dpop-proof-nbf-exp"), nothing(), ("exp", json!(now + 60))),
+        (fapi("ensure-dpopproof-with-iat-10seconds-before-succeeds"), nothing(), ("iat", json!(now - 10))),
+        (fapi("ensure-dpopproof-with-iat-10seconds-after-succeeds"), nothing(), ("iat", json!(now + 10))),
+    ] {
+        let claims = [("ath", json!(hash_of(access))), claim];
+        let proof = proof_with(&suite, &key, ("GET", "/userinfo"), header, &claims);
+        let headers = [("authorization", format!("DPoP {access}")), ("dpop", proof)];
+        let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+        judge.row(&module, &suite.get("/userinfo", &headers, &Vec::new()), 200, "none");
+    }
 }
