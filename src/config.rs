@@ -167,6 +167,8 @@ settings! {
         "how the engine asks who calls: `preshared` for one of the keys below, as `Authorization: Bearer KEY`; certificates are asked for besides by `tls-client-ca`";
     authn_preshared_keys: Keys = "", "authn-preshared-keys", None,
         "the keys, hidden when settings are printed; better said in the file or in the environment than as a flag, which stands in the list of processes";
+    authzen_base_url: Endpoint = "", "authzen-base-url", None,
+        "the URL by which others reach the HTTP surface, as `https://fga.example.com`; with it the metadata of AuthZEN's endpoints is served (docs/authzen.md)";
     identity_mtls_addr: OptionalAddress = "", "identity-mtls-addr", None,
         "where to listen besides for clients of the issuers that show a certificate (RFC 8705); it needs `tls-cert`";
     identity_client_ca: File = "", "identity-client-ca", None,

@@ -11,7 +11,7 @@ mod outgoing;
 mod plugs;
 mod tls;
 
-use crate::api::{Api, Cors, PresharedKeys, grpc_service, http_routes};
+use crate::api::{Api, Cors, PolicyDecisionPoint, PresharedKeys, grpc_service, http_routes};
 use crate::engine::Engine;
 use crate::identity::{
     ClientCredentialsGrant, CodeGrant, CredentialUses, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant,
@@ -144,6 +144,8 @@ pub struct Settings {
     pub tls: Option<TlsSettings>,
     /// Keys, one of which whoever asks the engine must show.
     pub keys: Option<PresharedKeys>,
+    /// The URL by which others reach the HTTP surface, for those who discover AuthZEN's endpoints; without it they cannot.
+    pub decision_point: Option<PolicyDecisionPoint>,
 }
 
 /// The issuers of a database, on a listener of their own: they show who calls, and may be reached from elsewhere, where the
@@ -176,6 +178,7 @@ impl Default for Settings {
             channels: ChannelSettings::default(),
             tls: None,
             keys: None,
+            decision_point: None,
         }
     }
 }
@@ -236,7 +239,7 @@ pub async fn serve(
     };
     let listen = |socket| Listener::new(socket, tls.as_ref().map(|tls| tls.at(Place::Engine)));
     let http = {
-        let routes = http_routes(api.clone(), cors, settings.keys.clone());
+        let routes = http_routes(api.clone(), cors, settings.keys.clone(), settings.decision_point.clone());
         serve_http(listen(http), move |_| routes.clone(), wait(stopped.clone()))
     };
     let grpc = tonic::transport::Server::builder()

@@ -22,6 +22,8 @@ mod audit_cli;
 mod audit_crash;
 mod audit_export;
 mod audit_http;
+mod authzen;
+mod authzen_worlds;
 mod bulk;
 mod bulk_cli;
 mod bulk_wire;

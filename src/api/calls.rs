@@ -106,7 +106,7 @@ impl Api {
     }
 
     /// Asks under a view; an error says at which revision it was found.
-    fn under<T>(&self, view: &View, ask: impl FnOnce(&View) -> Result<T, Problem>) -> Called<T> {
+    pub(super) fn under<T>(&self, view: &View, ask: impl FnOnce(&View) -> Result<T, Problem>) -> Called<T> {
         let (revision, model) = (view.revision(), Some(view.model_id()));
         let message = ask(view).map_err(|problem| problem.at(revision, model))?;
         Ok(Answer { message, revision, model, truncated: false })
@@ -133,10 +133,20 @@ impl Api {
             .map_err(|_| Problem::new(Code::Validation, convert::malformed(&key.object, &key.relation, &key.user)))?;
         let tuples = convert::tuples(item.given)?;
         let context = item.context.map(|c| convert::context(Some(c))).transpose()?;
-        let given = Given { contextual_tuples: &tuples, context: context.as_ref() };
-        let decision = view.check(&CheckQuery { key: parsed, given }, &self.limits(asked)).map_err(|error| {
+        self.decide(view, parsed, Given { contextual_tuples: &tuples, context: context.as_ref() }, asked)
+    }
+
+    /// Decides a check whose parts are read. What the model does not know is told in the order user, object, relation.
+    pub(super) fn decide(
+        &self,
+        view: &View,
+        key: TupleKeyRef<'_>,
+        given: Given<'_>,
+        asked: &Asked<'_>,
+    ) -> Result<bool, Problem> {
+        let decision = view.check(&CheckQuery { key, given }, &self.limits(asked)).map_err(|error| {
             let problem = of_tuple(error);
-            let text = unknown(view.model(), parsed).filter(|_| problem.code == Code::Validation);
+            let text = unknown(view.model(), key).filter(|_| problem.code == Code::Validation);
             text.map_or(problem, |text| Problem::new(Code::Validation, text))
         })?;
         Ok(decision == Decision::Allow)

@@ -1,6 +1,7 @@
 //! HTTP/JSON, served from the engine directly. Every route decodes, makes one call, encodes.
 
 use super::authn::PresharedKeys;
+use super::authzen::{self, PolicyDecisionPoint};
 use super::calls::{Called, Objects};
 use super::cors::{Cors, is_preflight};
 use super::fast::{self, FromJson};
@@ -28,7 +29,7 @@ const PARAMETERS_MAX: usize = 64;
 /// Objects in one part of a streamed list.
 const CHUNK: usize = grpc::CHUNK;
 
-fn respond(status: StatusCode, body: Vec<u8>) -> Response {
+pub(super) fn respond(status: StatusCode, body: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -437,17 +438,22 @@ async fn cross_origin(State(cors): State<Arc<Cors>>, request: Request, next: Nex
     response
 }
 
-/// Lets on whoever shows one of the keys. How the server is may be asked by all.
+/// Lets on whoever shows one of the keys. How the server is, and where AuthZEN's endpoints are, may be asked by all.
 async fn known(State(keys): State<PresharedKeys>, request: Request, next: Next) -> Response {
-    let open = ["/healthz", "/readyz"].contains(&request.uri().path());
+    let path = request.uri().path();
+    let open = ["/healthz", "/readyz"].contains(&path) || authzen::is_discovery(path);
     match if open { Ok(()) } else { keys.check(request.headers()) } {
         Ok(()) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            let mut response = problem.into_response();
+            authzen::echo(path, request.headers(), response.headers_mut());
+            response
+        }
     }
 }
 
-/// All routes of the HTTP surface. With keys, one of them must be shown.
-pub fn routes(api: Api, cors: Cors, keys: Option<PresharedKeys>) -> Router {
+/// All routes of the HTTP surface. With keys, one of them must be shown; with a public URL, AuthZEN's endpoints can be discovered.
+pub fn routes(api: Api, cors: Cors, keys: Option<PresharedKeys>, point: Option<PolicyDecisionPoint>) -> Router {
     let routes = Router::new()
         .route("/healthz", any(ready))
         .route("/readyz", any(ready))
@@ -456,6 +462,7 @@ pub fn routes(api: Api, cors: Cors, keys: Option<PresharedKeys>) -> Router {
         .route("/stores/{store}/{*rest}", any(in_store))
         .merge(super::bulk_http::routes())
         .merge(super::collections::routes())
+        .merge(authzen::routes(point))
         .fallback(not_found)
         .method_not_allowed_fallback(|| async { wrong_method() })
         .layer(axum::middleware::map_response(refused));

@@ -1,6 +1,7 @@
-//! OpenFGA's surface: one set of calls on wire messages, served over gRPC and over HTTP/JSON.
+//! OpenFGA's surface: one set of calls on wire messages, served over gRPC and over HTTP/JSON; and AuthZEN's beside it.
 
 mod authn;
+mod authzen;
 mod bulk;
 mod bulk_grpc;
 mod bulk_http;
@@ -20,6 +21,7 @@ mod tuples;
 mod validate;
 
 pub use authn::{PRESHARED_KEY_BYTES_MIN, PRESHARED_KEYS_MAX, PresharedKeys, PresharedKeysError};
+pub use authzen::{PolicyDecisionPoint, PolicyDecisionPointError};
 pub use cors::Cors;
 pub use form::{model_of, model_request};
 pub use grpc::{Grpc, Health, service as grpc_service};

@@ -17,9 +17,14 @@ const EXACTLY: HeaderName = HeaderName::from_static("bailiwick-exactly");
 const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const TOKEN: HeaderName = HeaderName::from_static("bailiwick-consistency-token");
 const TRUNCATED: HeaderName = HeaderName::from_static("bailiwick-truncated");
-const MODEL: HeaderName = HeaderName::from_static("openfga-authorization-model-id");
+/// Names the model that answered; in the requests of AuthZEN the one that shall answer.
+pub(super) const MODEL: HeaderName = HeaderName::from_static("openfga-authorization-model-id");
 const STORE: HeaderName = HeaderName::from_static("openfga-store-id");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Names a request.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The longest name of a caller's own for a request that is logged, in bytes.
+const CALLER_ID_BYTES_MAX: usize = 128;
 
 /// How long a request waits for a revision that is ahead, when no other deadline bounds it.
 const WAIT_MAX: Duration = Duration::from_secs(3);
@@ -85,6 +90,8 @@ pub(super) type StepCall<Q, A> = fn(&Api, &Q, &Asked<'_>) -> Result<Step<A>, Pro
 pub(super) struct Reply<A> {
     pub(super) result: Called<A>,
     id: [u8; 36],
+    /// What the caller calls it, where that counts.
+    caller_id: Option<HeaderValue>,
     store: Option<HeaderValue>,
 }
 
@@ -191,8 +198,9 @@ impl Api {
     ) -> Reply<A> {
         let began = Instant::now();
         let store = Some(request.store()).filter(|s| !s.is_empty()).and_then(|s| HeaderValue::from_str(s).ok());
+        let caller_id = if Q::NAMED_BY_CALLER { headers.get(REQUEST_ID).cloned() } else { None };
         let result = self.run(headers, request, place, call).await;
-        let reply = Reply { result, id: request_id(), store };
+        let reply = Reply { result, id: request_id(), caller_id, store };
         reply.log(Q::NAME, began);
         reply
     }
@@ -209,7 +217,7 @@ impl Api {
         let began = Instant::now();
         let store = Some(request.store()).filter(|s| !s.is_empty()).and_then(|s| HeaderValue::from_str(s).ok());
         let result = self.run_in_steps(headers, request, place, call).await;
-        let reply = Reply { result, id: request_id(), store };
+        let reply = Reply { result, id: request_id(), caller_id: None, store };
         reply.log(Q::NAME, began);
         reply
     }
@@ -385,11 +393,14 @@ impl<A> Reply<A> {
             Err(problem) if matches!(problem.code, Code::Internal) => (Some(problem), tracing::Level::ERROR),
             Err(problem) => (Some(problem), tracing::Level::INFO),
         };
+        let caller_id = self.caller_id.as_ref().and_then(|id| id.to_str().ok());
+        let caller_id = caller_id.map(|id| id.get(..CALLER_ID_BYTES_MAX).unwrap_or(id));
         macro_rules! line {
             ($level:ident) => {
                 tracing::event!(
                     tracing::Level::$level,
                     request_id = std::str::from_utf8(&self.id).unwrap_or_default(),
+                    caller_id,
                     method = request.strip_suffix("Request").unwrap_or(request),
                     store_id = self.store.as_ref().and_then(|s| s.to_str().ok()).unwrap_or_default(),
                     model_id = self.model().map(tracing::field::display),

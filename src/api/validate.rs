@@ -18,6 +18,9 @@ pub(super) trait Wire: Send + 'static {
     /// Its name, which error texts and the JSON mapping use.
     const NAME: &'static str;
 
+    /// Whether a caller's own `X-Request-ID` names it in the log too.
+    const NAMED_BY_CALLER: bool = false;
+
     /// Checks every field's rule.
     fn validate(&self) -> Checked;
 

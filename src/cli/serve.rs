@@ -4,7 +4,7 @@ use super::ring::ring;
 use super::show::{Look, note, rows, say};
 use super::{Failure, identity};
 use crate::config::{self, Authn, Config, LogFormat, MailTlsWish, SETTINGS, Said, Settings, Source};
-use bailiwick::api::PresharedKeys;
+use bailiwick::api::{PolicyDecisionPoint, PresharedKeys};
 use bailiwick::engine::{self, Engine, LogRetention};
 use bailiwick::secrets::KeyRing;
 use bailiwick::server::{
@@ -122,6 +122,7 @@ fn start(config: &Config) -> Result<ExitCode, Failure> {
     let mut server = server_settings(config, embedding(config, config::variable(config::KEY_VARIABLE))?);
     server.tls = tls(config)?;
     server.keys = preshared_keys(config)?;
+    server.decision_point = decision_point(config)?;
     // What will be refused is refused before a directory is made.
     server.check()?;
     server.outgoing = outgoing(config)?;
@@ -219,6 +220,12 @@ fn preshared_keys(config: &Config) -> Result<Option<PresharedKeys>, Failure> {
             Ok(Some(keys))
         }
     }
+}
+
+/// The URL that the metadata of AuthZEN's endpoints has.
+fn decision_point(config: &Config) -> Result<Option<PolicyDecisionPoint>, Failure> {
+    let point = config.authzen_base_url.0.as_deref().map(PolicyDecisionPoint::new).transpose();
+    point.map_err(|error| Failure::Said(format!("`authzen-base-url`: {error}")))
 }
 
 /// How listeners speak TLS. What makes sense with it alone is refused without it, and half a setting is a mistake.

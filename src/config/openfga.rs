@@ -199,7 +199,7 @@ pub(super) const FOREIGN: &[Foreign] = &[
         advice: "log lines carry the time as RFC 3339 has it; leave it out",
     },
     Foreign {
-        flags: &["experimentals", "authzen-base-url"],
+        flags: &["experimentals"],
         verdict: Verdict::Warn,
         advice: "there are no experiments to turn on; leave it out",
     },
