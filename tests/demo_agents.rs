@@ -26,6 +26,7 @@ fn an_agent_writes_a_proposal_for_somebody_step_by_step() {
         "svc-proposals is the account of sales-agent-prod-001",
         "began in another browser",
         "reads pricing://executive-discounts 200 MCP -32001 by mcp.check",
+        "OpenFGA's Check and AuthZEN's evaluations say the same",
         "the vault refreshed it, once",
         "by exchange.mode",
         "pricing:read, of pricing:read, pricing:write and pricing:admin",

@@ -194,7 +194,43 @@ impl Story {
             self.apps.behind.iter().flat_map(|behind| behind.server.seen()).map(|seen| seen.what).collect();
         let leaked = ["globex", "negotiations", "executive", "cost-structure"];
         expect(!reached.iter().any(|what| leaked.iter().any(|word| what.contains(word))), || format!("{reached:?}"))?;
+        self.in_other_words()?;
         self.who_may()
+    }
+
+    /// The same decisions for who asks the engine itself: by OpenFGA's Check, and by AuthZEN's evaluations.
+    fn in_other_words(&mut self) -> Result<(), Failure> {
+        let asked = [
+            ("account", "acme-corp", true),
+            ("document", "proposals/templates", true),
+            ("price_list", "executive-discounts", false),
+        ];
+        let post = |call: &str, body: &Value| {
+            let url = format!("http://{}/stores/{}/{call}", self.engine_at, self.store);
+            ok(call, &self.console.send(Ask::json("POST", url, body))?)
+        };
+        for (kind, who) in [("user", "sarah"), ("agent", AGENT)] {
+            let items: Vec<Value> =
+                asked.iter().map(|(kind, id, _)| json!({"resource": {"type": kind, "id": id}})).collect();
+            let subject = json!({"type": kind, "id": who});
+            let batch = json!({"subject": subject, "action": {"name": "viewer"}, "evaluations": items});
+            let decided = post("access/v1/evaluations", &batch)?;
+            for (n, (object_type, id, allowed)) in asked.iter().enumerate() {
+                let object = format!("{object_type}:{id}");
+                let key = json!({"user": format!("{kind}:{who}"), "relation": "viewer", "object": object});
+                let checked = post("check", &json!({ "tuple_key": key }))?;
+                let by_openfga = checked.get("allowed").and_then(Value::as_bool);
+                let by_authzen = decided.pointer(&format!("/evaluations/{n}/decision")).and_then(Value::as_bool);
+                expect(by_openfga == Some(*allowed) && by_authzen == by_openfga, || {
+                    format!("{object}: {checked} {decided}")
+                })?;
+            }
+        }
+        self.teller.holds(
+            "asked of the engine, for Sarah and for the agent, OpenFGA's Check and AuthZEN's evaluations say the same: the contact \
+            and the templates yes, the executive discounts no",
+        );
+        Ok(())
     }
 
     /// Who would have been allowed: the engine's own question, over OpenFGA's API.
