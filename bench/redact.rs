@@ -11,7 +11,7 @@
 use bailiwick::secrets::Filter;
 use hdrhistogram::Histogram;
 use serde_json::json;
-use std::hash::{BuildHasher as _, Hasher as _};
+use std::hash::{BuildHasher as _, Hasher};
 use std::time::Instant;
 
 /// Letters of tokens.
