@@ -1,8 +1,9 @@
 //! Who a client is: one way to show it in each request, and one that the client may use (RFC 6749 2.3, RFC 7523).
 
+use super::shown::{Shown, malformed, refuse};
 use super::{
     Answer, AuthMethod, Client, ClientKeys, Confirmation, Env, ErrorCode, Form, Held, Refusal, Seconds, Stored, Tenant,
-    decode, hash_of, jwt, same, workload,
+    hash_of, jwt, same, workload,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,8 +11,6 @@ use std::sync::Arc;
 
 /// How long an assertion may live: an hour, which is what libraries give it by themselves. Each is used once whatever it says.
 pub const ASSERTION_LIFE_MAX_S: Seconds = 3_600;
-/// `client_assertion_type` of RFC 7523 2.2.
-pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// A client that has shown who it is.
 #[derive(Clone, Debug)]
@@ -80,64 +79,6 @@ impl Stored for UsedAssertion {
     const WHAT: &'static str = "used assertion";
 }
 
-/// What a client has shown.
-enum Shown<'a> {
-    Basic(String, String),
-    Post(&'a str, &'a str),
-    Assertion(&'a str),
-    Svid(&'a str),
-    Nothing(&'a str),
-}
-
-fn refuse(rule: &'static str) -> Refusal {
-    Refusal::new(ErrorCode::InvalidClient, rule, "the client is unknown, or what it shows does not prove who it is")
-}
-
-fn malformed(rule: &'static str, text: &str) -> Refusal {
-    Refusal::new(ErrorCode::InvalidRequest, rule, text)
-}
-
-/// Id and secret of the header. Both are form-encoded within it (RFC 6749 2.3.1).
-fn basic(header: &str) -> Option<(String, String)> {
-    use base64::Engine as _;
-    let (scheme, rest) = header.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let bytes = base64::engine::general_purpose::STANDARD.decode(rest.trim()).ok().or_else(|| decode(rest.trim()))?;
-    let text = String::from_utf8(bytes).ok()?;
-    let (id, secret) = text.split_once(':')?;
-    let plain = |part: &str| {
-        let pair = url::form_urlencoded::parse(part.as_bytes()).next();
-        pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
-    };
-    Some((plain(id), plain(secret)))
-}
-
-fn shown<'a>(authorization: Option<&str>, form: &'a Form) -> Answer<Shown<'a>> {
-    let (secret, assertion, named) = (form.get("client_secret"), form.get("client_assertion"), form.get("client_id"));
-    let ways = [authorization.is_some(), secret.is_some(), assertion.is_some()];
-    if ways.iter().filter(|way| **way).count() > 1 {
-        return Err(malformed("client.several", "show who you are in one way, not in several"));
-    }
-    if let Some(header) = authorization {
-        let (id, secret) = basic(header).ok_or_else(|| refuse("client.header"))?;
-        if named.is_some_and(|named| named != id) {
-            return Err(malformed("client.differs", "`client_id` is not the client of the header"));
-        }
-        return Ok(Shown::Basic(id, secret));
-    }
-    if let Some(assertion) = assertion {
-        return match form.get("client_assertion_type") {
-            Some(JWT_BEARER) => Ok(Shown::Assertion(assertion)),
-            Some(workload::JWT_SPIFFE) => Ok(Shown::Svid(assertion)),
-            _ => Err(malformed("client.assertion_type", "`client_assertion_type` is not that of a JWT or a JWT-SVID")),
-        };
-    }
-    let id = named.ok_or_else(|| refuse("client.none"))?;
-    Ok(secret.map_or(Shown::Nothing(id), |secret| Shown::Post(id, secret)))
-}
-
 impl Tenant {
     /// Who the client of a request is. `authorization` is the value of the header. It must be active now. Whichever endpoint it
     /// is at, `uses` is told with what it showed that.
@@ -152,7 +93,7 @@ impl Tenant {
         uses: &dyn CredentialUses,
         env: &Env<'_>,
     ) -> Answer<Caller> {
-        let (id, method, credential) = match shown(authorization, form)? {
+        let (id, method, credential) = match Shown::read(authorization, form)? {
             Shown::Basic(id, secret) => {
                 let credential = self.check_secret(&id, &secret, env)?;
                 (id, AuthMethod::ClientSecretBasic, Some(credential))

@@ -3,8 +3,8 @@
 use super::redirects::check_redirect_uri;
 use super::{
     Answer, Change, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome, REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX,
-    Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again, hash_of, is_scope,
-    is_secure, jwt, users,
+    Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again, check_id, hash_of,
+    is_scope, is_secure, jwt,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -403,7 +403,7 @@ impl Tenant {
     /// # Errors
     /// There is none.
     pub fn client(&self, id: &str) -> Answer<Held<Client>> {
-        if users::check_id(id).is_err() {
+        if check_id(id).is_err() {
             return Err(Refusal::not_found(Client::WHAT)); // no key is made of what cannot be an id
         }
         let held = self.held::<Client>(&[id])?;

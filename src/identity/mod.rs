@@ -23,6 +23,7 @@ mod jwt;
 mod keys;
 mod limit;
 mod logout;
+mod names;
 mod pairs;
 mod proof;
 mod records;
@@ -34,12 +35,14 @@ mod requests;
 mod rule;
 mod scopes;
 mod sessions;
+mod shown;
+mod spiffe;
 mod stores;
 mod tenant;
 mod users;
 mod workload;
 
-pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, JWT_BEARER, KeySource, NoKeys, NoUses};
+pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, KeySource, NoKeys, NoUses};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
 pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
 pub use client_secrets::{ClientSecret, SECRETS_MAX};
@@ -73,6 +76,10 @@ pub use limit::{
     address_key,
 };
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
+pub use names::{
+    ACR_VALUES, ID_BYTES_MAX, OPENID_SCOPES, RESOURCE_BYTES_MAX, SCOPE_BYTES_MAX, SCOPES_MAX, acr_satisfies, check_id,
+    check_resource, connection_scope_object, connection_scope_of, is_scope, scope_object, scopes_of,
+};
 pub use pairs::SigningAlgorithm;
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
@@ -80,21 +87,19 @@ pub use refusal::{Answer, ErrorCode, Refusal};
 pub use registration::{REGISTERED_MAX, Registrants, RegistrationSettings};
 pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
-pub use scopes::{
-    OPENID_SCOPES, RESOURCE_BYTES_MAX, RESOURCES_MAX, Resource, SCOPE_BYTES_MAX, SCOPES_MAX, Scope, check_resource,
-    connection_scope_object, connection_scope_of, is_scope, scope_object, scopes_of,
-};
-pub use sessions::{ACR_VALUES, AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown, acr_satisfies};
+pub use scopes::{RESOURCES_MAX, Resource, Scope};
+pub use sessions::{AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown};
+pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use stores::DATA_STORES_MAX;
 pub use tenant::{
     ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, TenantSettings, again, check,
 };
 pub use users::{
-    CLAIMS_BYTES_MAX, CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, ID_BYTES_MAX, LOGIN_BYTES_MAX,
-    LOGINS_MAX, Resealed, UpstreamIdentity, User, check_id,
+    CLAIMS_BYTES_MAX, CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, LOGIN_BYTES_MAX, LOGINS_MAX,
+    Resealed, UpstreamIdentity, User,
 };
 pub use workload::{
-    JWT_SPIFFE, WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
+    WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
 
 pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, is_loopback, is_secure};

@@ -1,18 +1,12 @@
 //! Resources and their scopes: what tokens are for.
 
-use super::{Answer, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Stored, Tenant, hash_of};
+use super::{
+    Answer, Env, ErrorCode, EventKind, Held, OPENID_SCOPES, Outcome, Refusal, SCOPES_MAX, Seconds, Stored, Tenant,
+    check_id, check_resource, hash_of, is_scope, scope_object,
+};
 use crate::engine::{Decision, View};
 use serde::{Deserialize, Serialize};
-use url::Url;
 
-/// Scopes that are the issuer's own, whatever the resource: OpenID Connect Core 5.4 and 11.
-pub const OPENID_SCOPES: [&str; 6] = ["openid", "profile", "email", "address", "phone", "offline_access"];
-/// Most scopes of a resource, and of a request.
-pub const SCOPES_MAX: usize = 64;
-/// Longest scope.
-pub const SCOPE_BYTES_MAX: usize = 128;
-/// Longest identifier of a resource.
-pub const RESOURCE_BYTES_MAX: usize = 512;
 /// Most resources of a request.
 pub const RESOURCES_MAX: usize = 8;
 
@@ -58,103 +52,13 @@ impl Resource {
     }
 }
 
-/// A scope as a part of an object's id: what may not stand there is escaped.
-fn escaped(scope: &str) -> String {
-    let mut text = String::new();
-    for byte in scope.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._/+@".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    text
-}
-
-/// What [`escaped`] made a text of; `None` when it made none of it.
-fn unescaped(text: &str) -> Option<String> {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let [first, behind @ ..] = rest {
-        rest = behind;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (hex, behind) = rest.split_at_checked(2)?;
-        bytes.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
-        rest = behind;
-    }
-    String::from_utf8(bytes).ok().filter(|scope| escaped(scope) == text)
-}
-
-/// The object that stands for a scope in the system store. What may not stand in an object's id is escaped.
-#[must_use]
-pub fn scope_object(resource: &str, scope: &str) -> String {
-    format!("scope:{resource}|{}", escaped(scope))
-}
-
-/// The object that stands for a scope of a connection, in the same way. `connection` is the id alone.
-#[must_use]
-pub fn connection_scope_object(connection: &str, scope: &str) -> String {
-    format!("connection_scope:{connection}|{}", escaped(scope))
-}
-
-/// The connection and the scope of an id of [`connection_scope_object`]; `None` when it is none.
-#[must_use]
-pub fn connection_scope_of(id: &str) -> Option<(String, String)> {
-    let (connection, scope) = id.split_once('|')?;
-    Some((connection.to_owned(), unescaped(scope)?))
-}
-
-/// Whether a text is a scope (RFC 6749 3.3).
-#[must_use]
-pub fn is_scope(text: &str) -> bool {
-    let fine = |b: u8| b == 0x21 || (0x23..=0x5b).contains(&b) || (0x5d..=0x7e).contains(&b);
-    !text.is_empty() && text.len() <= SCOPE_BYTES_MAX && text.bytes().all(fine)
-}
-
-/// The scopes of a parameter: words with blanks between them, each once, in the order given.
-///
-/// # Errors
-/// One is malformed, or there are too many.
-pub fn scopes_of(text: &str) -> Answer<Vec<String>> {
-    let mut scopes: Vec<String> = Vec::new();
-    for word in text.split(' ').filter(|word| !word.is_empty()) {
-        if !is_scope(word) {
-            return Err(Refusal::new(ErrorCode::InvalidScope, "scope.form", "a scope has characters it may not have"));
-        }
-        if !scopes.iter().any(|scope| scope == word) {
-            scopes.push(word.to_owned());
-        }
-    }
-    if scopes.len() > SCOPES_MAX {
-        let text = format!("a request has at most {SCOPES_MAX} scopes");
-        return Err(Refusal::new(ErrorCode::InvalidScope, "scope.max", text));
-    }
-    Ok(scopes)
-}
-
-/// Whether a text may identify a resource (RFC 8707 2): an absolute URI without a fragment.
-///
-/// # Errors
-/// It may not.
-pub fn check_resource(identifier: &str) -> Answer<()> {
-    let form = |uri: &Url| uri.fragment().is_none() && uri.username().is_empty() && uri.password().is_none();
-    let ascii = identifier.bytes().all(|b| b.is_ascii_graphic());
-    if identifier.len() > RESOURCE_BYTES_MAX || !ascii || !Url::parse(identifier).is_ok_and(|uri| form(&uri)) {
-        let text = "a resource is an absolute URI without a fragment, as `https://api.example.com/`";
-        return Err(Refusal::new(ErrorCode::InvalidTarget, "resource.form", text));
-    }
-    Ok(())
-}
-
 impl Tenant {
     /// Makes or changes a resource.
     ///
     /// # Errors
     /// The identifier is another's, or something is not right.
     pub fn put_resource(&self, resource: &Resource, env: &Env<'_>) -> Answer<()> {
-        super::users::check_id(&resource.id)?;
+        check_id(&resource.id)?;
         check_resource(&resource.identifier)?;
         let refuse = |text: String| Err(Refusal::new(ErrorCode::InvalidRequest, "resource.scopes", text));
         if resource.scopes.len() > SCOPES_MAX {
@@ -250,22 +154,5 @@ impl Tenant {
             }
         }
         Ok(may)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_scope_in_an_id_is_read_back() {
-        let object = connection_scope_object("crm", "https://a.example/x:y#z%|");
-        assert_eq!(object, "connection_scope:crm|https%3A//a.example/x%3Ay%23z%25%7C");
-        crate::tuple::ObjectRef::parse(&object).unwrap();
-        let id = object.strip_prefix("connection_scope:").unwrap();
-        assert_eq!(connection_scope_of(id), Some(("crm".to_owned(), "https://a.example/x:y#z%|".to_owned())));
-        for bad in ["crm", "crm|a%", "crm|a%3", "crm|a%zz", "crm|a%3a", "crm|a%41", "crm|a:b"] {
-            assert_eq!(connection_scope_of(bad), None, "{bad}");
-        }
     }
 }

@@ -18,28 +18,13 @@ const NOTED_S: Seconds = 60;
 /// The index of the sessions of a user.
 const BY_USER: u8 = b'S';
 
-/// How strongly somebody was authenticated, from the weakest: one factor, two (NIST SP 800-63B), and one that cannot be
-/// given to another site (OpenID Connect Extended Authentication Profile ACR Values 1.0).
-pub const ACR_VALUES: [&str; 3] = ["aal1", "aal2", "phr"];
-
-/// Whether an authentication of class `has` does where `wants` is asked. What is not one of [`ACR_VALUES`] does only for
-/// itself.
-#[must_use]
-pub fn acr_satisfies(has: &str, wants: &str) -> bool {
-    let rank = |acr: &str| ACR_VALUES.iter().position(|known| *known == acr);
-    match (rank(has), rank(wants)) {
-        (Some(has), Some(wants)) => has >= wants,
-        _ => has == wants,
-    }
-}
-
 /// How and when somebody showed who they are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authentication {
     /// When (OpenID Connect `auth_time`).
     pub at: Seconds,
-    /// How strongly: one of [`ACR_VALUES`].
+    /// How strongly: one of [`ACR_VALUES`](super::ACR_VALUES).
     pub acr: String,
     /// By what (RFC 8176): `pwd`, `otp`, `hwk`, `mfa`.
     pub amr: Vec<String>,

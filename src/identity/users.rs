@@ -2,7 +2,7 @@
 
 use super::{
     Answer, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
-    decode, encode, hash_of, record_key,
+    check_id, decode, encode, hash_of, record_key,
 };
 use crate::secrets::{self, Hierarchy};
 use serde::{Deserialize, Serialize};
@@ -12,8 +12,6 @@ use serde_json::{Map, Value};
 pub const LOGINS_MAX: usize = 8;
 /// Most credentials of a user.
 pub const CREDENTIALS_MAX: usize = 32;
-/// Longest id of a user or a client.
-pub const ID_BYTES_MAX: usize = 64;
 /// Longest login name.
 pub const LOGIN_BYTES_MAX: usize = 256;
 /// Longest profile, as JSON.
@@ -146,19 +144,6 @@ impl Stored for Credential {
 
 fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, rule, text)
-}
-
-/// What an id of a user, a client or a connection may be: what stands in tuples, keys and URLs without escapes.
-///
-/// # Errors
-/// It is something else.
-pub fn check_id(id: &str) -> Answer<()> {
-    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if id.is_empty() || id.len() > ID_BYTES_MAX || !id.bytes().all(fine) {
-        let text = format!("`{id}` cannot be an id; use 1 to {ID_BYTES_MAX} letters, digits, `-`, `_` and `.`");
-        return Err(invalid("id.form", text));
-    }
-    Ok(())
 }
 
 /// The form in which login names are compared: without blanks around, in small letters.

@@ -5,16 +5,15 @@
 //! (draft-ietf-oauth-spiffe-client-auth-02, 3.1). Whose word is taken, and by which keys, stands in rows of the tenant: nothing
 //! of it comes from an assertion, and a stranger's issuer is asked for nothing.
 
+use super::spiffe::{domain_of, is_spiffe, keys_of_svids, trust_domain};
 use super::{
     Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Form, Held, ISSUER_BYTES_MAX, KeySource,
     Outcome, Refusal, Seconds, Stored, Tenant, Verified, again, hash_of, is_secure, jwt,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
-/// `client_assertion_type` of a JWT-SVID (draft-ietf-oauth-spiffe-client-auth-02, 3.1).
-pub const JWT_SPIFFE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-spiffe";
 /// Most issuers of workloads that a tenant trusts.
 pub const WORKLOAD_ISSUERS_MAX: usize = 100;
 /// Most workloads that a client is.
@@ -23,14 +22,8 @@ pub const WORKLOADS_MAX: usize = 8;
 pub const WORKLOAD_LIFE_MAX_S: Seconds = 24 * 3_600;
 /// See [`WORKLOAD_LIFE_MAX_S`].
 pub const WORKLOAD_LIFE_S: Seconds = 3_600;
-/// Longest subject of a platform, and longest SPIFFE ID (SPIFFE-ID 2.3), in bytes.
+/// Longest subject of a platform, in bytes.
 const SUBJECT_BYTES_MAX: usize = 512;
-const SPIFFE_ID_BYTES_MAX: usize = 2_048;
-/// Longest name of a trust domain (SPIFFE-ID 2.3).
-const TRUST_DOMAIN_BYTES_MAX: usize = 255;
-const SPIFFE: &str = "spiffe://";
-/// `use` of the keys of a bundle that verify JWT-SVIDs (SPIFFE Bundle 4.2.2).
-const OF_SVIDS: &str = "jwt-svid";
 /// The algorithms of a JWT-SVID (JWT-SVID 2.1) that are among ours.
 const SVID_ALGORITHMS: [&str; 8] = ["ES256", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"];
 
@@ -96,41 +89,6 @@ fn refuse(rule: &'static str, text: &str) -> Refusal {
 fn of_client(refusal: Refusal) -> Refusal {
     let unproved = refusal.error == ErrorCode::InvalidToken;
     if unproved { Refusal { error: ErrorCode::InvalidClient, ..refusal } } else { refusal }
-}
-
-/// The name of a trust domain in `spiffe://example.org`, if it is one (SPIFFE-ID 2.1).
-fn trust_domain(text: &str) -> Option<&str> {
-    let name = text.strip_prefix(SPIFFE)?;
-    let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'_');
-    (!name.is_empty() && name.len() <= TRUST_DOMAIN_BYTES_MAX && name.bytes().all(fine)).then_some(name)
-}
-
-/// The trust domain of a SPIFFE ID with a path, as `spiffe://example.org`, if it is one (SPIFFE-ID 2).
-fn domain_of(id: &str) -> Option<&str> {
-    let path_at = id.get(SPIFFE.len()..)?.find('/')?.saturating_add(SPIFFE.len());
-    let (domain, path) = id.split_at_checked(path_at)?;
-    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    let segment = |s: &str| !s.is_empty() && s != "." && s != ".." && s.bytes().all(fine);
-    let whole = id.len() <= SPIFFE_ID_BYTES_MAX && path.strip_prefix('/')?.split('/').all(segment);
-    (whole && trust_domain(domain).is_some()).then_some(domain)
-}
-
-/// Whether an issuer is a trust domain of SPIFFE.
-fn is_spiffe(issuer: &str) -> bool {
-    issuer.starts_with(SPIFFE)
-}
-
-/// The keys of a trust domain's bundle that verify JWT-SVIDs; what is for something else is passed over, and so is what does
-/// not say what it is for (SPIFFE Bundle 4.2.2).
-fn keys_of_svids(bundle: &Value) -> Value {
-    let keys = bundle.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let of_svids = keys.iter().filter(|key| key.get("use").and_then(Value::as_str) == Some(OF_SVIDS));
-    let plain = of_svids.cloned().map(|mut key| {
-        // That they are for SVIDs is seen to here; elsewhere `use` is of RFC 7517.
-        key.as_object_mut().map(|members| members.remove("use"));
-        key
-    });
-    json!({ "keys": plain.collect::<Vec<_>>() })
 }
 
 impl WorkloadIssuer {
