@@ -1,10 +1,11 @@
 //! A client asks (CIBA 7, `/bc-authorize`): its parameters are judged once, what will be shown is written down word for word,
 //! and who may decide becomes tuples.
 
-use super::detail::{Line, Rendered, Who, type_of};
+use super::detail::{Line, Rendered, Who};
 use super::records::{APPROVAL, ApprovalRequest, Backchannel, Delivery, Notice, Ping, Recipient, State, Way};
 use super::redeem::CIBA_GRANT;
 use super::template::visible;
+use super::types::type_of;
 use super::{Approvals, canonical, hint, signed};
 use crate::engine::{Given, Limits, ListObjectsQuery, ListUsersQuery, View};
 use crate::identity::{

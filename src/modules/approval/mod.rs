@@ -25,19 +25,15 @@ mod signed;
 mod template;
 #[cfg(test)]
 mod tests;
+mod types;
+mod wanted;
 
-pub use arap::{
-    ACCESS_TYPE, AccessTask, AccessWanted, Action, Denial, Entity, Item, PlainShapes, Shapes, TaskResult, TaskStatus,
-    access_detail,
-};
+pub use arap::{AccessTask, PlainShapes, Shapes, TaskResult, TaskStatus};
 pub use ask::{Asked, BINDING_MESSAGE_CHARS_MAX};
 pub use backchannel::put_backchannel;
 pub use canonical::{CanonicalFault, NESTING_MAX, canonical, digest_of};
 pub use decide::{Choice, Decider};
-pub use detail::{
-    DecisionRule, DetailType, FieldTemplate, Line, Rendered, RenderedDetail, Source, TYPES_MAX, Who, put_type,
-    remove_type, type_of, types,
-};
+pub use detail::{DecisionRule, DetailType, FieldTemplate, Line, Rendered, RenderedDetail, Source, Who};
 pub use outbox::{Sent, TRIES_MAX};
 pub use push::{
     DEVICES_MAX, Device, NewDevice, PUSH_KEYS_MAX, add_device, devices, forget_devices, is_of_old_key, public_key,
@@ -47,6 +43,8 @@ pub use records::{
     APPROVAL, ApprovalRequest, Approved, Backchannel, Delivery, Detail, Notice, Ping, Recipient, State, Way,
 };
 pub use redeem::{CIBA_GRANT, CibaGrant};
+pub use types::{TYPES_MAX, put_type, remove_type, type_of, types};
+pub use wanted::{ACCESS_TYPE, AccessWanted, Action, Denial, Entity, Item, access_detail};
 
 use crate::identity::Seconds;
 use parking_lot::Mutex;
