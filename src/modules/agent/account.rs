@@ -8,16 +8,13 @@
 use super::edit::{Edit, conflict, denied, field};
 use super::records::AGENT;
 use super::registry::fresh;
-use super::report::{evidence, invalid, told};
+use super::report::invalid;
 use super::stage::{Stage, Step, Who};
-use super::{
-    Account, Agent, AgentRecord, By, Origin, OwnAccount, OwnAccounts, Profile, Registry, Report, Sighting, USE_STEP_S,
-    Whose,
-};
+use super::{Account, Agent, AgentRecord, By, FieldChange, Origin, Profile, Registry, Report, USE_STEP_S};
 use crate::engine::Module;
 use crate::identity::{
-    Answer, Change, Client, ClientKind, Env, EventKind, Held, Outcome, PAGE_MAX, Refusal, Seconds, Stored, again,
-    check_id, hash_of,
+    Answer, Change, Client, ClientKind, Env, EventKind, Held, Outcome, PAGE_MAX, Refusal, Seconds, Stored, Tenant,
+    again, check_id, hash_of,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +60,79 @@ impl Stored for OfAccount {
     const MODULE: Module = AGENT;
     const SORT: u8 = b'q';
     const WHAT: &'static str = "agent of an account in another system";
+}
+
+/// An account with which this tenant itself goes to another system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnAccount {
+    /// The connection, `connection:crm`.
+    pub connection: String,
+    /// What the system is called in reports: the id of the connection, and the hosts that it names.
+    pub systems: Vec<String>,
+    /// The account, or our OAuth client there.
+    pub account: String,
+}
+
+/// Who knows the tenant's own accounts at other systems. `server.rs` plugs it in.
+pub trait OwnAccounts: Send + Sync {
+    /// All of them.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn of(&self, tenant: &Tenant) -> Answer<Vec<OwnAccount>>;
+}
+
+/// Whose an account is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// Nobody's until now: it is a draft from this report on.
+    New,
+    /// A draft's, which waits for somebody to adopt it.
+    Waiting,
+    /// An agent's.
+    Agent,
+    /// That of an agent, or of a draft, which was retired.
+    Retired,
+    /// That of a connection of the tenant's own.
+    Connection,
+    /// Nobody's, and it is not kept: [`ACCOUNTS_WAITING_MAX`] drafts wait. Adopt or retire some,
+    /// and report it again.
+    NoRoom,
+}
+
+impl Whose {
+    /// The name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Whose::New => "new",
+            Whose::Waiting => "waiting",
+            Whose::Agent => "agent",
+            Whose::Retired => "retired",
+            Whose::Connection => "connection",
+            Whose::NoRoom => "no_room",
+        }
+    }
+
+    fn of(stage: Stage) -> Whose {
+        match stage {
+            Stage::Discovered => Whose::Waiting,
+            Stage::Registered | Stage::Active | Stage::Suspended => Whose::Agent,
+            Stage::Retired => Whose::Retired,
+        }
+    }
+}
+
+/// What became of a reported account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sighting {
+    /// The account.
+    pub account: String,
+    /// Whose it is.
+    pub whose: Whose,
+    /// The agent, draft or connection, as a subject or object.
+    pub of: Option<String>,
 }
 
 impl<'a> Registry<'a> {
@@ -315,4 +385,33 @@ impl<'a> Registry<'a> {
         self.clear(&mut gone, env)?;
         self.close(gone, EventKind::AgentRetired, env).map(|(change, _)| change)
     }
+}
+
+/// What is new of an account, as fields that changed.
+fn told(system: &str, before: Option<&Account>, account: &Account) -> Vec<FieldChange> {
+    let scopes = |account: &Account| account.scopes.join(" ");
+    let mut fields = Vec::new();
+    if before.is_none() {
+        fields.push(field("account", None, Some(&format!("{system}: {}", account.account))));
+    }
+    let (from, to) = (before.map(scopes).unwrap_or_default(), scopes(account));
+    if from != to {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let name = format!("account {system}: {} scopes", account.account);
+        fields.push(field(&name, some(&from).as_deref(), some(&to).as_deref()));
+    }
+    fields
+}
+
+/// What the event says of it besides.
+fn evidence(system: &str, account: &Account) -> Vec<(&'static str, String)> {
+    let mut all = vec![
+        ("system", system.to_owned()),
+        ("account", account.account.clone()),
+        ("account_kind", account.kind.name().to_owned()),
+        ("account_scopes", account.scopes.join(" ")),
+    ];
+    all.extend(account.client_id.clone().map(|id| ("account_client", id)));
+    all.extend(account.created_by.clone().map(|who| ("account_made_by", who)));
+    all
 }

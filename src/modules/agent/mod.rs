@@ -25,7 +25,9 @@ mod stage;
 mod tests;
 
 pub use access::{Access, ConnectionAccess, SCOPES_PER_CHANGE_MAX, ScopeClass, Widening};
-pub use account::{ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_WAITING_MAX, SeenAccount};
+pub use account::{
+    ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_WAITING_MAX, OwnAccount, OwnAccounts, SeenAccount, Sighting, Whose,
+};
 pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
 pub use orphans::{ESCALATED_AFTER_S, Tell};
@@ -35,9 +37,7 @@ pub use records::{
     Profile, Suspension,
 };
 pub use registry::{Agent, Filter, Orphan, Registry};
-pub use report::{
-    ACCOUNT_SCOPES_MAX, ACCOUNTS_PER_REPORT_MAX, Account, AccountKind, OwnAccount, OwnAccounts, Report, Sighting, Whose,
-};
+pub use report::{ACCOUNT_SCOPES_MAX, ACCOUNTS_PER_REPORT_MAX, Account, AccountKind, Report};
 pub use stage::{Stage, Step, Who};
 
 use crate::identity::{Answer, Change, Env, ErrorCode, Refusal, Tenant};
