@@ -1,13 +1,14 @@
 //! How credentials come into the vault, and leave it: a person connects an account at a provider, or brings a key; whoever
 //! runs the tenant gives agents theirs.
 
+use super::answer::read_answer;
 use super::connections;
 use super::lease::of_holder;
 use super::records::{
     Connection, CredentialState, HeldCredential, Hidden, Holder, HolderKind, NewCredential, Pending, Provider, Secret,
     client_secret, credential, credentials_of, opened, remove, store,
 };
-use super::upstream::{self, TokenRequest, authorize_url, check_key, code_request, read_answer};
+use super::upstream::{self, TokenRequest, authorize_url, check_key, code_request};
 use crate::identity::{
     Answer, Env, ErrorCode, EventKind, Form, Held, Outcome, Refusal, Seconds, Tenant, again, hash_of,
 };

@@ -4,11 +4,12 @@
 //! brings is written only if the record is still the one that it began with, so that a refresh token that was rotated
 //! meanwhile is not lost. A provider that takes the refresh token no more makes the credential one to connect again.
 
+use super::answer::{TokenFault, read_answer, reconnect};
 use super::records::{
     Connection, Credential, CredentialState, HeldCredential, Holder, HolderKind, Provider, Secret, client_secret,
     credential, mark, opened, store,
 };
-use super::upstream::{TokenFault, TokenRequest, read_answer, reconnect, refresh_request};
+use super::upstream::{TokenRequest, refresh_request};
 use super::{Caller, connections};
 use crate::identity::{Answer, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Tenant};
 

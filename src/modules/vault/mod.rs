@@ -7,6 +7,7 @@
 pub mod admin;
 pub mod http;
 
+mod answer;
 mod approved;
 mod connect;
 mod connections;
@@ -217,7 +218,7 @@ impl Vault {
         let done = rules(move |env| lease::finish_refresh(&of_rules, &flight, (status, &body), env)).await?;
         if done == Refreshed::Broken {
             self.tell(&tenant, &holder, &id);
-            return Err(upstream::reconnect(&id));
+            return Err(answer::reconnect(&id));
         }
         Ok(())
     }
@@ -232,7 +233,7 @@ impl Vault {
         if news {
             self.tell(tenant, holder, &connection.spec.id);
         }
-        Err(upstream::reconnect(&connection.spec.id))
+        Err(answer::reconnect(&connection.spec.id))
     }
 
     fn tell(&self, tenant: &Tenant, holder: &Holder, connection: &str) {

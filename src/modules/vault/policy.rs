@@ -1,10 +1,12 @@
-//! What a call through the proxy may be: its path as one reading of it, the rule that lets it through, and the headers that
-//! pass in either direction. Pure.
+//! What a call through the proxy may be: its path as one reading of it, the rule that lets it through, the URL that it becomes,
+//! and the headers that pass in either direction. Pure.
 
+use super::records::{ConnectionSpec, Provider};
 use crate::identity::{Answer, ErrorCode, Refusal};
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
+use url::Url;
 
 /// Most rules of a connection.
 pub(super) const RULES_MAX: usize = 128;
@@ -12,6 +14,8 @@ pub(super) const RULES_MAX: usize = 128;
 pub(super) const PATH_BYTES_MAX: usize = 2_048;
 /// Most segments of a path.
 pub(super) const SEGMENTS_MAX: usize = 64;
+/// Longest query of a call.
+const QUERY_BYTES_MAX: usize = 6 << 10;
 /// Most methods of a rule.
 const METHODS_MAX: usize = 16;
 
@@ -161,6 +165,34 @@ fn segment_of(part: &str) -> Answer<String> {
         return Err(refuse());
     }
     Ok(text)
+}
+
+/// The URL of the other side. The host is the connection's, whatever the path is.
+///
+/// # Errors
+/// Path or query lead elsewhere, are too long, or say what the credential is to say.
+pub(super) fn upstream_url(spec: &ConnectionSpec, path: &SafePath, query: Option<&str>) -> Answer<Url> {
+    let invalid = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "proxy.url", text);
+    let base = &spec.base;
+    let text = format!("{}{}", base.trim_end_matches('/'), path.raw());
+    let mut url = Url::parse(&text).map_err(|_| invalid("the path makes no URL"))?;
+    let before = Url::parse(base).map_err(|error| Refusal::failed("connection.base", error.to_string()))?;
+    // A second look, after the parser had its say: neither the host nor the start of the path is another.
+    if url.origin() != before.origin() || !url.path().starts_with(before.path().trim_end_matches('/')) {
+        return Err(invalid("the path leads out of the connection"));
+    }
+    if let Some(query) = query {
+        if query.len() > QUERY_BYTES_MAX {
+            return Err(invalid("the query is too long"));
+        }
+        url.set_query(Some(query));
+    }
+    if let Provider::ApiKeyQuery { parameter } = &spec.provider
+        && url.query_pairs().any(|(name, _)| name == *parameter)
+    {
+        return Err(invalid("the query has the parameter in which the key is put"));
+    }
+    Ok(url)
 }
 
 /// Headers of the connection and not of the message (RFC 9110 7.6.1), in either direction.

@@ -2,7 +2,7 @@
 //! request looks on the way out. The events of a call are here too.
 
 use super::lease::{self, Lease, Looked};
-use super::policy::{ProxyRule, SafePath, sent_headers};
+use super::policy::{ProxyRule, SafePath, sent_headers, upstream_url};
 use super::records::{Connection, Holder, Provider, Secret};
 use super::upstream::secret_value;
 use super::{Caller, Vault, connection_scope, connections, underway};
@@ -16,8 +16,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// Longest query of a call.
-const QUERY_BYTES_MAX: usize = 6 << 10;
 /// Longest purpose that is kept.
 const PURPOSE_BYTES_MAX: usize = 128;
 /// How a call ended whose caller did not wait for the whole answer.
@@ -67,7 +65,7 @@ pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call) -> Answer<Adm
     let path = SafePath::read(&call.path)?;
     let (rule, asks) = ruled(&view, &connection, caller, &call.method, &path)?;
     let scope = rule.scope.clone();
-    let url = upstream_url(&connection, &path, call.query.as_deref())?;
+    let url = upstream_url(&connection.spec, &path, call.query.as_deref())?;
     let holder = lease::holder(&connection, caller)?;
     Ok(Admitted { connection, holder, url, scope, asks })
 }
@@ -147,31 +145,6 @@ impl Connection {
             Refusal::new(ErrorCode::AccessDenied, "proxy.base", text)
         })
     }
-}
-
-/// The URL of the other side. The host is the connection's, whatever the path is.
-fn upstream_url(connection: &Connection, path: &SafePath, query: Option<&str>) -> Answer<Url> {
-    let invalid = |text: &str| Refusal::new(ErrorCode::InvalidRequest, "proxy.url", text);
-    let base = &connection.spec.base;
-    let text = format!("{}{}", base.trim_end_matches('/'), path.raw());
-    let mut url = Url::parse(&text).map_err(|_| invalid("the path makes no URL"))?;
-    let before = Url::parse(base).map_err(|error| Refusal::failed("connection.base", error.to_string()))?;
-    // A second look, after the parser had its say: neither the host nor the start of the path is another.
-    if url.origin() != before.origin() || !url.path().starts_with(before.path().trim_end_matches('/')) {
-        return Err(invalid("the path leads out of the connection"));
-    }
-    if let Some(query) = query {
-        if query.len() > QUERY_BYTES_MAX {
-            return Err(invalid("the query is too long"));
-        }
-        url.set_query(Some(query));
-    }
-    if let Provider::ApiKeyQuery { parameter } = &connection.spec.provider
-        && url.query_pairs().any(|(name, _)| name == *parameter)
-    {
-        return Err(invalid("the query has the parameter in which the key is put"));
-    }
-    Ok(url)
 }
 
 impl Vault {

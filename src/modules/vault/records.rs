@@ -9,6 +9,7 @@ mod secret;
 
 pub use connection::{CallLimits, ClientAuth, Connection, ConnectionSpec, HolderKind, Provider};
 pub use reseal::{ResealCursor, reseal};
+pub(super) use secret::NewCredential;
 pub use secret::{Hidden, Secret};
 
 use crate::engine::Module;
@@ -170,19 +171,6 @@ impl std::ops::Deref for HeldCredential {
             Row::Agent(held) => &held.value.0,
         }
     }
-}
-
-/// A credential before it is stored.
-#[derive(Clone, Debug)]
-pub(super) struct NewCredential {
-    /// What it is for, as the other side says.
-    pub scopes: Vec<String>,
-    /// When the access token is over.
-    pub expires_at: Option<Seconds>,
-    /// Whether another can be had.
-    pub refreshable: bool,
-    /// The secret.
-    pub secret: Secret,
 }
 
 fn unsealed(error: &secrets::OpenError) -> Refusal {

@@ -1,6 +1,6 @@
 //! What is sealed of a credential, while it is open.
 
-use crate::identity::{Answer, ErrorCode, Refusal};
+use crate::identity::{Answer, ErrorCode, Refusal, Seconds};
 use crate::secrets::Filter;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -106,4 +106,17 @@ impl Secret {
         }
         Ok(())
     }
+}
+
+/// A credential before it is stored.
+#[derive(Clone, Debug)]
+pub(in super::super) struct NewCredential {
+    /// What it is for, as the other side says.
+    pub scopes: Vec<String>,
+    /// When the access token is over.
+    pub expires_at: Option<Seconds>,
+    /// Whether another can be had.
+    pub refreshable: bool,
+    /// The secret.
+    pub secret: Secret,
 }

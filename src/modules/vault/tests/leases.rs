@@ -168,7 +168,7 @@ async fn a_refresh_token_that_was_rotated_is_not_lost() {
 
 #[test]
 fn answers_of_token_endpoints_are_judged() {
-    use upstream::{TokenFault, read_answer};
+    use answer::{TokenFault, read_answer};
     let provider = crm("https://crm.example").provider;
     let fault = |status, body: &str| read_answer(status, body.as_bytes(), &provider, None, 1_000).unwrap_err();
     for (status, body, expected) in [
