@@ -1,7 +1,7 @@
 //! For whom a client asks (CIBA 7.1): exactly one hint, which leads to one person of the tenant.
 
+use super::login_hint::LoginHint;
 use crate::identity::{Answer, Client, Env, ErrorCode, Form, Held, Refusal, Tenant, User};
-use serde_json::Value;
 
 /// Longest hint.
 const HINT_BYTES_MAX: usize = 4096;
@@ -29,7 +29,11 @@ pub(super) fn hinted(tenant: &Tenant, client: &Client, form: &Form, env: &Env<'_
         return Err(invalid("hint.form", "the hint is too long"));
     }
     let user = match name {
-        "login_hint" => by_login_hint(tenant, hint)?,
+        "login_hint" => match LoginHint::read(hint, tenant.issuer())? {
+            LoginHint::Login(login) => tenant.user_by_login(&login)?,
+            LoginHint::Id(id) => found(tenant.user(&id))?,
+            LoginHint::Nobody => None,
+        },
         "id_token_hint" => found(tenant.user(&tenant.hinted(hint, client, env)?.user))?,
         // CIBA leaves open what one is and who makes it.
         _ => {
@@ -46,33 +50,4 @@ fn found(user: Answer<Held<User>>) -> Answer<Option<Held<User>>> {
         Err(refusal) if refusal.error == ErrorCode::NotFound => Ok(None),
         other => other.map(Some),
     }
-}
-
-/// A name to sign in with, or a subject identifier (RFC 9493) in JSON: `iss_sub` as Auth0 sends it, `email`, `opaque`.
-fn by_login_hint(tenant: &Tenant, hint: &str) -> Answer<Option<Held<User>>> {
-    if !hint.trim_start().starts_with('{') {
-        return tenant.user_by_login(hint);
-    }
-    let malformed = || invalid("hint.form", "`login_hint` begins as JSON and is no subject identifier (RFC 9493)");
-    let identifier: Value = serde_json::from_str(hint).map_err(|_| malformed())?;
-    let text = |name: &str| identifier.get(name).and_then(Value::as_str).ok_or_else(malformed);
-    match text("format")? {
-        "iss_sub" => {
-            // Auth0's SDKs write the issuer with a slash at the end, whatever it has.
-            if text("iss")?.trim_end_matches('/') != tenant.issuer().trim_end_matches('/') {
-                return Ok(None);
-            }
-            by_id(tenant, text("sub")?)
-        }
-        "opaque" => by_id(tenant, text("id")?),
-        "email" => tenant.user_by_login(text("email")?),
-        _ => Err(malformed()),
-    }
-}
-
-fn by_id(tenant: &Tenant, id: &str) -> Answer<Option<Held<User>>> {
-    if crate::identity::check_id(id).is_err() {
-        return Ok(None); // no key is made of what cannot be an id
-    }
-    found(tenant.user(id))
 }

@@ -15,6 +15,7 @@ mod decide;
 mod detail;
 mod hint;
 pub mod http;
+mod login_hint;
 pub mod mail;
 mod outbox;
 mod pages;
