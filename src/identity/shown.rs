@@ -41,7 +41,9 @@ fn basic(header: &str) -> Option<(String, String)> {
     let text = String::from_utf8(bytes).ok()?;
     let (id, secret) = text.split_once(':')?;
     let plain = |part: &str| {
-        let pair = url::form_urlencoded::parse(part.as_bytes()).next();
+        // One value and no form of several: signs that would begin the next are of the value.
+        let whole = part.replace('&', "%26").replace('=', "%3D");
+        let pair = url::form_urlencoded::parse(whole.as_bytes()).next();
         pair.map(|(name, _)| name.into_owned()).unwrap_or_default()
     };
     Some((plain(id), plain(secret)))
@@ -78,5 +80,26 @@ impl<'a> Shown<'a> {
         }
         let id = named.ok_or_else(|| refuse("client.none"))?;
         Ok(secret.map_or(Shown::Nothing(id), |secret| Shown::Post(id, secret)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_is_read_whole() {
+        let read = |pair: &str| basic(&format!("basic {}", STANDARD.encode(pair)));
+        let pair = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
+        assert_eq!(read("crm:s3cr3t"), pair("crm", "s3cr3t"));
+        assert_eq!(read("https%3A%2F%2Fa.example%2Fc:a+b%25%26%3D"), pair("https://a.example/c", "a b%&="));
+        // Many send both as they are: what is behind such a sign is of the secret too.
+        assert_eq!(read("crm:pass=word&more=="), pair("crm", "pass=word&more=="));
+        assert_eq!(read("crm&x=1:s"), pair("crm&x=1", "s"));
+        assert_eq!(read("crm:a:b"), pair("crm", "a:b"));
+        assert_eq!(read(":"), pair("", ""));
+        for bad in ["Basic", "Basic !", "Bearer Y3JtOnM=", "Basic Y3Jt", ""] {
+            assert_eq!(basic(bad), None, "{bad}");
+        }
     }
 }
