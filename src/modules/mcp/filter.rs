@@ -2,7 +2,7 @@
 //! see, and notifications that belong to it. Everything else is dropped.
 
 use super::decide::{Asker, Decider, internal};
-use super::message::{DENIED, Fault, Request};
+use super::message::{DENIED, Fault, Request, unmistakable};
 use super::policy::{Listed, Policy};
 use crate::engine::{QuestionError, View};
 use serde_json::{Map, Value, json};
@@ -72,8 +72,11 @@ impl Filter<'_> {
     /// No decision could be made, or it could not be recorded; then nothing of it goes on.
     pub(super) fn judge(&self, message: &[u8]) -> Result<Verdict, Fault> {
         let on = |said| Verdict { said, last: false };
-        let Ok(Value::Object(members)) = serde_json::from_slice::<Value>(message) else {
-            tracing::warn!(resource = self.resource, "a server said what is no message; it is dropped");
+        let Some(members) = unmistakable(message) else {
+            tracing::warn!(
+                resource = self.resource,
+                "a server said what is no message, or could be two; it is dropped"
+            );
             return Ok(on(Said::Dropped));
         };
         if let Some(method) = members.get("method").and_then(Value::as_str) {

@@ -21,6 +21,9 @@ const ID_BYTES_MAX: usize = 256;
 const META_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 /// Members of a message.
 const MEMBERS: [&str; 6] = ["jsonrpc", "id", "method", "params", "result", "error"];
+/// Members of parameters by which is decided, and those that are known within them.
+const MEMBERS_WITHIN: [(&str, &[&str]); 3] =
+    [("_meta", &[META_VERSION]), ("ref", &["type", "name", "uri"]), ("notifications", &["resourceSubscriptions"])];
 
 /// JSON-RPC: not JSON.
 pub(super) const PARSE_ERROR: i64 = -32_700;
@@ -132,6 +135,9 @@ impl Message {
             return Err(invalid("`id` is no text or whole number, or too long"));
         }
         unambiguous(&members, &MEMBERS).map_err(|name| invalid(&ambiguous(&name)))?;
+        if is_both(&members) {
+            return Err(invalid("it is a request and an answer; send one of them"));
+        }
         let method = match members.remove("method") {
             Some(Value::String(method)) => method,
             Some(_) => return Err(invalid("`method` is no text")),
@@ -147,15 +153,29 @@ impl Message {
         };
         let known = ["name", "uri", "arguments", "_meta", "ref", "cursor", "taskId", "notifications"];
         unambiguous(&params, &known).map_err(|name| invalid(&ambiguous(&name)))?;
-        if let Some(Value::Object(arguments)) = params.get("arguments") {
-            unambiguous(arguments, &[]).map_err(|name| invalid(&ambiguous(&name)))?;
+        for (of, known) in MEMBERS_WITHIN {
+            if let Some(Value::Object(members)) = params.get(of) {
+                unambiguous(members, known).map_err(|name| invalid(&ambiguous(&name)))?;
+            }
         }
+        params.values().try_for_each(unambiguous_within).map_err(|name| invalid(&ambiguous(&name)))?;
         let modern = mirrored(headers, named.as_ref(), &method, &params)?;
         Ok(match named {
             Some(id) => Message::Request(Request { id, method, params, modern }),
             None => Message::Notification { method },
         })
     }
+}
+
+/// A message that all read alike; `None` when it is none, or one that another could read otherwise.
+pub(super) fn unmistakable(body: &[u8]) -> Option<Map<String, Value>> {
+    let Strict(Value::Object(members)) = serde_json::from_slice(body).ok()? else { return None };
+    (unambiguous(&members, &MEMBERS).is_ok() && !is_both(&members)).then_some(members)
+}
+
+/// Whether a message asks and answers at once: readers differ in what they look at first.
+fn is_both(members: &Map<String, Value>) -> bool {
+    ["method", "result", "error"].iter().filter(|name| members.contains_key(**name)).count() > 1
 }
 
 fn is_id(id: &Value) -> bool {
@@ -174,13 +194,31 @@ fn ambiguous(name: &str) -> String {
 fn unambiguous(members: &Map<String, Value>, known: &[&str]) -> Result<(), String> {
     let mut seen = std::collections::HashSet::with_capacity(members.len());
     for name in members.keys() {
-        let confused = known.iter().any(|known| known != name && known.eq_ignore_ascii_case(name));
-        if confused || !seen.insert(name.to_lowercase()) {
+        let plain = folded(name);
+        let confused = known.iter().any(|known| known != name && known.eq_ignore_ascii_case(&plain));
+        if confused || !seen.insert(plain) {
             let short: String = name.chars().take(64).collect();
             return Err(short);
         }
     }
     Ok(())
+}
+
+/// The same for every object in a value: what a rule looks for may stand deep in it.
+fn unambiguous_within(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Object(members) => {
+            unambiguous(members, &[])?;
+            members.values().try_for_each(unambiguous_within)
+        }
+        Value::Array(items) => items.iter().try_for_each(unambiguous_within),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+    }
+}
+
+/// A name as readers without regard to case compare it. Some, as Go's, take `ſ` for `s` and the sign of kelvin for `k`.
+fn folded(name: &str) -> String {
+    if name.is_ascii() { name.to_ascii_lowercase() } else { name.to_uppercase().to_lowercase() }
 }
 
 /// The one value of a header as text.
@@ -369,12 +407,23 @@ mod tests {
         for body in [
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"tools/call"}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","error":null}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","PARAMS":{"name":"b"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","name":"b"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","Name":"b"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"Name":"b"}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"id":"x","ID":"y"}}}"#,
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"o":{"id":1,"id":2}}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"o":{"id":1,"ID":2}}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"l":[{"id":1,"Id":2}]}}}"#,
+            // Go's reader takes `ſ` for `s`, and the sign of kelvin for `k`.
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","argumentſ":{"id":"y"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tasks/get","params":{"tas\u212aId":"y"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"s":1,"ſ":2}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{"notifications":{"ResourceSubscriptions":[]}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","URI":"a:b"}}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/ProtocolVersion":"x"}}}"#,
         ] {
             assert_eq!(code(&[], body), INVALID_REQUEST, "{body}");
         }

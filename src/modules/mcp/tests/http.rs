@@ -49,7 +49,7 @@ impl Tokens for StubTokens {
     }
 }
 
-fn guard(spec: GuardSpec) -> Guard {
+pub(super) fn guard(spec: GuardSpec) -> Guard {
     let resource = Resource::new(ResourceSpec {
         url: URL.into(),
         authorization_servers: vec!["https://id.example.com/".into()],

@@ -1,5 +1,6 @@
 //! Rules without a server, on one small world; the stories through the routes are in `http.rs`.
 
+mod any;
 mod http;
 mod leaving;
 
@@ -450,7 +451,7 @@ fn a_question_that_cannot_be_answered_refuses_the_call() {
     assert_eq!(fault.code, INTERNAL_ERROR);
 }
 
-fn filtered(world: &World, asked: &Request, server_requests: &[String], said: &Value) -> Result<Said, i64> {
+fn filtered(world: &World, asked: &Request, server_requests: &[String], said: &str) -> Result<Said, i64> {
     let policy = Policy::new(&policy_spec()).unwrap();
     let asker = Asker { judged: judged("user:sarah", Some("agent:sales")), trace: "t".into(), now: NOW };
     let decider = world.decider();
@@ -462,7 +463,7 @@ fn filtered(world: &World, asked: &Request, server_requests: &[String], said: &V
         request: asked,
         server_requests,
     };
-    filter.judge(said.to_string().as_bytes()).map(|verdict| verdict.said).map_err(|fault| fault.code)
+    filter.judge(said.as_bytes()).map(|verdict| verdict.said).map_err(|fault| fault.code)
 }
 
 // F-3.2a: lists show what may be used.
@@ -472,7 +473,8 @@ fn lists_are_cut_to_what_both_may_use() {
     let shown = |method: &str, list: &str, items: Value, key: &str| {
         let result = json!({list: items, "nextCursor": "n", "cacheScope": "public", "ttlMs": 5});
         let said = json!({"jsonrpc": "2.0", "id": 1, "result": result});
-        let Said::Changed(value) = filtered(&world, &request(method, &json!({})), &[], &said).unwrap() else {
+        let Said::Changed(value) = filtered(&world, &request(method, &json!({})), &[], &said.to_string()).unwrap()
+        else {
             panic!()
         };
         assert_eq!(value["result"]["cacheScope"], "private", "a list for one is for no other's cache");
@@ -499,7 +501,7 @@ fn lists_are_cut_to_what_both_may_use() {
 fn a_server_says_only_what_belongs_to_the_answer() {
     let world = World::new();
     let call = request("tools/call", &json!({"name": "weather"}));
-    let said = |said: Value| filtered(&world, &call, &[], &said);
+    let said = |said: Value| filtered(&world, &call, &[], &said.to_string());
     for as_is in [
         json!({"jsonrpc": "2.0", "id": 1, "result": {"content": []}}),
         json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -1, "message": "x"}}),
@@ -519,12 +521,21 @@ fn a_server_says_only_what_belongs_to_the_answer() {
     ] {
         assert_eq!(said(dropped.clone()), Ok(Said::Dropped), "{dropped}");
     }
+    // What a client could read as something else than was judged.
+    for two in [
+        r#"{"jsonrpc":"2.0","method":"sampling/createMessage","method":"notifications/progress"}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","Method":"sampling/createMessage"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"inputRequests":{"a":{"method":"roots/list"}},"inputRequests":{}}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/progress","result":{"tools":[{"name":"delete_all"}]}}"#,
+    ] {
+        assert_eq!(filtered(&world, &call, &[], two), Ok(Said::Dropped), "{two}");
+    }
     let ask = json!({"jsonrpc": "2.0", "id": 9, "method": "roots/list"});
-    assert_eq!(filtered(&world, &call, &["roots/list".into()], &ask), Ok(Said::Asis));
+    assert_eq!(filtered(&world, &call, &["roots/list".into()], &ask.to_string()), Ok(Said::Asis));
     let wants = json!({"jsonrpc": "2.0", "id": 1, "result": {"resultType": "input_required",
         "inputRequests": {"a": {"method": "elicitation/create"}}}});
-    assert_eq!(filtered(&world, &call, &[], &wants), Err(DENIED));
-    assert_eq!(filtered(&world, &call, &["elicitation/create".into()], &wants), Ok(Said::Asis));
+    assert_eq!(filtered(&world, &call, &[], &wants.to_string()), Err(DENIED));
+    assert_eq!(filtered(&world, &call, &["elicitation/create".into()], &wants.to_string()), Ok(Said::Asis));
 }
 
 #[test]
