@@ -3,7 +3,7 @@
 use super::filter::{Filter, Node, Op, Target};
 use super::path::Path;
 use super::schema::{Attribute, Kind, Mutability, Type};
-use super::shape::{Wanted, is_password, is_primary, read_extension, read_one, read_value};
+use super::shape::{Wanted, check_count, is_password, is_primary, read_extension, read_one, read_value};
 use super::{Answer, Fault};
 use serde_json::{Map, Value};
 
@@ -180,6 +180,7 @@ fn set_whole(
                     there.push(value);
                 }
             }
+            check_count(attribute, there.len())?;
         }
         (Some(Value::Object(there)), Value::Object(over)) => there.extend(over),
         (_, read) => {
@@ -287,8 +288,11 @@ fn set_some(
             }
             return Err(none());
         }
+        // Read as a body is, so that nothing stands in it that none could say.
+        let fresh = read_one(attribute, &Value::Object(fresh))?.unwrap_or_else(|| Value::Object(Map::new()));
         found.push(values.len());
-        values.push(Value::Object(fresh));
+        values.push(fresh);
+        check_count(attribute, values.len())?;
     }
     for at in &found {
         values.get_mut(*at).map(&mut over);

@@ -93,9 +93,7 @@ pub(super) fn read_value(attribute: &'static Attribute, value: &Value) -> Answer
         return read_one(attribute, value);
     }
     let values = value.as_array().map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
-    if values.len() > VALUES_MAX && attribute.name != "members" {
-        return Err(Fault::invalid(format!("`{}` has more than {VALUES_MAX} values", attribute.name)));
-    }
+    check_count(attribute, values.len())?;
     let mut out = Vec::with_capacity(values.len());
     for value in values {
         out.extend(read_one(attribute, value)?);
@@ -105,6 +103,14 @@ pub(super) fn read_value(attribute: &'static Attribute, value: &Value) -> Answer
         return Err(Fault::invalid(format!("more than one value of `{}` is primary", attribute.name)));
     }
     Ok((!out.is_empty()).then_some(Value::Array(out)))
+}
+
+/// Refuses more values than an attribute may have. Members of a group have a bound of their own.
+pub(super) fn check_count(attribute: &Attribute, count: usize) -> Answer<()> {
+    if count > VALUES_MAX && attribute.name != "members" {
+        return Err(Fault::invalid(format!("`{}` has more than {VALUES_MAX} values", attribute.name)));
+    }
+    Ok(())
 }
 
 pub(super) fn is_primary(value: &Value) -> bool {

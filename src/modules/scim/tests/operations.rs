@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::modules::scim::patch::{OPERATIONS_MAX, apply};
-use crate::modules::scim::shape::{self, Selection, Wanted};
+use crate::modules::scim::shape::{self, Selection, VALUES_MAX, Wanted};
 
 fn wanted() -> Wanted {
     shape::read(Kind::User, &barbara()).unwrap()
@@ -68,6 +68,9 @@ fn operations_do_what_the_standard_and_the_directories_mean() {
     // Microsoft Entra: a work address that is not there yet, a text for a manager, a text for false, names with dots.
     let fresh = one("Add", r#"phoneNumbers[type eq "work"].value"#, json!("555"));
     assert_eq!(fresh["phoneNumbers"], json!([{"type": "work", "value": "555"}]));
+    // What such a filter says is read as a body is: what is null, or the server's to say, is not there.
+    let fresh = one("add", r#"emails[type eq null and display eq "B"].value"#, json!("b@x.org"));
+    assert_eq!(fresh["emails"][2], json!({"display": "B", "value": "b@x.org"}));
     let manager = format!("{ENTERPRISE}:manager");
     assert_eq!(one("Replace", &manager, json!("99"))[ENTERPRISE]["manager"]["value"], "99");
     let many = after(&json!([{"op": "Replace", "value": {
@@ -124,6 +127,14 @@ fn operations_that_cannot_be_done_do_nothing() {
     let many: Vec<Value> = vec![json!({"op": "remove", "path": "title"}); OPERATIONS_MAX + 1];
     assert_eq!(apply(Kind::User, &patch(&json!(many)), &mut wanted()).unwrap_err().status, 413);
     assert!(apply(Kind::User, &json!({"Operations": []}), &mut wanted()).is_err());
+    // However they come, values are no more than a body may have.
+    let value = |n: usize| json!({"op": "add", "path": "roles", "value": [{"value": n.to_string()}]});
+    let some = |n: usize| patch(&json!((0..n).map(value).collect::<Vec<_>>()));
+    apply(Kind::User, &some(VALUES_MAX), &mut wanted()).unwrap();
+    assert_eq!(apply(Kind::User, &some(VALUES_MAX + 1), &mut wanted()).unwrap_err().scim_type, Some("invalidValue"));
+    let described = |n: usize| json!({"op": "add", "path": format!("roles[value eq \"{n}\"].type"), "value": "x"});
+    let many: Vec<Value> = (0..=VALUES_MAX).map(described).collect();
+    assert_eq!(apply(Kind::User, &patch(&json!(many)), &mut wanted()).unwrap_err().scim_type, Some("invalidValue"));
     let mut group = Wanted::new();
     let member = json!([{"op": "replace", "path": "members[value eq \"x\"].value", "value": "y"}]);
     assert_eq!(apply(Kind::Group, &patch(&member), &mut group).unwrap_err().scim_type, Some("mutability"));
