@@ -1,5 +1,5 @@
-//! What all handlers share: the clock, fresh identifiers, tokens, bounds, threads, the client of other people's servers, and
-//! the one list of error codes.
+//! What all handlers share: the clock, fresh identifiers, tokens, bounds, threads, the client of other people's servers, how
+//! texts of others are shown, and the one list of error codes.
 
 mod administration;
 mod bounds;
@@ -7,6 +7,7 @@ mod deadline;
 mod embedding;
 mod flight;
 mod front;
+mod hidden;
 mod jwks;
 mod listen;
 mod outgoing;
@@ -25,6 +26,7 @@ pub use embedding::{
 };
 pub use flight::Flights;
 pub use front::{Asked, FORM_BYTES_MAX, Front, body as read_body, json as json_response};
+pub use hidden::{is_hidden, visible};
 pub use jwks::{FETCHED_JWKS_BYTES_MAX, JWKS_KEPT_MAX_S, JWKS_KEPT_MIN_S, JWKS_KEPT_S, JWKS_REFETCH_S, JwkSets};
 pub use listen::{
     ALIVE_EVERY, ALIVE_TIMEOUT, CONNECTIONS_MAX, Connection, HANDSHAKE_TIMEOUT, HEAD_TIMEOUT, Listener, Peer, Secure,

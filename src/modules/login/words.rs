@@ -1,6 +1,7 @@
 //! Words for what pages show: devices, times, scopes, destinations. Nothing that a caller sent is trusted to be what it says.
 
 use crate::identity::is_loopback;
+use crate::wire::{is_hidden, visible};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use url::Url;
@@ -47,12 +48,10 @@ pub(super) fn device(user_agent: &str) -> String {
     }
 }
 
-/// A text of a caller's as a page shows it: without control characters and marks that turn the direction of writing, and cut.
+/// A text of a caller's as a page shows it: without what cannot be seen or turns the direction of writing, and cut.
 #[must_use]
 pub(super) fn shown(text: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    let mut chars = text.chars().filter(|c| !c.is_control() && !turns(*c));
+    let mut chars = text.chars().filter(|c| !is_hidden(*c));
     let mut shown: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
     if chars.next().is_some() {
         shown.push('\u{2026}');
@@ -128,7 +127,7 @@ pub(super) fn destination(redirect_uri: &str) -> String {
     }
 }
 
-/// The fields of one of a request's details (RFC 9396), flat: `address.city`. `None` when there are more than
+/// The fields of one of a request's details (RFC 9396), flat: `address.city`, with what hides written out. `None` when there are more than
 /// [`DETAIL_FIELDS_MAX`] or one is too long to be shown: who cannot see all of it cannot consent to it.
 #[must_use]
 pub(super) fn detail_fields(detail: &Value) -> Option<Vec<(String, String)>> {
@@ -144,9 +143,9 @@ fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) -> Opt
         Value::Array(array) if array.iter().any(|v| v.is_object() || v.is_array()) => {
             array.iter().enumerate().try_for_each(|(i, value)| flatten(&under(&(i + 1).to_string()), value, fields))?;
         }
-        Value::Array(array) => fields.push((name.to_owned(), array.iter().map(plain).collect::<Vec<_>>().join(", "))),
+        Value::Array(array) => fields.push((visible(name), array.iter().map(plain).collect::<Vec<_>>().join(", "))),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            fields.push((name.to_owned(), plain(value)))
+            fields.push((visible(name), plain(value)))
         }
     }
     let fits = fields.len() <= DETAIL_FIELDS_MAX
@@ -155,7 +154,7 @@ fn flatten(name: &str, value: &Value, fields: &mut Vec<(String, String)>) -> Opt
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
+    value.as_str().map_or_else(|| value.to_string(), visible)
 }
 
 #[cfg(test)]
@@ -220,6 +219,7 @@ mod tests {
     #[test]
     fn what_a_caller_wrote_cannot_dress_up() {
         assert_eq!(shown("CRM\u{202e}moc.elgoog\u{0}\n"), "CRMmoc.elgoog");
+        assert_eq!(shown("a\u{61c}b\u{2028}c\u{ad}d\u{2060}e\u{e0041}f\u{3164}"), "abcdef");
         assert_eq!(shown(&"x".repeat(200)).chars().count(), SHOWN_CHARS_MAX + 1);
     }
 
@@ -229,6 +229,9 @@ mod tests {
         let fields = detail_fields(&detail).unwrap();
         let flat: Vec<String> = fields.iter().map(|(n, v)| format!("{n}={v}")).collect();
         assert_eq!(flat, ["type=payment", "to.name=Acme", "to.iban=DE1", "items=a, b", "parts.1.n=1", "now=true"]);
+        let fields = detail_fields(&json!({"to": "1\u{202e}001", "a\u{200b}b": ["x\ny"]})).unwrap();
+        let flat: Vec<String> = fields.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        assert_eq!(flat, ["to=1⟨U+202E⟩001", "a⟨U+200B⟩b=x⟨U+000A⟩y"], "what hides is written out");
         let many: Vec<Value> = (0..50).map(|i| json!({ "n": i })).collect();
         assert_eq!(detail_fields(&json!(many)), None);
         assert_eq!(detail_fields(&json!({"a": "x".repeat(1_000)})), None);
