@@ -306,9 +306,8 @@ fn passed(from: &HeaderMap, dropped: &[HeaderName]) -> HeaderMap {
     let named: Vec<String> = from
         .get_all(header::CONNECTION)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(|name| String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase())
         .collect();
     let stays = |name: &HeaderName| {
         !HOP_BY_HOP.contains(name) && !dropped.contains(name) && !named.iter().any(|known| known == name.as_str())
@@ -437,6 +436,9 @@ mod tests {
         ] {
             headers.append(HeaderName::from_static(name), value.parse().unwrap());
         }
+        // A name counts, whatever stands beside it.
+        headers.append(header::CONNECTION, http::HeaderValue::from_bytes(b"\xff, X-Odd").unwrap());
+        headers.append("x-odd", "1".parse().unwrap());
         let sent = sent_headers(&headers);
         let names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
         assert_eq!(names, ["accept", "content-type", "x-request-id"]);
