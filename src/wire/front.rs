@@ -266,6 +266,11 @@ fn has_path(tenant: &Tenant) -> bool {
 
 /// The origin of a host as issuers write it: in small letters, without the default port.
 fn origin(scheme: &str, host: &str) -> Option<String> {
+    // What the parser would mend is another spelling, and no host.
+    let plain = host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
+    if !plain {
+        return None;
+    }
     let url = Url::parse(&format!("{scheme}://{host}")).ok()?;
     let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
     (bare && url.has_host() && !host.ends_with('/')).then(|| url.as_str().trim_end_matches('/').to_owned())
@@ -342,6 +347,7 @@ impl tower::Service<Request> for Front {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn browsers_keep_to_tls_where_the_host_is_the_issuers_own() {
@@ -361,7 +367,7 @@ mod tests {
         assert_eq!(origin("https", "ID.example:443").as_deref(), Some("https://id.example"));
         assert_eq!(origin("http", "127.0.0.1:9000").as_deref(), Some("http://127.0.0.1:9000"));
         assert_eq!(origin("http", "[::1]:80").as_deref(), Some("http://[::1]"));
-        for bad in ["", "x y", "a/b", "a/", "u@a", "a?x", "a#x"] {
+        for bad in ["", "x y", "a/b", "a/", "u@a", "a?x", "a#x", "a\\", "a%2eb", "a\tb", "é"] {
             assert_eq!(origin("https", bad), None, "{bad}");
         }
         let mut headers = HeaderMap::new();
@@ -372,5 +378,33 @@ mod tests {
         headers
             .insert("traceparent", HeaderValue::from_static("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
         assert_eq!(&*trace(&headers), "4bf92f3577b34da6a3ce929d0e0e4736");
+    }
+
+    proptest! {
+        /// In place of a fuzz target, because the door is of the same file.
+        #[test]
+        fn any_head_names_one_origin_and_one_address(
+            host in prop_oneof!["[a-zA-Z0-9.:@/\\[\\]%#?\\\\ \t-]{0,24}", "[a-z]{1,8}(%2e|%41|\\\\|\t)?[a-z]{0,8}\\.example[\\\\.]?", "[a-z]{1,8}\\.example(:[0-9]{1,6})?"],
+            said in prop::collection::vec(prop_oneof!["[0-9a-f.:, ]{0,24}", "192\\.0\\.2\\.[0-9]{1,3}"], 0..3),
+            traceparent in prop_oneof!["[0-9a-fA-F-]{0,60}", "00-[0-9a-f]{32}-[0-9a-f]{16}-01"],
+            local in any::<bool>(),
+        ) {
+            if let Some(origin) = origin("https", &host) {
+                let url = Url::parse(&origin).unwrap();
+                prop_assert_eq!(url.origin().ascii_serialization(), origin);
+                prop_assert!(host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)), "{}", host);
+            }
+            let mut headers = HeaderMap::new();
+            for said in &said {
+                headers.append("x-forwarded-for", HeaderValue::from_str(said).unwrap());
+            }
+            headers.insert("traceparent", HeaderValue::from_str(&traceparent).unwrap());
+            let peer: IpAddr = if local { "127.0.0.1" } else { "203.0.113.1" }.parse().unwrap();
+            let found = address(Some(peer), &headers);
+            let last = said.last().and_then(|list| list.rsplit(',').next()).map(str::trim);
+            prop_assert!(found == peer || (local && last == Some(found.to_string().as_str())) || (local && found.is_ipv6()));
+            let trace = trace(&headers);
+            prop_assert!((20..=36).contains(&trace.len()) && trace.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'));
+        }
     }
 }
