@@ -22,7 +22,7 @@ fn deadline() -> (Instant, u64) {
 }
 
 /// Bodies that are right or nearly so, to be damaged.
-const BODIES: [&str; 14] = [
+const BODIES: [&str; 20] = [
     r#"{"name": "fuzz"}"#,
     r#"{"tuple_key": {"user": "user:anne", "relation": "viewer", "object": "folder:1"}, "context": {"x": 1, "y": [{"z": null}]}}"#,
     r#"{"tuple_key": {"user": "user:*", "relation": "viewer", "object": "folder:1"}, "contextual_tuples": {"tuple_keys": [{"user": "group:1#member", "relation": "viewer", "object": "folder:1", "condition": {"name": "small", "context": {"x": 1e400}}}]}}"#,
@@ -37,6 +37,12 @@ const BODIES: [&str; 14] = [
     r#"{"assertions": [{"tuple_key": {"user": "user:anne", "relation": "viewer", "object": "folder:1"}, "expectation": true, "contextual_tuples": [], "context": {}}]}"#,
     r#"{"tuple_key": {"relation": "viewer", "object": "folder:1"}}"#,
     "",
+    r#"{"name": "d", "dimension": 2, "metric": "cosine", "element": "f16", "guard": {"type": "folder", "relation": "viewer"}}"#,
+    r#"{"chunks": [{"id": "a", "object": "folder:1", "vector": [1, 0.5], "text": "t", "payload": {"lang": "en", "n": [1, {"x": null}]}}]}"#,
+    r#"{"ids": ["a", "b"], "with": ["text", "payload", "vector"]}"#,
+    r#"{"object": "folder:1", "filter": {"and": [{"field": "lang", "equal": "en"}, {"field": "n", "range": {"gte": 1}}]}, "page_size": 3}"#,
+    r#"{"ids": ["a"]}"#,
+    r#"{"user": "user:anne", "vector": [1, 0], "k": 3, "filter": {"not": {"field": "lang", "any_of": ["de"]}}, "context": {"x": 1}, "with": ["text"]}"#,
 ];
 
 /// Pieces that are put where they do not belong.
@@ -69,11 +75,24 @@ const PIECES: [&str; 24] = [
 
 /// A body, mostly the one that the call wants.
 fn body(random: &mut Random, path: &str) -> Vec<u8> {
-    let calls =
-        ["/check", "/batch-check", "/list-objects", "/list-users", "/write", "/read", "/expand", "/assertions/"];
-    let fitting = [1, 3, 4, 5, 6, 8, 12, 11];
-    let wanted = calls.iter().position(|call| path.contains(call)).filter(|_| random.below(4) > 0);
-    let mut body = wanted.map_or_else(|| random.pick(&BODIES), |at| BODIES[fitting[at]]).as_bytes().to_vec();
+    let calls = [
+        ("/check", 1),
+        ("/batch-check", 3),
+        ("/list-objects", 4),
+        ("/list-users", 5),
+        ("/write", 6),
+        ("/read", 8),
+        ("/expand", 12),
+        ("/assertions/", 11),
+        ("/chunks/get", 16),
+        ("/chunks/scroll", 17),
+        ("/chunks/delete", 18),
+        ("/chunks", 15),
+        ("/search", 19),
+        ("/collections", 14),
+    ];
+    let wanted = calls.iter().find(|(call, _)| path.contains(call)).filter(|_| random.below(4) > 0);
+    let mut body = wanted.map_or_else(|| random.pick(&BODIES), |(_, at)| BODIES[*at]).as_bytes().to_vec();
     if random.below(3) == 0 {
         return body;
     }
@@ -119,6 +138,14 @@ fn path(random: &mut Random, store: &str, model: &str) -> String {
         "/authorization-models",
         "/authorization-models/MODEL",
         "/assertions/MODEL",
+        "/collections",
+        "/collections/c",
+        "/collections/c/chunks",
+        "/collections/c/chunks/get",
+        "/collections/c/chunks/scroll",
+        "/collections/c/chunks/delete",
+        "/collections/c/search",
+        "/collections/%2e%2e/search",
         "/nothing",
     ];
     let ids = [
@@ -167,6 +194,9 @@ fn http_bodies() {
         let store = made["id"].as_str().unwrap().to_owned();
         let path = format!("/stores/{store}/authorization-models");
         let made = served.http().send("POST", &path, &[], models()[0].to_json().to_string().as_bytes()).json();
+        let collection = BODIES[14].replace(r#""d""#, r#""c""#);
+        let answer = served.http().send("POST", &format!("/stores/{store}/collections"), &[], collection.as_bytes());
+        assert_eq!(answer.status, 201, "{}", String::from_utf8_lossy(&answer.body));
         (store, made["authorization_model_id"].as_str().unwrap().to_owned())
     };
     let (mut store, mut model) = fresh();

@@ -67,6 +67,7 @@ fn same_redirect(known: &str, asked: &str) -> bool {
 mod tests {
     use super::*;
     use crate::identity::ClientKind;
+    use proptest::prelude::*;
 
     #[test]
     fn redirect_uris_are_exact_but_for_the_port_of_this_machine() {
@@ -108,6 +109,27 @@ mod tests {
         for bad in ["http://a.example/cb", "https://a.example/#f", "javascript:alert(1)", "/cb", "data:x", "app:/cb"] {
             let refused = Client { redirect_uris: vec![bad.to_owned()], ..client.clone() }.check().unwrap_err();
             assert_eq!(refused.rule, "client.redirect_uri", "{bad}");
+        }
+    }
+
+    proptest! {
+        /// In place of a fuzz target, because a client has records.
+        #[test]
+        fn a_uri_that_is_taken_is_one_of_the_clients(
+            uri in prop_oneof!["(https?|com.x)://[a-z0-9@:.%\\[\\]]{0,20}[/a-z.%#?\\\\]{0,12}", "http://127.0.0.1[:@/a-z0-9.]{0,12}", "\\PC{0,40}"],
+        ) {
+            let mut client = Client::new("c", ClientKind::App, "c");
+            client.redirect_uris = ["https://a.example/cb", "http://127.0.0.1/cb"].map(str::to_owned).to_vec();
+            if client.redirects_to(&uri) && uri != "https://a.example/cb" {
+                let url = Url::parse(&uri).unwrap();
+                prop_assert_eq!((url.scheme(), url.host_str(), url.path()), ("http", Some("127.0.0.1"), "/cb"));
+                prop_assert_eq!((url.query(), url.fragment(), url.username()), (None, None, ""));
+            }
+            if check_redirect_uri(&uri).is_ok() {
+                let url = Url::parse(&uri).unwrap();
+                prop_assert!(uri.len() <= REDIRECT_URI_BYTES_MAX && url.fragment().is_none() && url.username().is_empty());
+                prop_assert!(url.scheme() != "http" || is_loopback(&url));
+            }
         }
     }
 }

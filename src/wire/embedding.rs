@@ -376,6 +376,7 @@ fn read(answer: &[u8], count: usize) -> Result<Vec<Vec<f32>>, EmbeddingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn vectors_stand_in_the_order_of_their_texts() {
@@ -404,6 +405,39 @@ mod tests {
             assert!(!error.to_string().contains("sk-secret"), "{error}");
         }
     }
+
+    proptest! {
+        /// In place of a fuzz target, because the client is of the same file.
+        #[test]
+        fn any_answer_is_a_vector_for_each_text_or_says_nothing(
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..12),
+            bytes in prop::collection::vec(any::<u8>(), 0..60),
+            count in 0..4_usize,
+        ) {
+            let items = pieces.concat();
+            for answer in [items.as_bytes(), format!("{{\"data\":[{items}]}}").as_bytes(), &bytes] {
+                match read(answer, count) {
+                    Ok(vectors) => prop_assert!(vectors.len() == count && vectors.iter().all(|vector| !vector.is_empty())),
+                    Err(error) => prop_assert!(!error.to_string().contains("sk-secret")),
+                }
+            }
+        }
+    }
+
+    const PIECES: [&str; 12] = [
+        "{\"embedding\":[1,2]}",
+        "{\"embedding\":[]}",
+        "{\"index\":0,\"embedding\":[1]}",
+        "{\"index\":1,\"embedding\":[2]}",
+        "{\"index\":99999999999999999999,\"embedding\":[2]}",
+        ",",
+        "\"sk-secret\"",
+        "[",
+        "]",
+        "{\"data\":",
+        "}",
+        "1e400",
+    ];
 
     #[test]
     fn a_key_is_one_word_and_never_shown() {

@@ -4,6 +4,8 @@
 //! said with its place, and the stream goes on behind it; what makes the rest unreadable ends it. Nothing here knows a
 //! database: whether a vector fits the collection is for the one who writes it.
 
+#[cfg(test)]
+mod any_tests;
 mod arrow;
 mod lines;
 mod npy;

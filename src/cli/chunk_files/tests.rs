@@ -17,7 +17,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-fn input(name: &str, bytes: impl Into<Vec<u8>>) -> Input {
+pub(super) fn input(name: &str, bytes: impl Into<Vec<u8>>) -> Input {
     Input { path: name.into(), source: Box::new(Cursor::new(bytes.into())) }
 }
 
@@ -40,7 +40,7 @@ fn fields(options: &str) -> Fields {
     fields
 }
 
-fn read(chunks: Input, vectors: Option<Input>, options: &str) -> Vec<Result<FileChunk, FileFault>> {
+pub(super) fn read(chunks: Input, vectors: Option<Input>, options: &str) -> Vec<Result<FileChunk, FileFault>> {
     match Chunks::open(chunks, vectors, fields(options)) {
         Ok(chunks) => chunks.collect(),
         Err(fault) => vec![Err(fault)],
@@ -71,7 +71,7 @@ fn refused(found: &[Result<FileChunk, FileFault>], said: &[&str]) {
 }
 
 /// A NumPy file of that version with that header, padded as NumPy pads.
-fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
+pub(super) fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     let length = if version == 1 { 2 } else { 4 };
     let padding = 63 - (8 + length + header.len()) % 64;
     let header = format!("{header}{}\n", " ".repeat(padding));
@@ -81,7 +81,7 @@ fn npy(version: u8, header: &str, data: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY", [version, 0].as_slice(), &size, header.as_bytes(), data].concat()
 }
 
-fn header(descr: &str, shape: &str) -> String {
+pub(super) fn header(descr: &str, shape: &str) -> String {
     format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
 }
 
@@ -254,13 +254,13 @@ fn compression_and_marks_are_seen_and_other_formats_named() {
     refused(&lines(line, "--payload vector"), &["cannot be payload"]);
 }
 
-fn file(batches: &[RecordBatch]) -> Vec<u8> {
+pub(super) fn file(batches: &[RecordBatch]) -> Vec<u8> {
     let mut writer = FileWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.into_inner().unwrap()
 }
 
-fn stream(batches: &[RecordBatch]) -> Vec<u8> {
+pub(super) fn stream(batches: &[RecordBatch]) -> Vec<u8> {
     let mut writer = StreamWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.into_inner().unwrap()
@@ -275,7 +275,7 @@ fn texts(texts: &[&str]) -> ArrayRef {
 }
 
 /// The numbers of two rows, as a list of singles.
-fn singles() -> ArrayRef {
+pub(super) fn singles() -> ArrayRef {
     let mut lists = ListBuilder::new(Float32Builder::new());
     for row in NUMBERS.chunks(3) {
         lines_append(&mut lists, row);
@@ -307,7 +307,7 @@ fn doubles() -> ArrayRef {
     Arc::new(lists.finish())
 }
 
-fn with_vectors(vectors: ArrayRef) -> RecordBatch {
+pub(super) fn with_vectors(vectors: ArrayRef) -> RecordBatch {
     table(vec![("id", texts(&["a", "b"])), ("object", texts(&["doc:1", "doc:2"])), ("vector", vectors)])
 }
 

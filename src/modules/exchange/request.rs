@@ -94,3 +94,54 @@ impl<'a> Request<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PIECES: [&str; 20] = [
+        "subject_token=a",
+        "subject_token=b",
+        "subject_token_type=urn:ietf:params:oauth:token-type:access_token",
+        "subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aid_token",
+        "subject_token_type=urn:ietf:params:oauth:token-type:jwt",
+        "actor_token=c",
+        "actor_token_type=urn:ietf:params:oauth:token-type:access_token",
+        "requested_token_type=urn:ietf:params:oauth:token-type:access_token",
+        "requested_token_type=urn:ietf:params:oauth:token-type:id-jag",
+        "requested_token_type=x",
+        "resource=https://a.example/",
+        "resource=https://b.example/&resource=https://c.example/&resource=d&resource=e&resource=f&resource=g&resource=h&resource=i&resource=j",
+        "audience=a",
+        "scope=a%20b",
+        "scope=%22",
+        "authorization_details=[{\"type\":\"t\"}]",
+        "authorization_details=[]",
+        "approval=x",
+        "approval=",
+        "%",
+    ];
+
+    proptest! {
+        /// In place of a fuzz target, because kinds of tokens are of a file with records.
+        #[test]
+        fn any_form_is_a_request_within_bounds_or_refused(
+            pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..10),
+            value in "\\PC{0,40}",
+        ) {
+            let good = format!("{}&{}", PIECES[0], PIECES[2]);
+            for text in [pieces.join("&"), format!("{good}&{}", pieces.join("&")), format!("{good}&scope={value}")] {
+                let Ok(form) = Form::parse(&text) else { continue };
+                let Ok(request) = Request::read(&form) else { continue };
+                prop_assert_eq!(form.get("subject_token"), Some(request.subject.0));
+                prop_assert_eq!(form.get("subject_token_type"), Some(request.subject.1.urn()));
+                prop_assert!(request.resources.len() <= RESOURCES_MAX && request.audiences.len() <= RESOURCES_MAX);
+                prop_assert!(request.approval.is_none_or(|id| !id.is_empty() && id.len() <= APPROVAL_BYTES_MAX));
+                prop_assert_eq!(request.actor.is_some(), form.get("actor_token").is_some());
+                prop_assert!(request.details.is_none_or(|details| !details.is_empty()));
+                prop_assert!(request.scopes.iter().flatten().all(|scope| crate::identity::is_scope(scope)));
+            }
+        }
+    }
+}

@@ -54,6 +54,7 @@ impl Sessions {
 mod tests {
     use super::super::tests::judged;
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_session_opens_for_its_caller_alone() {
@@ -83,6 +84,26 @@ mod tests {
         let (sessions, sarah) = (Sessions::new(&[7; 32]), judged("user:sarah", None));
         for bad in ["", "a b", "a\r\nb", "\u{e9}", &"a".repeat(SESSION_BYTES_MAX + 1)] {
             assert_eq!(sessions.bound("https://a/mcp", &sarah, bad), None);
+        }
+    }
+
+    proptest! {
+        /// In place of a fuzz target, because who calls is told by others.
+        #[test]
+        fn nothing_opens_but_what_was_handed_out(
+            session in "[!-~]{1,20}",
+            (at, flip) in (any::<prop::sample::Index>(), 1..128_u8),
+            text in prop_oneof!["\\PC{0,60}", "[A-Za-z0-9_-]{0,44}\\.[A-Za-z0-9_-]{0,20}"],
+        ) {
+            let (sessions, sarah) = (Sessions::new(&[7; 32]), judged("user:sarah", None));
+            let bound = sessions.bound("https://a/mcp", &sarah, &session).unwrap();
+            prop_assert_eq!(sessions.opened("https://a/mcp", &sarah, &bound), Some(session));
+            prop_assert!(bound.bytes().all(|b| b.is_ascii_graphic()));
+            let mut damaged = bound.into_bytes();
+            let at = at.index(damaged.len());
+            damaged[at] ^= flip;
+            prop_assert_eq!(sessions.opened("https://a/mcp", &sarah, &String::from_utf8_lossy(&damaged)), None);
+            prop_assert_eq!(sessions.opened("https://a/mcp", &sarah, &text), None);
         }
     }
 }
