@@ -78,7 +78,8 @@ pub use limit::{
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
 pub use names::{
     ACR_VALUES, ID_BYTES_MAX, OPENID_SCOPES, RESOURCE_BYTES_MAX, SCOPE_BYTES_MAX, SCOPES_MAX, acr_satisfies, check_id,
-    check_resource, connection_scope_object, connection_scope_of, is_scope, scope_object, scopes_of,
+    check_resource, connection_scope_object, connection_scope_of, is_loopback, is_scope, is_secure, scope_object,
+    scopes_of,
 };
 pub use pairs::SigningAlgorithm;
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
@@ -102,7 +103,7 @@ pub use workload::{
     WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
 
-pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, is_loopback, is_secure};
+pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX};
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,8 @@
-//! What ids, scopes, resources and classes of authentication may be called. Pure: whatever is named in a request is read here
-//! first.
+//! What ids, scopes, resources and classes of authentication may be called, and which URLs are safe to go to. Pure: whatever is
+//! named in a request is read here first.
 
 use super::{Answer, ErrorCode, Refusal};
-use url::Url;
+use url::{Host, Url};
 
 /// Longest id of a user or a client.
 pub const ID_BYTES_MAX: usize = 64;
@@ -17,6 +17,23 @@ pub const RESOURCE_BYTES_MAX: usize = 512;
 /// How strongly somebody was authenticated, from the weakest: one factor, two (NIST SP 800-63B), and one that cannot be
 /// given to another site (OpenID Connect Extended Authentication Profile ACR Values 1.0).
 pub const ACR_VALUES: [&str; 3] = ["aal1", "aal2", "phr"];
+
+/// Whether nobody on the way reads what goes to a URL: it is `https`, or `http` of this machine.
+#[must_use]
+pub fn is_secure(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
+}
+
+/// Whether a URL is of this machine.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    }
+}
 
 /// Whether an authentication of class `has` does where `wants` is asked. What is not one of [`ACR_VALUES`] does only for
 /// itself.

@@ -1,7 +1,7 @@
 //! Where a browser may be sent: which redirect URIs a client can have, and which of them one is.
 
-use super::{Answer, Client, ErrorCode, Refusal};
-use url::{Host, Url};
+use super::{Answer, Client, ErrorCode, Refusal, is_loopback, is_secure};
+use url::Url;
 
 /// Most redirect URIs of a client.
 pub const REDIRECT_URIS_MAX: usize = 32;
@@ -13,23 +13,6 @@ impl Client {
     #[must_use]
     pub fn redirects_to(&self, uri: &str) -> bool {
         uri.len() <= REDIRECT_URI_BYTES_MAX && self.redirect_uris.iter().any(|known| same_redirect(known, uri))
-    }
-}
-
-/// Whether nobody on the way reads what goes to a URL: it is `https`, or `http` of this machine.
-#[must_use]
-pub fn is_secure(url: &Url) -> bool {
-    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
-}
-
-/// Whether a URL is of this machine.
-#[must_use]
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
     }
 }
 
