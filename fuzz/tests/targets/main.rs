@@ -1,4 +1,15 @@
-//! Any input is answered, never with a panic; and what is read, printed and read again is the same.
+//! Any input is answered, never with a panic; and what is read, printed and read again is the same. What modules read has
+//! files of its own. `docs/security.md` lists every decoder, and where it is tested.
+
+mod agent;
+mod approval;
+mod data;
+mod identity;
+mod login;
+mod mcp;
+mod pick;
+mod scim;
+mod vault;
 
 use bailiwick_fuzz::audit::note::{Checkpoint, KeyKind, Note, Signer, SignerKey, VerifierKey};
 use bailiwick_fuzz::audit::tree::{HASH_BYTES, extends, includes, whole_parts};
@@ -7,7 +18,7 @@ use bailiwick_fuzz::identity::{
     usable_keys, verify_with,
 };
 use bailiwick_fuzz::keys::{Fields, Key, Table};
-use bailiwick_fuzz::model::Model;
+use bailiwick_fuzz::model::{Model, parse_module_file};
 use bailiwick_fuzz::secrets::{Filter, Hierarchy, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
 use bailiwick_fuzz::tuple::{ObjectRef, SubjectRef, TupleKeyRef};
 
@@ -73,6 +84,30 @@ fn model_text() {
     bolero::check!().for_each(|input: &[u8]| {
         round_trip(&String::from_utf8_lossy(input));
         round_trip(&words(input));
+    });
+}
+
+/// Any text is a file of modules or none, and those of one are a model or say where they are not.
+#[test]
+fn module_files() {
+    const WORDS: [&str; 16] = [
+        "schema: '1.2'\n", "contents:\n", "  - core.fga\n", "  - a/b.fga\n", "  - ../x.fga\n", "schema: 1.1\n", "- ", "[", "]", ": ", "'", "&a ", "*a", "\n",
+        "é", "  - core.fga\n  - core.fga\n",
+    ];
+    bolero::check!().for_each(|input: &[u8]| {
+        let made: String = input.iter().map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).collect();
+        for text in [String::from_utf8_lossy(input).into_owned(), made] {
+            match parse_module_file(&text, 0) {
+                Ok(file) => {
+                    assert_eq!(file.schema, "1.2");
+                    for (path, place) in &file.contents {
+                        assert!(!path.starts_with('/') && !path.split('/').any(|part| part == ".."), "{path}");
+                        assert!(place.start <= place.end && place.end <= text.len());
+                    }
+                }
+                Err(faults) => assert!(!faults.is_empty()),
+            }
+        }
     });
 }
 
