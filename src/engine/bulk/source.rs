@@ -5,13 +5,17 @@
 use super::BulkFormat;
 use super::parse::{Columns, LineFault};
 use super::progress::Place;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The longest line (record, element) that is read.
 pub const LINE_BYTES_MAX: usize = 256 << 10;
 const BUFFER_BYTES: usize = 256 << 10;
+/// Most bytes that are looked at to tell what a source is; only white space makes it need so many.
+const HEAD_BYTES_MAX: usize = 4 << 10;
+/// As long as the longest mark of a compression.
+const MARK_BYTES: usize = 4;
 /// What may stand behind the list of a Read answer.
 const TAIL_BYTES_MAX: u64 = 64 << 10;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -125,11 +129,29 @@ impl Read for Allowance {
     }
 }
 
+/// Reads until the first bytes are `enough`, which the size of single reads must not decide. Gives them, and all of the source
+/// with them.
+fn begun(mut rest: impl BufRead, enough: impl Fn(&[u8]) -> bool) -> std::io::Result<(Vec<u8>, impl BufRead)> {
+    let mut head = Vec::new();
+    while !enough(&head) && head.len() < HEAD_BYTES_MAX {
+        let bytes = match rest.fill_buf() {
+            Ok([]) => break,
+            Ok(bytes) => bytes.get(..HEAD_BYTES_MAX - head.len()).unwrap_or(bytes),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let count = bytes.len();
+        head.extend_from_slice(bytes);
+        rest.consume(count);
+    }
+    Ok((head.clone(), Cursor::new(head).chain(rest)))
+}
+
 /// The content, decompressed when its first bytes are those of zstd or gzip.
 pub fn decompressed(source: Box<dyn Read + Send>) -> std::io::Result<Box<dyn BufRead + Send>> {
-    let mut raw = BufReader::with_capacity(BUFFER_BYTES, source);
-    let head = raw.fill_buf()?;
-    let skippable = matches!(head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
+    let raw = BufReader::with_capacity(BUFFER_BYTES, source);
+    let (head, raw) = begun(raw, |head| head.len() >= MARK_BYTES)?;
+    let skippable = matches!(*head, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..]);
     if skippable || head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
         return Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, zstd::Decoder::with_buffer(raw)?)));
     }
@@ -152,27 +174,40 @@ fn takes(reader: &mut Plain, wanted: u8) -> Result<bool, SourceFault> {
     }
 }
 
-/// What the first bytes look like.
-fn seen(reader: &mut Plain) -> Result<BulkFormat, SourceFault> {
-    let head = reader.fill_buf()?.trim_ascii_start();
-    Ok(match head.split_first() {
-        Some((b'[', _)) => BulkFormat::Json,
-        Some((b'{', rest)) if rest.trim_ascii_start().starts_with(b"\"tuples\"") => BulkFormat::Json,
-        Some((b'{', _)) | None => BulkFormat::JsonLines,
-        Some(_) => BulkFormat::Csv,
-    })
+/// What the first bytes look like. `None` while more of them could tell otherwise.
+fn seen(head: &[u8]) -> Option<BulkFormat> {
+    if BYTE_ORDER_MARK.starts_with(head) {
+        return None;
+    }
+    let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head);
+    let (first, rest) = text.trim_ascii_start().split_first()?;
+    let rest = rest.trim_ascii_start();
+    match first {
+        b'[' => Some(BulkFormat::Json),
+        b'{' if rest.starts_with(b"\"tuples\"") => Some(BulkFormat::Json),
+        b'{' if b"\"tuples\"".starts_with(rest) => None,
+        b'{' => Some(BulkFormat::JsonLines),
+        _ => Some(BulkFormat::Csv),
+    }
+}
+
+/// Reads as many bytes as there is room for. False when the source has fewer.
+fn filled(reader: &mut Plain, room: &mut [u8]) -> Result<bool, SourceFault> {
+    match reader.read_exact(room) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Source {
     pub(super) fn open(source: Box<dyn Read + Send>, format: Option<BulkFormat>) -> Result<Source, SourceFault> {
-        let mut reader = decompressed(source)?;
-        if reader.fill_buf()?.starts_with(BYTE_ORDER_MARK) {
+        let (head, reader) = begun(decompressed(source)?, |head| seen(head).is_some())?;
+        let mut reader: Plain = Box::new(reader);
+        if head.starts_with(BYTE_ORDER_MARK) {
             reader.consume(BYTE_ORDER_MARK.len());
         }
-        let format = match format {
-            Some(format) => format,
-            None => seen(&mut reader)?,
-        };
+        let format = format.or_else(|| seen(&head)).unwrap_or(BulkFormat::JsonLines);
         let items = match format {
             BulkFormat::JsonLines => Items::Lines { reader, line: Vec::new() },
             BulkFormat::Json => Items::List(List::open(reader)?),
@@ -226,7 +261,7 @@ impl List {
         let within = takes(&mut reader, b'{')?;
         if within {
             let mut name = [0; 7];
-            let named = takes(&mut reader, b'"')? && reader.read_exact(&mut name).is_ok() && name == *b"tuples\"";
+            let named = takes(&mut reader, b'"')? && filled(&mut reader, &mut name)? && name == *b"tuples\"";
             if !named || !takes(&mut reader, b':')? {
                 return Err(form("a JSON source is a list, or an object that begins with the list `tuples`"));
             }
@@ -314,7 +349,11 @@ impl Records {
         let allowed = Arc::new(AtomicUsize::new(LINE_BYTES_MAX));
         let reader = Allowance { reader, left: Arc::clone(&allowed) };
         let mut reader = csv::ReaderBuilder::new().buffer_capacity(BUFFER_BYTES).from_reader(reader);
-        let header = reader.headers().map_err(|error| SourceFault::Header { reason: text(&error) })?;
+        let header = reader.headers().map_err(|error| {
+            let broken = matches!(error.kind(), csv::ErrorKind::Io(_)) && allowed.load(Ordering::Relaxed) > 0;
+            let reason = text(&error);
+            if broken { SourceFault::Unreadable { reason } } else { SourceFault::Header { reason } }
+        })?;
         let columns = Columns::of(header)?;
         Ok(Records { reader, allowed, record: csv::StringRecord::new(), columns, ended: false })
     }

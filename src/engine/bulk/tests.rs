@@ -3,6 +3,7 @@
 use super::parse;
 use super::source::{Item, LINE_BYTES_MAX, Source};
 use super::{BulkFormat, SourceFault};
+use proptest::prelude::*;
 use std::io::{Cursor, Read};
 
 fn open(text: &str, format: Option<BulkFormat>) -> Result<Source, SourceFault> {
@@ -11,7 +12,12 @@ fn open(text: &str, format: Option<BulkFormat>) -> Result<Source, SourceFault> {
 
 /// Every item: its number, and the tuple with its condition or what is wrong.
 fn read(text: &str) -> Vec<String> {
-    let mut source = match open(text, None) {
+    items(open(text, None))
+}
+
+/// The same of a source that was opened, or why it was not; the last may be why it ended before its end.
+fn items(source: Result<Source, SourceFault>) -> Vec<String> {
+    let mut source = match source {
         Ok(source) => source,
         Err(fault) => return vec![fault.to_string()],
     };
@@ -180,4 +186,98 @@ fn damaged_compression_is_told() {
 fn while_some(source: &mut Source) -> Result<(), SourceFault> {
     while source.next()?.is_some() {}
     Ok(())
+}
+
+/// Gives a source in parts of these sizes, over and over, and breaks at its end when it is told so.
+struct Parts {
+    bytes: Cursor<Vec<u8>>,
+    sizes: std::iter::Cycle<std::vec::IntoIter<usize>>,
+    breaks: bool,
+}
+
+impl Read for Parts {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = self.sizes.next().unwrap().min(buffer.len());
+        let read = self.bytes.read(&mut buffer[..size])?;
+        if read == 0 && self.breaks {
+            return Err(std::io::Error::other("the cable was pulled"));
+        }
+        Ok(read)
+    }
+}
+
+fn in_parts(bytes: &[u8], sizes: &[usize], breaks: bool) -> Vec<String> {
+    let (bytes, sizes) = (Cursor::new(bytes.to_vec()), Vec::from(sizes).into_iter().cycle());
+    items(Source::open(Box::new(Parts { bytes, sizes, breaks }), None))
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = Vec::new();
+    flate2::read::GzEncoder::new(bytes, flate2::Compression::fast()).read_to_end(&mut packed).unwrap();
+    packed
+}
+
+/// Documents of every format, well-formed or not, in every packing.
+fn documents() -> impl Strategy<Value = Vec<u8>> {
+    let tuple = "\\{\"user\":\"user:[aé]\",\"relation\":\"r\",\"object\":\"d:[0-9]\"\\}";
+    let item = prop_oneof![5 => tuple, 1 => "[ -~é]{0,12}", 1 => "[ \r\t]{0,3}", 1 => "[\\[\\]{},:\"]{0,6}"];
+    let record = prop_oneof![5 => "user,[aé],r,d,[0-9]", 1 => "[ -~é]{0,12}", 1 => "\"[a,\n]{0,4}\",a,r,d,1"];
+    let several = prop::collection::vec(item, 0..6);
+    let plain = prop_oneof![
+        several.clone().prop_map(|items| items.join("\n").into_bytes()),
+        several.clone().prop_map(|items| format!("[{}]", items.join(",")).into_bytes()),
+        (several, "[ \n]{0,2}", "a?").prop_map(|(items, space, token)| {
+            format!("{{{space}\"tuples\":[{}],\"continuation_token\":\"{token}\"}}", items.join(",")).into_bytes()
+        }),
+        prop::collection::vec(record, 0..6).prop_map(|records| {
+            format!("user_type,user_id,relation,object_type,object_id\n{}", records.join("\n")).into_bytes()
+        }),
+        prop::collection::vec(any::<u8>(), 0..40),
+    ];
+    let mark = prop_oneof![Just(""), Just("\u{feff}"), Just(" \n"), Just("\u{feff} ")];
+    let marked = (mark, plain).prop_map(|(mark, plain)| [mark.as_bytes(), &plain].concat());
+    let packed = (marked, 0..5_u8).prop_map(|(bytes, packing)| {
+        let half = bytes.len() / 2;
+        match packing {
+            0 => gzip(&bytes),
+            1 => [gzip(&bytes[..half]), gzip(&bytes[half..])].concat(),
+            2 => zstd::encode_all(&*bytes, 1).unwrap(),
+            _ => bytes,
+        }
+    });
+    // Whole three times of four; else cut.
+    (packed, prop::option::weighted(0.25, any::<prop::sample::Index>())).prop_map(|(mut bytes, cut)| {
+        let whole = bytes.len();
+        bytes.truncate(cut.map_or(whole, |cut| cut.index(whole + 1)));
+        bytes
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_source_is_read_alike_in_whatever_parts(
+        bytes in documents(),
+        sizes in prop::collection::vec(1..9_usize, 1..4),
+    ) {
+        prop_assert_eq!(in_parts(&bytes, &sizes, false), in_parts(&bytes, &[usize::MAX], false));
+    }
+
+    #[test]
+    fn what_stands_before_a_break_is_read(
+        bytes in documents(),
+        sizes in prop::collection::vec(1..9_usize, 1..4),
+        place in any::<prop::sample::Index>(),
+    ) {
+        let place = place.index(bytes.len() + 1);
+        let broken = in_parts(&bytes[..place], &sizes, true);
+        let (last, before) = broken.split_last().expect("a break is told");
+        let whole = in_parts(&bytes, &sizes, false);
+        prop_assert_eq!(before, &whole[..before.len().min(whole.len())]);
+        let told = last.ends_with("the cable was pulled") || whole.get(before.len()) == Some(last);
+        prop_assert!(told, "{:?} of {:?}", broken, whole);
+        // Once the format is told, nothing that was complete is held back: a line is when its end was read.
+        if place == bytes.len() && !before.is_empty() && whole.iter().all(|item| !item.contains("cannot be read on")) {
+            prop_assert!(before.len() + 1 >= whole.len(), "{:?} of {:?}", broken, whole);
+        }
+    }
 }
