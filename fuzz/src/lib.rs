@@ -47,6 +47,8 @@ pub mod identity {
     mod shown;
     #[path = "../../src/identity/spiffe.rs"]
     mod spiffe;
+    #[path = "../../src/identity/strict.rs"]
+    mod strict;
 
     pub use certificate::{ClientCertificate, TlsSubject};
     pub use env::{Env, Seconds, decode, encode, hash_of, same};
@@ -59,6 +61,7 @@ pub mod identity {
     pub use proof::{Proved, is_thumbprint, judge_proof};
     pub use refusal::{Answer, ErrorCode, Refusal};
     pub use rule::{DECIMAL_DIGITS, Rule, ValueKind, decimal};
+    pub use strict::StrictJson;
 
     /// As `identity/grants.rs` has it.
     pub const DETAILS_BYTES_MAX: usize = 32 << 10;

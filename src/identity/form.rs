@@ -1,6 +1,6 @@
 //! The parameters of a request: each once, and an empty one is none (RFC 6749 3.1, 3.2).
 
-use super::{Answer, ErrorCode, Refusal};
+use super::{Answer, ErrorCode, Refusal, StrictJson};
 use serde_json::Value;
 
 /// Most parameters of a request.
@@ -25,10 +25,15 @@ impl Form {
     /// Reads the members of a JSON object, as the SDKs of Auth0 send them. A member that is no text is kept as JSON.
     ///
     /// # Errors
-    /// It is no object; else as [`Form::parse`].
+    /// It is no object, or one within it has a member twice; else as [`Form::parse`].
     pub fn from_json(bytes: &[u8]) -> Answer<Form> {
-        let Ok(Value::Object(members)) = serde_json::from_slice(bytes) else {
-            return Err(Refusal::new(ErrorCode::InvalidRequest, "form.json", "the body is no JSON object"));
+        let refuse = |rule, text| Err(Refusal::new(ErrorCode::InvalidRequest, rule, text));
+        let members = match serde_json::from_slice(bytes) {
+            Ok(StrictJson(Value::Object(members))) => members,
+            Err(error) if error.is_data() => {
+                return refuse("form.repeated", "a member of the body is there more than once");
+            }
+            Ok(_) | Err(_) => return refuse("form.json", "the body is no JSON object"),
         };
         let mut pairs = Vec::new();
         for (name, value) in members {
@@ -110,7 +115,7 @@ impl Form {
         if text.len() > super::DETAILS_BYTES_MAX {
             return Err(refuse().because("too large"));
         }
-        let details: Vec<Value> = serde_json::from_str(text).map_err(|_| refuse())?;
+        let Ok(StrictJson(Value::Array(details))) = serde_json::from_str(text) else { return Err(refuse()) };
         if details.is_empty() || !details.iter().all(|d| d.get("type").is_some_and(Value::is_string)) {
             return Err(refuse());
         }
@@ -143,7 +148,18 @@ mod tests {
         assert_eq!(form.resources().unwrap(), ["r1"]);
         assert_eq!(form.details().unwrap().unwrap(), [serde_json::json!({"type": "t"})]);
         assert_eq!(Form::from_json(b"[]").err().unwrap().rule, "form.json");
-        for bad in ["{}", "[]", "[1]", r#"[{"type": 1}]"#, r#"[{"kind": "t"}]"#] {
+        for repeated in [r#"{"a": 1, "a": 1}"#, r#"{"a": {"b": 1, "\u0062": 2}}"#, r#"{"a": [{"b": 1, "b": 2}]}"#] {
+            assert_eq!(Form::from_json(repeated.as_bytes()).err().unwrap().rule, "form.repeated", "{repeated}");
+        }
+        for bad in [
+            r#"[{"type": "t", "type": "u"}]"#,
+            r#"[{"type": "t", "a": {"b": 1, "b": 2}}]"#,
+            "{}",
+            "[]",
+            "[1]",
+            r#"[{"type": 1}]"#,
+            r#"[{"kind": "t"}]"#,
+        ] {
             let form = Form(vec![("authorization_details".to_owned(), bad.to_owned())]);
             assert_eq!(form.details().unwrap_err().rule, "details.form", "{bad}");
         }

@@ -38,6 +38,7 @@ mod sessions;
 mod shown;
 mod spiffe;
 mod stores;
+mod strict;
 mod tenant;
 mod users;
 mod workload;
@@ -92,6 +93,7 @@ pub use scopes::{RESOURCES_MAX, Resource, Scope};
 pub use sessions::{AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown};
 pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use stores::DATA_STORES_MAX;
+pub use strict::StrictJson;
 pub use tenant::{
     ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, TenantSettings, again, check,
 };

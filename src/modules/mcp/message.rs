@@ -4,12 +4,11 @@
 //! differ from another or from a known name in case alone, are refused (some readers take the last, some ignore case), and
 //! so is a header that says something else than the body (MCP 2026-07-28, Streamable HTTP, server validation).
 
+use crate::identity::StrictJson;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Response, StatusCode};
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value, json};
-use std::fmt;
+use serde_json::{Map, Value, json};
 
 /// The versions of the protocol that are spoken, the newest first.
 pub const VERSIONS: [&str; 3] = ["2026-07-28", "2025-11-25", "2025-06-18"];
@@ -114,7 +113,7 @@ impl Fault {
 impl Message {
     /// Reads a message and compares it with the headers that mirror it.
     pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Message, Fault> {
-        let Strict(value) = serde_json::from_slice(body).map_err(|error| {
+        let StrictJson(value) = serde_json::from_slice(body).map_err(|error| {
             // What is given is not repeated: it may be long, or secret.
             let code = if error.is_data() { INVALID_REQUEST } else { PARSE_ERROR };
             let why = if error.is_data() { "a member occurs twice" } else { "the body is no JSON" };
@@ -169,7 +168,7 @@ impl Message {
 
 /// A message that all read alike; `None` when it is none, or one that another could read otherwise.
 pub(super) fn unmistakable(body: &[u8]) -> Option<Map<String, Value>> {
-    let Strict(Value::Object(members)) = serde_json::from_slice(body).ok()? else { return None };
+    let StrictJson(Value::Object(members)) = serde_json::from_slice(body).ok()? else { return None };
     (unambiguous(&members, &MEMBERS).is_ok() && !is_both(&members)).then_some(members)
 }
 
@@ -280,71 +279,6 @@ fn decoded(text: &str) -> Option<String> {
     match text.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) {
         Some(encoded) => String::from_utf8(STANDARD.decode(encoded).ok()?).ok(),
         None => Some(text.to_owned()),
-    }
-}
-
-/// A value in which no object has a member twice.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Strict, D::Error> {
-        deserializer.deserialize_any(Strictly).map(Strict)
-    }
-}
-
-struct Strictly;
-
-impl<'de> Visitor<'de> for Strictly {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
-        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("a number without end"))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(item)) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::Array(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
-            if map.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member occurs twice"));
-            }
-        }
-        Ok(Value::Object(map))
     }
 }
 
