@@ -10,6 +10,7 @@ mod client_secrets;
 mod clients;
 mod codes;
 mod consents;
+mod credentials;
 mod custom;
 mod dpop;
 mod env;
@@ -35,6 +36,7 @@ mod requests;
 mod rule;
 mod scopes;
 mod sessions;
+mod settings;
 mod shown;
 mod spiffe;
 mod stores;
@@ -50,6 +52,9 @@ pub use client_secrets::{ClientSecret, SECRETS_MAX};
 pub use clients::{ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, JWKS_BYTES_MAX};
 pub use codes::{ClientCredentialsGrant, CodeGrant, Decided, RefreshGrant};
 pub use consents::{CONSENTS_PAGE_MAX, Consent};
+pub use credentials::{
+    CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, Resealed, UpstreamIdentity,
+};
 pub use custom::{
     CUSTOM_CLAIM_BYTES_MAX, CUSTOM_CLAIM_NAME_BYTES_MAX, CUSTOM_CLAIMS_BYTES_MAX, CUSTOM_CLAIMS_MAX, ClaimPlace,
     ClaimType, CustomClaim, NewClaim,
@@ -91,16 +96,14 @@ pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
 pub use scopes::{RESOURCES_MAX, Resource, Scope};
 pub use sessions::{AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown};
+pub use settings::TenantSettings;
 pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use stores::DATA_STORES_MAX;
 pub use strict::StrictJson;
 pub use tenant::{
-    ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, TenantSettings, again, check,
+    ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, again, check,
 };
-pub use users::{
-    CLAIMS_BYTES_MAX, CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, LOGIN_BYTES_MAX, LOGINS_MAX,
-    Resealed, UpstreamIdentity, User,
-};
+pub use users::{CLAIMS_BYTES_MAX, LOGIN_BYTES_MAX, LOGINS_MAX, User};
 pub use workload::{
     WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
