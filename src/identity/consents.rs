@@ -3,7 +3,7 @@
 //! A grant that was made with a consent names it. A consent that is taken back and given again is another one, so that
 //! taking back is one write that voids every grant that rests on it, however many there are.
 
-use super::{Answer, Change, Client, Env, EventKind, Held, Outcome, Seconds, Stored, Tenant, again};
+use super::{Answer, Change, Client, Env, EventKind, Held, OPENID_SCOPES, Outcome, Seconds, Stored, Tenant, again};
 use serde::{Deserialize, Serialize};
 
 /// Consents of a user that are listed at a time.
@@ -19,10 +19,13 @@ pub struct Consent {
     pub user: String,
     /// Whom.
     pub client: String,
-    /// Which scopes.
+    /// Which scopes, of whatever.
     pub scopes: Vec<String>,
-    /// Of which resources, by their identifiers.
+    /// Which resources, by their identifiers.
     pub resources: Vec<String>,
+    /// Which scopes of which resource: what was shown together.
+    #[serde(default)]
+    pub shown: Vec<ShownTogether>,
     /// When it was given.
     pub given_at: Seconds,
     /// When something was added to it.
@@ -34,11 +37,47 @@ impl Stored for Consent {
     const WHAT: &'static str = "consent";
 }
 
+/// What a person saw on one page and allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShownTogether {
+    /// The identifier of a resource; empty for what was asked for no resource.
+    pub resource: String,
+    /// The scopes.
+    pub scopes: Vec<String>,
+}
+
 impl Consent {
-    /// Whether it covers what is asked for.
+    /// Whether it covers what is asked for: each scope was allowed for each of the resources, not for another. What the person
+    /// themselves is asked for ([`OPENID_SCOPES`]) is of no resource.
     #[must_use]
     pub fn covers(&self, scopes: &[String], resources: &[String]) -> bool {
-        scopes.iter().all(|scope| self.scopes.contains(scope)) && resources.iter().all(|r| self.resources.contains(r))
+        let of_person = |scope: &&String| OPENID_SCOPES.contains(&scope.as_str());
+        let nowhere = [String::new()];
+        let resources = if resources.is_empty() { nowhere.as_slice() } else { resources };
+        scopes.iter().filter(of_person).all(|scope| self.scopes.contains(scope))
+            && resources.iter().all(|resource| {
+                let shown = self.shown.iter().find(|shown| shown.resource == *resource);
+                let has = |scope| shown.is_some_and(|shown| shown.scopes.contains(scope));
+                (shown.is_some() || resource.is_empty()) && scopes.iter().filter(|s| !of_person(s)).all(has)
+            })
+    }
+
+    /// Adds what was shown together, and allowed.
+    fn add(&mut self, scopes: &[String], resources: &[String]) {
+        let add = |list: &mut Vec<String>, more: &[String]| {
+            let fresh: Vec<String> = more.iter().filter(|item| !list.contains(item)).cloned().collect();
+            list.extend(fresh);
+        };
+        add(&mut self.scopes, scopes);
+        add(&mut self.resources, resources);
+        let nowhere = [String::new()];
+        for resource in if resources.is_empty() { nowhere.as_slice() } else { resources } {
+            match self.shown.iter_mut().find(|shown| shown.resource == *resource) {
+                Some(shown) => add(&mut shown.scopes, scopes),
+                None => self.shown.push(ShownTogether { resource: resource.clone(), scopes: scopes.to_vec() }),
+            }
+        }
     }
 }
 
@@ -77,19 +116,15 @@ impl Tenant {
                 client: client.id.clone(),
                 scopes: Vec::new(),
                 resources: Vec::new(),
+                shown: Vec::new(),
                 given_at: now,
                 changed_at: now,
             },
             |held| held.value.clone(),
         );
-        let add = |list: &mut Vec<String>, more: &[String]| {
-            let fresh: Vec<String> = more.iter().filter(|item| !list.contains(item)).cloned().collect();
-            list.extend(fresh);
-        };
-        add(&mut consent.scopes, scopes);
-        add(&mut consent.resources, resources);
+        consent.add(scopes, resources);
         match &before {
-            Some(held) if held.scopes == consent.scopes && held.resources == consent.resources => change.expect(held),
+            Some(held) if held.value == consent => change.expect(held),
             Some(held) => change.replace(held, &Consent { changed_at: now, ..consent.clone() }),
             None => change.create(&[user, &client.id], &consent),
         }
@@ -113,5 +148,40 @@ impl Tenant {
             change.commit()?;
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strings(list: &[&str]) -> Vec<String> {
+        list.iter().map(|text| (*text).to_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_shown_for_one_resource_is_not_allowed_for_another() {
+        let mut consent: Consent = serde_json::from_value(serde_json::json!({
+            "id": "c", "user": "sarah", "client": "app", "scopes": ["read"], "resources": ["a"],
+            "given_at": 1, "changed_at": 1
+        }))
+        .unwrap();
+        let covers = |consent: &Consent, scopes: &[&str], resources: &[&str]| {
+            consent.covers(&strings(scopes), &strings(resources))
+        };
+        assert!(!covers(&consent, &["read"], &["a"]), "a record that says not what was together is asked for again");
+        let mut add = |scopes: &[&str], resources: &[&str]| {
+            consent.add(&strings(scopes), &strings(resources));
+            consent.clone()
+        };
+        let first = add(&["openid", "read", "write"], &["a"]);
+        assert!(covers(&first, &["read", "write"], &["a"]) && covers(&first, &["openid"], &[]));
+        assert!(!covers(&first, &["read"], &["b"]) && !covers(&first, &["openid"], &["b"]));
+        assert!(!covers(&first, &["read"], &[]) && !covers(&first, &["read"], &["a", "b"]));
+        let second = add(&["read"], &["b"]);
+        assert!(covers(&second, &["openid", "read"], &["a", "b"]) && covers(&second, &["read"], &["b"]));
+        assert!(!covers(&second, &["write"], &["b"]) && !covers(&second, &["write"], &["a", "b"]));
+        let third = add(&["write"], &["b"]);
+        assert!(covers(&third, &["read", "write"], &["a", "b"]));
     }
 }

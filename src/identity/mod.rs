@@ -51,10 +51,8 @@ pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
 pub use client_secrets::{ClientSecret, SECRETS_MAX};
 pub use clients::{ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, JWKS_BYTES_MAX};
 pub use codes::{ClientCredentialsGrant, CodeGrant, Decided, RefreshGrant};
-pub use consents::{CONSENTS_PAGE_MAX, Consent};
-pub use credentials::{
-    CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, Resealed, UpstreamIdentity,
-};
+pub use consents::{CONSENTS_PAGE_MAX, Consent, ShownTogether};
+pub use credentials::{CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, Resealed, UpstreamIdentity};
 pub use custom::{
     CUSTOM_CLAIM_BYTES_MAX, CUSTOM_CLAIM_NAME_BYTES_MAX, CUSTOM_CLAIMS_BYTES_MAX, CUSTOM_CLAIMS_MAX, ClaimPlace,
     ClaimType, CustomClaim, NewClaim,
@@ -100,9 +98,7 @@ pub use settings::TenantSettings;
 pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use stores::DATA_STORES_MAX;
 pub use strict::StrictJson;
-pub use tenant::{
-    ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, again, check,
-};
+pub use tenant::{ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, again, check};
 pub use users::{CLAIMS_BYTES_MAX, LOGIN_BYTES_MAX, LOGINS_MAX, User};
 pub use workload::{
     WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
