@@ -1,7 +1,7 @@
 //! The one judgement of a token now. Introspection, userinfo, exchange, administration and the proxy all ask it.
 //!
-//! A token is good when its signature, type, issuer, audience and times are, its id is not revoked, every grant up to the
-//! root is neither revoked nor over, the session lives, the consent was not taken back, and the person, the client and all
+//! A token is good when its signature, type, issuer, audience and times are, neither its id nor that of a token from which it
+//! was made is revoked, every grant up to the root is neither revoked nor over, the session lives, the consent was not taken back, and the person, the client and all
 //! who act are active by Check at this moment.
 
 use super::claims::{Claims, TokenKind};
@@ -204,6 +204,7 @@ impl Examined {
             created_at: env.seconds(),
             expires_at: narrowed.until,
             parent: Some(self.grant.id.clone()),
+            parent_token: Some(self.jti.clone()).filter(|jti| !jti.is_empty()),
             session: self.grant.session.clone(),
             offline: self.grant.offline,
             consent: None, // the parent's is looked at through the chain
@@ -367,6 +368,11 @@ impl Tenant {
         let now = env.seconds();
         if grant.revoked_at.is_some() {
             return Err(dead("grant.revoked", "this was revoked"));
+        }
+        if let Some(token) = &grant.parent_token
+            && self.get::<RevokedToken>(&[token])?.is_some()
+        {
+            return Err(dead("token.revoked", "the token from which this was made was revoked"));
         }
         if now >= grant.expires_at {
             return Err(dead("grant.over", "the time for which this was allowed is over"));

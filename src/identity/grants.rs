@@ -74,6 +74,9 @@ pub struct Grant {
     /// The grant from which it was made.
     #[serde(default)]
     pub parent: Option<String>,
+    /// The id of the token of the parent from which it was made: that one is revoked by itself ends this too.
+    #[serde(default)]
+    pub parent_token: Option<String>,
     /// The session from which it was made.
     #[serde(default)]
     pub session: Option<String>,

@@ -245,6 +245,7 @@ proptest! {
             created_at: 0,
             expires_at: 1_000_000_000,
             parent: None,
+            parent_token: None,
             session: None,
             offline: false,
             consent: None,

@@ -195,6 +195,7 @@ impl Approvals {
             created_at: now,
             expires_at: now.saturating_add(tenant.settings().access_token_s),
             parent: None,
+            parent_token: None,
             session: None,
             offline: false,
             consent: None,

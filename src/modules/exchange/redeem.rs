@@ -291,6 +291,7 @@ impl Attempt<'_> {
             created_at: now,
             expires_at: now.saturating_add(life),
             parent: None,
+            parent_token: None,
             session: None,
             offline: false,
             consent: None,

@@ -64,6 +64,7 @@ fn token(world: &World, client: &str, user: Option<&str>, scopes: &[&str]) -> St
         created_at: START,
         expires_at: START + 600,
         parent: None,
+        parent_token: None,
         session: None,
         offline: false,
         consent: None,

@@ -34,6 +34,7 @@ fn token(world: &World, client: &str, user: Option<&str>) -> Examined {
         created_at: world.now,
         expires_at: world.now + 600,
         parent: None,
+        parent_token: None,
         session: None,
         offline: false,
         consent: None,

@@ -41,6 +41,10 @@ fn every_link_kills_what_hangs_on_it() {
             world.idp.revoke_grant(&chain[at].grant.id, "test", &world.env()).unwrap();
         });
     }
+    // A token that is revoked by itself leaves its grant, and takes along what was made from it.
+    for at in 0..3 {
+        kills(at, "token.revoked", |world, chain| world.idp.revoke_token(&chain[at], &world.env()).unwrap());
+    }
     for (at, subject) in [(0, "app:web"), (1, "agent:sales"), (2, "agent:planner")] {
         let rule = if at == 0 { "client.inactive" } else { "agent.inactive" };
         kills(at, rule, |world, _| {
