@@ -27,9 +27,25 @@ impl Caller {
     /// What must be proved with the tokens that it is given: what it has proved now, as far as it is to be bound to that.
     ///
     /// # Errors
-    /// Its tokens are to be bound to a certificate, and it has shown none.
+    /// Its tokens are to be bound to a key or a certificate, and it has proved none.
     pub fn bound(&self, env: &Env<'_>) -> Answer<Confirmation> {
+        if self.client.dpop_bound_access_tokens && self.jkt.is_none() {
+            let text = "this client's tokens are bound to a key; send a `DPoP` proof (RFC 9449 5)";
+            return Err(Refusal::new(ErrorCode::InvalidDpopProof, "dpop.missing", text));
+        }
         Ok(Confirmation { jkt: self.jkt.clone(), x5t: self.client.bound_to(env)? })
+    }
+
+    /// Sees that it can show who it is: who cannot would make a bearer token of every token it ever let anybody see.
+    ///
+    /// # Errors
+    /// It is a public client.
+    pub fn must_be_confidential(&self) -> Answer<()> {
+        if self.client.is_public() {
+            let text = "a client that cannot show who it is cannot exchange tokens; register a key or a secret";
+            return Err(Refusal::new(ErrorCode::UnauthorizedClient, "exchange.public", text));
+        }
+        Ok(())
     }
 }
 

@@ -86,10 +86,6 @@ impl Tenant {
         env: &Env<'_>,
     ) -> Answer<TokenAnswer> {
         let client = &caller.client;
-        if client.dpop_bound_access_tokens && caller.jkt.is_none() {
-            let text = "this client's tokens are bound to a key; send a `DPoP` proof (RFC 9449 5)";
-            return Err(Refusal::new(ErrorCode::InvalidDpopProof, "dpop.missing", text));
-        }
         let bound = caller.bound(env)?;
         let (keys, now) = (self.keys()?, env.seconds());
         let share = self.share(caller, grant, wanted, now)?;

@@ -4,7 +4,7 @@ use super::admin::connection_to;
 use super::class::{Approvals, Had, NeedsApproval, Sorted, check_usable, not_connected};
 use super::records::Connection;
 use super::request::{Request, Wants};
-use super::subject::{Seen, actor, must_be_confidential, noted, part_of, subject};
+use super::subject::{Seen, actor, noted, part_of, subject};
 use super::{act, idjag, metadata};
 use crate::engine::View;
 use crate::identity::{
@@ -62,7 +62,7 @@ struct Way {
 
 impl Attempt<'_> {
     fn run(&self, form: &Form, seen: &mut Seen) -> Answer<TokenAnswer> {
-        must_be_confidential(self.caller)?;
+        self.caller.must_be_confidential()?;
         let request = Request::read(form)?;
         seen.asked(request.audiences.first().or(request.resources.first()), request.scopes.as_ref());
         if request.wants == Wants::IdJag {

@@ -4,7 +4,7 @@
 use super::act::{self, chain_of};
 use super::idjag::ID_JAG_TYP;
 use super::records::{EXCHANGE, GRANTS_OF_ISSUER, IssuerKeys, Replay, TrustedIssuer, Used};
-use super::subject::{Seen, must_be_confidential, noted};
+use super::subject::{Seen, noted};
 use super::trust::trusted_issuer;
 use super::{mapping, metadata};
 use crate::identity::{
@@ -83,7 +83,7 @@ fn of_grant(refusal: Refusal) -> Refusal {
 
 impl Attempt<'_> {
     fn run(&self, form: &Form, seen: &mut Seen) -> Answer<TokenAnswer> {
-        must_be_confidential(self.caller)?;
+        self.caller.must_be_confidential()?;
         let assertion = form.need("assertion")?;
         let asked = form.get("scope").map(scopes_of).transpose()?;
         let targets = form.resources();

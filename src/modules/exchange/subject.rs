@@ -97,15 +97,6 @@ pub(super) fn noted(
     Err(refusal)
 }
 
-/// A client that cannot show who it is would make a bearer token of every token it ever let anybody see.
-pub(super) fn must_be_confidential(caller: &Caller) -> Answer<()> {
-    if caller.client.is_public() {
-        let text = "a client that cannot show who it is cannot exchange tokens; register a key or a secret";
-        return Err(Refusal::new(ErrorCode::UnauthorizedClient, "exchange.public", text));
-    }
-    Ok(())
-}
-
 fn refuse(rule: &'static str, text: &str) -> Refusal {
     Refusal::new(ErrorCode::InvalidRequest, rule, text)
 }

@@ -67,6 +67,9 @@ fn what_more_it_says_is_the_connections_to_say() {
         ("resource", PRICES),
     ];
     let said = claims(&world.exchange_of(&caller, &pairs).unwrap().access_token);
+    let mut bound = world.caller(&world.idp, "sales");
+    bound.client.value.dpop_bound_access_tokens = true;
+    assert_eq!(rule(world.exchange_of(&bound, &pairs)), "dpop.missing");
     assert_eq!((&said["cnf"], &said["resource"]), (&json!({"jkt": "A".repeat(43)}), &json!(PRICES)));
 }
 
