@@ -1,14 +1,16 @@
 //! Exchange mode: the access token itself, for SDKs that call the API on their own (the dialect of Auth0's Token Vault).
 //!
 //! Only where a connection allows it, which none does by itself: then neither the proxy's rules nor its filter bind the
-//! agent. Each exchange is an event of its own.
+//! agent. So it takes all that the rules would ask for at one time or another: what is shown is for the proxy, and has every
+//! scope of a rule, each given without an approval. Each exchange is an event of its own.
 
 use super::lease::{self, Looked};
 use super::records::Holder;
-use super::{Caller, Vault, proxy};
+use super::{Caller, Connection, Vault, connection_scope, proxy};
+use crate::engine::{Decision, View};
 use crate::identity::{
-    Answer, Caller as ClientCaller, Env, ErrorCode, EventKind, Form, GrantType, Outcome, Refusal, Tenant, TokenAnswer,
-    TokenKind,
+    Answer, Caller as ClientCaller, Env, ErrorCode, EventKind, Examined, Form, GrantType, Outcome, Refusal, Tenant,
+    TokenAnswer, TokenKind, check,
 };
 use serde_json::Map;
 
@@ -28,18 +30,28 @@ impl FederatedConnection {
     }
 
     fn take(&self, tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
-        let (acting, id) = subject(tenant, caller, form, env)?;
+        caller.must_be_confidential()?;
+        let (examined, id) = subject(tenant, caller, form, env)?;
+        let acting = Caller::of(&examined);
         let view = tenant.view()?;
         let connection = proxy::usable(tenant, &view, &acting, &id)?;
         if !connection.spec.exchange {
             let text = "this connection hands out no tokens; call its API through the proxy";
             return Err(Refusal::new(ErrorCode::AccessDenied, "exchange.mode", text));
         }
+        let audiences = proxy::audiences(tenant, &id);
+        if !examined.resources.iter().any(|resource| audiences.contains(resource)) {
+            let text =
+                format!("the subject token is not for the proxy; ask for one with the `resource` `{}`", audiences[0]);
+            return Err(Refusal::new(ErrorCode::InvalidGrant, "exchange.audience", text));
+        }
+        every_rule(&view, &connection, &acting)?;
         let holder = lease::holder(&connection, &acting)?;
         let lease = self.leased(tenant, &id, &connection, &holder, env)?;
+        none_withheld(&view, &connection, &acting, &lease.held.scopes)?;
         let token =
             lease.secret.access_token().ok_or_else(|| Refusal::failed("lease.token", "a credential has no token"))?;
-        let event = acting.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env));
+        let event = acting.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env)).revision(view.revision());
         let event = event.resource(connection.object()).action("exchange").detail("mode", "exchange");
         let event = event.detail("holder", holder.subject()).detail("generation", lease.held.generation.to_string());
         let mut change = tenant.change(env);
@@ -63,7 +75,7 @@ impl FederatedConnection {
         &self,
         tenant: &Tenant,
         id: &str,
-        connection: &super::Connection,
+        connection: &Connection,
         holder: &Holder,
         env: &Env<'_>,
     ) -> Answer<lease::Lease> {
@@ -89,8 +101,45 @@ impl FederatedConnection {
     }
 }
 
-/// Who acts, and through which connection: what is shown must be a token of ours, given to the client that shows it.
-fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -> Answer<(Caller, String)> {
+fn takes_approval(scope: &str) -> Refusal {
+    let text = format!("the scope `{scope}` takes an approval of each call; call the API through the proxy");
+    Refusal::new(ErrorCode::AccessDenied, "exchange.approval", text)
+}
+
+/// Sees that every rule of the connection would let calls of the caller through, without an approval: no rule binds what is
+/// handed out.
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
+fn every_rule(view: &View, connection: &Connection, acting: &Caller) -> Answer<()> {
+    for rule in &connection.spec.rules {
+        let asks = proxy::scoped(view, connection, acting, rule).map_err(|refusal| match refusal.error {
+            ErrorCode::InsufficientScope => Refusal { error: ErrorCode::InvalidScope, ..refusal },
+            _ => refusal,
+        })?;
+        if asks {
+            return Err(takes_approval(rule.scope.as_deref().unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// Sees that the caller is denied no scope that the provider gave, and that none takes an approval: a scope may be classified
+/// though no rule names it.
+fn none_withheld(view: &View, connection: &Connection, acting: &Caller, scopes: &[String]) -> Answer<()> {
+    for scope in scopes {
+        let object = connection_scope(&connection.spec.id, scope);
+        if check(view, &acting.agent, "never", &object)? == Decision::Allow {
+            let text = format!("`{}` is denied the scope `{scope}` of this connection", acting.agent);
+            return Err(Refusal::new(ErrorCode::AccessDenied, "exchange.scope.denied", text));
+        }
+        if check(view, &acting.agent, "needs_approval", &object)? == Decision::Allow {
+            return Err(takes_approval(scope));
+        }
+    }
+    Ok(())
+}
+
+/// What is shown, and the connection that is meant: it must be a token of ours, given to the client that shows it.
+fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -> Answer<(Examined, String)> {
     let invalid = |rule, text: &str| Refusal::new(ErrorCode::InvalidRequest, rule, text);
     if form.get("requested_token_type").is_some_and(|kind| kind != FEDERATED_TOKEN) {
         return Err(invalid("exchange.type", "`requested_token_type` is not that of an access token of a connection"));
@@ -113,7 +162,7 @@ fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -
         let text = "the subject token is bound to a key that this request does not prove (RFC 9449)";
         return Err(Refusal::new(ErrorCode::InvalidDpopProof, "exchange.dpop", text));
     }
-    Ok((Caller::of(&examined), form.need("connection")?.to_owned()))
+    Ok((examined, form.need("connection")?.to_owned()))
 }
 
 impl GrantType for FederatedConnection {
@@ -129,7 +178,7 @@ impl GrantType for FederatedConnection {
             let event = tenant.event(EventKind::VaultRefused, Outcome::Refused, env);
             // For whom it asks is known when what it shows is good.
             let event = match subject(tenant, caller, form, env) {
-                Ok((acting, _)) => acting.tell(event),
+                Ok((examined, _)) => Caller::of(&examined).tell(event),
                 Err(_) => event.client(caller.client.subject()),
             };
             let event = event.resource(format!("connection:{}", form.get("connection").unwrap_or_default()));

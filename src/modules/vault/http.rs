@@ -138,8 +138,7 @@ async fn called(vault: &Vault, asked: &Asked, request: Request) -> Answer<Respon
         purpose: proxy::purpose(&parts.headers),
     };
     let judge = move |tenant: &Tenant, env: &Env<'_>| {
-        let audiences = [tenant.url("/proxy"), tenant.url(&format!("/proxy/{}", call.connection))];
-        Ok((shown.caller(tenant, &audiences, env)?, call))
+        Ok((shown.caller(tenant, &proxy::audiences(tenant, &call.connection), env)?, call))
     };
     passed(vault, asked, judge, (parts.headers, body)).await
 }

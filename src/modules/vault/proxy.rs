@@ -70,6 +70,11 @@ pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call) -> Answer<Adm
     Ok(Admitted { connection, holder, url, scope, asks })
 }
 
+/// What a token must be for: the proxy, or this connection of it.
+pub(super) fn audiences(tenant: &Tenant, connection: &str) -> [String; 2] {
+    [tenant.url("/proxy"), tenant.url(&format!("/proxy/{connection}"))]
+}
+
 /// A connection that the caller may use, by Check. One that is not there is refused in the same words.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
 pub(super) fn usable(tenant: &Tenant, view: &View, caller: &Caller, id: &str) -> Answer<Held<Connection>> {
@@ -115,7 +120,7 @@ fn ruled<'a>(
 
 /// Sees that the caller has the scope of a rule: in its token, and for this connection in the system store. Answers whether it
 /// has it with an approval only.
-fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<bool> {
+pub(super) fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<bool> {
     let Some(scope) = &rule.scope else { return Ok(false) };
     if !caller.scopes.iter().any(|has| has == scope) {
         let text = format!("this needs a token with the scope `{scope}`");

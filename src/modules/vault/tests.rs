@@ -11,8 +11,9 @@ use super::records::NewCredential;
 use super::*;
 use crate::engine::{Engine, Settings};
 use crate::identity::{
-    AUDIT, Authentication, Browser, Caller as ClientCaller, Client, ClientCredentialsGrant, ClientKind, CodeGrant,
-    Decided, Event, EventKind, Form, GrantType as _, Identity, Resource, Scope, TenantSettings, audit_key, hash_of,
+    AUDIT, AuthMethod, Authentication, Browser, Caller as ClientCaller, Client, ClientCredentialsGrant, ClientKind,
+    CodeGrant, Decided, Event, EventKind, Form, GrantType as _, Identity, Resource, Scope, TenantSettings, audit_key,
+    hash_of,
 };
 use crate::secrets::KeyRing;
 use crate::tuple::Timestamp;
@@ -101,6 +102,9 @@ pub(super) fn ring(keys: u64) -> KeyRing {
     };
     KeyRing::parse(&(KeyRing::head() + &(1..=keys).map(line).collect::<String>()), &[]).unwrap()
 }
+
+/// A resource that is not the proxy.
+pub(super) const OTHER_API: &str = "https://api.example/";
 
 pub(super) struct World {
     pub(super) tenant: Tenant,
@@ -199,8 +203,17 @@ impl World {
         self.token_of(agent, scopes, "")
     }
 
+    /// A token of an agent for Sarah, for another resource.
+    pub(super) fn token_for(&self, agent: &str, scopes: &str, resource: &str) -> String {
+        self.token_by(agent, scopes, "", resource)
+    }
+
     /// A token of an agent for Sarah, with authorization details.
     pub(super) fn token_of(&self, agent: &str, scopes: &str, details: &str) -> String {
+        self.token_by(agent, scopes, details, &self.tenant.url("/proxy"))
+    }
+
+    fn token_by(&self, agent: &str, scopes: &str, details: &str, resource: &str) -> String {
         now_is(|env| {
             let tenant = &self.tenant;
             let challenge = hash_of(VERIFIER);
@@ -209,7 +222,7 @@ impl World {
                 ("response_type", "code"),
                 ("redirect_uri", CALLBACK),
                 ("scope", scopes),
-                ("resource", &tenant.url("/proxy")),
+                ("resource", resource),
                 ("code_challenge", &challenge),
                 ("code_challenge_method", "S256"),
                 ("authorization_details", details),
@@ -328,18 +341,11 @@ fn furnish(tenant: &Tenant, env: &Env<'_>) {
     let strings = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let scopes = ["crm.read", "crm.write", "crm.admin"];
     let scope = |name: &&str| Scope { name: (*name).to_owned(), description: (*name).to_owned(), checked: false };
-    tenant
-        .put_resource(
-            &Resource {
-                id: "proxy".into(),
-                identifier: tenant.url("/proxy"),
-                name: "The proxy".into(),
-                scopes: scopes.iter().map(scope).collect(),
-                created_at: env.seconds(),
-            },
-            env,
-        )
-        .unwrap();
+    for (id, identifier) in [("proxy", tenant.url("/proxy")), ("api", OTHER_API.to_owned())] {
+        let scopes = scopes.iter().map(scope).collect();
+        let resource = Resource { id: id.into(), identifier, name: id.into(), scopes, created_at: env.seconds() };
+        tenant.put_resource(&resource, env).unwrap();
+    }
     let profile = json!({"name": "Sarah Chen"}).as_object().unwrap().clone();
     tenant.create_user(Some("sarah"), &["sarah@example.com"], profile, env).unwrap();
     for id in ["sales", "other"] {
@@ -347,7 +353,7 @@ fn furnish(tenant: &Tenant, env: &Env<'_>) {
             redirect_uris: strings(&[CALLBACK]),
             grant_types: strings(&["authorization_code", "client_credentials", FEDERATED_GRANT]),
             scopes: strings(&scopes),
-            resources: vec![tenant.url("/proxy")],
+            resources: vec![tenant.url("/proxy"), OTHER_API.to_owned()],
             details_types: strings(&["crm_note"]),
             ..Client::new(id, ClientKind::Agent, id)
         };

@@ -316,7 +316,7 @@ async fn tokens_are_handed_out_only_where_a_connection_says_so() {
     let (stub, world) = (Stub::start().await, World::new(true));
     world.connect(crm(&stub.origin));
     world.store("crm", ACCESS, Some(REFRESH), 3_600);
-    let token = world.token("sales", "crm.read");
+    let token = world.token("sales", "crm.read crm.write");
     let grant = FederatedConnection::new(world.vault.clone());
     let ask = |client: &str, more: &[(&str, &str)]| {
         let mut pairs = vec![
@@ -348,6 +348,28 @@ async fn tokens_are_handed_out_only_where_a_connection_says_so() {
     // It is refreshed before it is handed out.
     world.store("crm", ACCESS, Some(REFRESH), 0);
     assert_eq!(ask("sales", &[]).unwrap().access_token, format!("{ACCESS}-0001"));
+    // No rule binds what is handed out: it takes every scope that one would ask for, for the proxy, and none that is withheld.
+    let narrow = world.token("sales", "crm.read");
+    let refused = ask("sales", &[("subject_token", &narrow)]).err().unwrap();
+    assert_eq!((refused.rule, refused.error), ("proxy.scope", crate::identity::ErrorCode::InvalidScope));
+    let elsewhere = world.token_for("sales", "crm.read crm.write", OTHER_API);
+    assert_eq!(ask("sales", &[("subject_token", &elsewhere)]).err().unwrap().rule, "exchange.audience");
+    let classed = |scope: &str, class: ScopeClass| {
+        let agent = "agent:sales";
+        now_is(|env| classify(&world.tenant, ("crm", scope), agent, Some(class), "user:admin", env).unwrap());
+        ask("sales", &[]).map(|answer| answer.access_token).map_err(|refusal| refusal.rule)
+    };
+    assert_eq!(classed("crm.write", ScopeClass::Never), Err("proxy.scope.denied"));
+    assert_eq!(classed("crm.write", ScopeClass::NeedsApproval), Err("exchange.approval"));
+    assert!(classed("crm.write", ScopeClass::Automatic).is_ok());
+    // What the provider gave may be withheld though no rule names it.
+    assert_eq!(classed("contacts.read", ScopeClass::Never), Err("exchange.scope.denied"));
+    assert_eq!(classed("contacts.read", ScopeClass::NeedsApproval), Err("exchange.approval"));
+    assert!(classed("contacts.read", ScopeClass::Automatic).is_ok());
+    let mut public = world.client("sales");
+    public.client.value.auth_methods = vec![AuthMethod::None];
+    let refused = now_is(|env| grant.redeem(&world.tenant, &public, &form(&[]), env));
+    assert_eq!(refused.err().unwrap().rule, "exchange.public");
     // Another's token, a token that is none, a connection that is not allowed.
     assert_eq!(ask("other", &[]).err().unwrap().rule, "exchange.client");
     let forged = [("subject_token", "a.b.c")];

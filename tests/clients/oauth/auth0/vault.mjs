@@ -30,7 +30,8 @@ const asked = new URLSearchParams({
   client_id: "sales",
   response_type: "code",
   redirect_uri: callback,
-  scope: "openid offline_access",
+  scope: "openid offline_access contacts.read",
+  audience: `${issuer}proxy`,
   code_challenge: Buffer.from(await crypto.subtle.digest("SHA-256", Buffer.from(verifier))).toString("base64url"),
   code_challenge_method: "S256",
 });
