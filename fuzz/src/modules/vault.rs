@@ -37,7 +37,7 @@ pub fn read_answer(
     before: Option<&Secret>,
     now: Seconds,
 ) -> Result<Given, String> {
-    match answer::read_answer(status, body, provider, before, now) {
+    match answer::read_answer(status, body, provider, before.map(|secret| (secret, &[][..])), now) {
         Ok(new) => {
             let debug = format!("{new:?}");
             let records::NewCredential { scopes, expires_at, refreshable, secret } = new;

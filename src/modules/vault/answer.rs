@@ -59,8 +59,8 @@ struct Answered {
     error: Option<String>,
 }
 
-/// The credential that an answer gives, in place of the one before, if there was one. What the provider says is repeated
-/// nowhere.
+/// The credential that an answer gives, in place of the one before (with its scopes), if there was one. What the provider says
+/// is repeated nowhere.
 ///
 /// # Errors
 /// It gives none.
@@ -69,9 +69,10 @@ pub(super) fn read_answer(
     status: u16,
     body: &[u8],
     provider: &Provider,
-    before: Option<&Secret>,
+    before: Option<(&Secret, &[String])>,
     now: Seconds,
 ) -> Result<NewCredential, TokenFault> {
+    let (before, had) = (before.map(|(secret, _)| secret), before.map_or(&[][..], |(_, scopes)| scopes));
     let answered: Option<Answered> = serde_json::from_slice(body).ok();
     // Some providers answer errors with 200.
     let error = answered.as_ref().and_then(|answered| answered.error.as_deref());
@@ -111,7 +112,8 @@ pub(super) fn read_answer(
     };
     let granted = answered.scope.as_deref().unwrap_or_default().split([' ', ',']).filter(|scope| is_scope(scope));
     let scopes: Vec<String> = match provider {
-        // RFC 6749 5.1: left out when it is what was asked for.
+        // RFC 6749 6: left out of a refresh when it is what was given before; 5.1: else when it is what was asked for.
+        Provider::Oauth2 { .. } if answered.scope.is_none() && !had.is_empty() => had.to_vec(),
         Provider::Oauth2 { scopes, .. } | Provider::ServiceAccount { scopes, .. } if answered.scope.is_none() => {
             scopes.clone()
         }

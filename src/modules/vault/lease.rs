@@ -157,7 +157,7 @@ pub(super) fn finish_refresh(
 ) -> Answer<Refreshed> {
     let Flight { connection, held, secret } = flight;
     let (id, provider) = (&connection.spec.id, &connection.spec.provider);
-    let new = match read_answer(status, body, provider, Some(secret), env.seconds()) {
+    let new = match read_answer(status, body, provider, Some((secret, &held.scopes)), env.seconds()) {
         Ok(new) => new,
         Err(fault) => {
             let broken = fault == TokenFault::Gone && !matches!(provider, Provider::ServiceAccount { .. });

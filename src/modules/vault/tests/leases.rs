@@ -202,6 +202,12 @@ fn answers_of_token_endpoints_are_judged() {
     let body = br#"{"access_token":"abcdefgh","expires_in":60,"scope":"a b"}"#;
     let new = read_answer(200, body, &provider, None, 1_000).unwrap();
     assert_eq!((new.scopes, new.expires_at, new.refreshable), (vec!["a".into(), "b".into()], Some(1_060), false));
+    // RFC 6749 6: a refresh that says no scope gives what was given before, not all that is ever asked for.
+    let body = br#"{"access_token":"abcdefgh"}"#;
+    let before =
+        |scopes: &[String]| read_answer(200, body, &provider, Some((&new.secret, scopes)), 1_000).unwrap().scopes;
+    assert_eq!(before(&["contacts.none".into()]), ["contacts.none"]);
+    assert_eq!(before(&[]), ["contacts.read"]);
     assert!(!format!("{:?}", new.secret).contains("abcdefgh"));
 }
 
