@@ -415,6 +415,13 @@ async fn reach(call: Call<Setup>, Path(id): Path<String>, Query(query): Query<Re
     let stores = (call.setup.data_stores)(call.asked.tenant.number());
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
+        // Whoever answers for an agent does not thereby see what any person reaches.
+        if let Some(subject) = query.subject.as_deref().filter(|subject| **subject != *format!("agent:{id}"))
+            && r.sees_only(by)?.is_some_and(|own| own != subject)
+        {
+            let text = "what another person reaches is told to an auditor of the tenant; leave `subject` out, or ask for yourself";
+            return Err(Refusal::new(ErrorCode::AccessDenied, "reach.subject", text));
+        }
         let store = match &query.store {
             None => None,
             Some(text) => {

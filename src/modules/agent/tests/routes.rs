@@ -146,6 +146,12 @@ fn an_owner_brings_an_agent_to_life_over_http() {
     assert_eq!(desk.call(&olga, "GET", "/dependencies/connection:crm", &none).0, 403);
     let (_, reach) = desk.call(&olga, "GET", "/agents/sales/reach", &none);
     assert_eq!(reach["automatic"]["names"], json!(["connection_scope:crm|read"]));
+    for (who, subject, expected) in
+        [(&olga, "user:ann", 403), (&olga, "user:olga", 200), (&olga, "agent:sales", 200), (&ann, "user:olga", 200)]
+    {
+        let path = format!("/agents/sales/reach?subject={subject}");
+        assert_eq!(desk.call(who, "GET", &path, &none).0, expected, "{subject}");
+    }
     let of_other = format!("/agents/sales/reach?store={}", world.tenant.system_store());
     assert_eq!(desk.call(&ann, "GET", &of_other, &none).0, 404, "only the tenant's own data stores");
     let (_, told) = desk.call(&olga, "GET", "/agents/sales/history?limit=2", &none);
