@@ -1,7 +1,7 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{Answer, Change, Env, ErrorCode, Grant, Seconds, Tenant};
+use crate::identity::{Answer, Change, Env, ErrorCode, Grant, Tenant};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
@@ -44,8 +44,8 @@ impl exchange::Approvals for Spent {
                 None => return Ok(None),
             },
         };
-        let until: Seconds = self.0.spend(needs.tenant, change, &id, (&asks, Some(user)), &what, env)?;
-        Ok(Some(Approval { id, until }))
+        let used = self.0.spend(needs.tenant, change, &id, (&asks, Some(user)), &what, env)?;
+        Ok(Some(Approval { id, until: used.until }))
     }
 
     fn how(&self, needs: &NeedsApproval<'_>) -> String {
@@ -66,8 +66,8 @@ impl agent::Approvals for Spent {
         subject: &str,
         what: &Value,
         env: &Env<'_>,
-    ) -> Answer<()> {
-        self.0.spend(tenant, change, approval, (subject, None), what, env).map(drop)
+    ) -> Answer<String> {
+        self.0.spend(tenant, change, approval, (subject, None), what, env).map(|used| used.by)
     }
 }
 

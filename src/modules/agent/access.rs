@@ -170,7 +170,14 @@ impl<'a> Registry<'a> {
             }
             if let Some(approval) = approval {
                 let what = Widening::of(&agent, access);
-                self.approvals.spend(self.tenant, &mut edit.change, approval, &agent, what.value(), env)?;
+                let allowed =
+                    self.approvals.spend(self.tenant, &mut edit.change, approval, &agent, what.value(), env)?;
+                // An agent names whom it asks: that must not make somebody who may not widen it one who may.
+                let admin = self.is(&view, &allowed, "admin", &self.tenant.object())?;
+                if !admin && !self.is(&view, &allowed, "approver", &agent)? {
+                    let text = "an approval of this is good from the person who answers for the agent, their manager, or an administrator";
+                    return Err(Refusal::new(ErrorCode::AccessDenied, "agent.approver", text));
+                }
                 edit.approval = Some(approval);
             } else if wider && !self.is_admin(&view, by)? {
                 let text = "this lets the agent do more; it takes an administrator, or an approval of exactly this";

@@ -65,7 +65,8 @@ impl By<'_> {
 
 /// Who knows approvals: the registry asks it to let a change rest on one. `server.rs` plugs it in.
 pub trait Approvals: Send + Sync {
-    /// Adds to a change that the approval is used up by it, if it allows `subject` exactly `what`.
+    /// Adds to a change that the approval is used up by it, if it allows `subject` exactly `what`. Answers who allowed it, as a
+    /// subject.
     ///
     /// # Errors
     /// There is no such approval, or it is not of this, used, denied or over.
@@ -77,7 +78,7 @@ pub trait Approvals: Send + Sync {
         subject: &str,
         what: &Value,
         env: &Env<'_>,
-    ) -> Answer<()>;
+    ) -> Answer<String>;
 }
 
 /// Where nobody knows approvals: none allows anything.
@@ -93,7 +94,7 @@ impl Approvals for NoApprovals {
         _subject: &str,
         _what: &Value,
         _env: &Env<'_>,
-    ) -> Answer<()> {
+    ) -> Answer<String> {
         let text = "approvals are not served here; an administrator can make the change";
         Err(Refusal::new(ErrorCode::AccessDenied, "approval.none", text))
     }

@@ -192,8 +192,9 @@ impl Approvals {
             by: decider.subject(),
             at: env.seconds(),
             authentication: decider.session.authentication.clone(),
-            // Of the person for whom it is: that they sign out everywhere voids it, whoever allowed it.
+            // Of the person for whom it is, and of who allowed it: that either signs out everywhere voids it.
             epoch: tenant.user(&held.user)?.epoch,
+            by_epoch: Some(tenant.user(&decider.session.user)?.epoch),
             scopes,
             details: allowed,
             until: held.expires_at,

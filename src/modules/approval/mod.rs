@@ -43,7 +43,7 @@ pub use push::{
 pub use records::{
     APPROVAL, ApprovalRequest, Approved, Backchannel, Delivery, Detail, Notice, Ping, Recipient, State, Way,
 };
-pub use redeem::{CIBA_GRANT, CibaGrant};
+pub use redeem::{CIBA_GRANT, CibaGrant, UsedUp};
 pub use types::{TYPES_MAX, put_type, remove_type, type_of, types};
 pub use wanted::{ACCESS_TYPE, AccessWanted, Action, Denial, Entity, Item, access_detail};
 

@@ -86,6 +86,9 @@ pub struct Approved {
     pub authentication: Authentication,
     /// The epoch of the person for whom it is, when it was allowed.
     pub epoch: u32,
+    /// The epoch of who allowed it. Not known of what was allowed before it was kept.
+    #[serde(default)]
+    pub by_epoch: Option<u32>,
     /// The scopes: all that were asked for, or some.
     pub scopes: Vec<String>,
     /// The details: all, or some.

@@ -8,7 +8,7 @@ use super::{Approvals, Polled};
 use crate::engine::Module;
 use crate::identity::{
     Actor, Answer, Caller, Change, ClientKind, Env, ErrorCode, EventKind, Form, Grant, GrantSubject, GrantType, Held,
-    Outcome, Refusal, Seconds, Stored, Tenant, TokenAnswer, Wanted, again, hash_of, same,
+    Outcome, Refusal, Seconds, Stored, Tenant, TokenAnswer, User, Wanted, again, hash_of, same,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -36,6 +36,36 @@ impl Stored for OfGrant {
     const MODULE: Module = APPROVAL;
     const SORT: u8 = b'g';
     const WHAT: &'static str = "approval of a grant";
+}
+
+/// What a change uses up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedUp {
+    /// Until when it could be used.
+    pub until: Seconds,
+    /// Who allowed it, as a subject.
+    pub by: String,
+}
+
+/// The person for whom something was allowed, if it still stands: they and who allowed it are active, and neither has signed
+/// out everywhere since. Else the rule by which it does not.
+fn stands(tenant: &Tenant, request: &ApprovalRequest, approved: &Approved) -> Answer<Result<Held<User>, &'static str>> {
+    let found = |id: &str| match tenant.user(id) {
+        Ok(user) => Ok(Some(user)),
+        Err(refusal) if refusal.error == ErrorCode::NotFound => Ok(None),
+        Err(refusal) => Err(refusal),
+    };
+    let by = approved.by.strip_prefix("user:").unwrap_or_default();
+    let (Some(user), Some(by)) = (found(&request.user)?, found(by)?) else { return Ok(Err("approval.user")) };
+    for subject in [user.subject(), by.subject()] {
+        if !tenant.is_active(&subject)? {
+            return Ok(Err("approval.inactive"));
+        }
+    }
+    if user.epoch != approved.epoch || approved.by_epoch.is_some_and(|epoch| by.epoch != epoch) {
+        return Ok(Err("approval.signed_out"));
+    }
+    Ok(Ok(user))
 }
 
 /// The grant type, for the token endpoint.
@@ -164,16 +194,7 @@ impl Approvals {
         approved: &Approved,
         env: &Env<'_>,
     ) -> Answer<TokenAnswer> {
-        let gone = |refusal: Refusal| refusal.instead_of(ErrorCode::NotFound, || invalid_grant("approval.user"));
-        let user = tenant.user(&held.user).map_err(gone)?;
-        for subject in [user.subject(), approved.by.clone()] {
-            if !tenant.is_active(&subject)? {
-                return Err(invalid_grant("approval.inactive"));
-            }
-        }
-        if user.epoch != approved.epoch {
-            return Err(invalid_grant("approval.signed_out"));
-        }
+        let user = stands(tenant, held, approved)?.map_err(invalid_grant)?;
         let themselves = approved.by == user.subject();
         // Who allowed it for another has not shown who that other is: there is nothing to say about them in an ID token.
         let scopes = approved.scopes.iter().filter(|scope| themselves || *scope != "openid").cloned().collect();
@@ -239,8 +260,10 @@ impl Approvals {
         let wanted = digest(what)?;
         for id in tenant.marks(APPROVAL, UNUSED, &[asks, user, &wanted], None, SAME_MAX)? {
             let held = tenant.get::<ApprovalRequest>(&[&id])?;
-            if let Some(State::Approved(approved)) = held.as_ref().map(|held| &held.state)
+            if let Some(held) = &held
+                && let State::Approved(approved) = &held.state
                 && env.seconds() < approved.until
+                && stands(tenant, held, approved)?.is_ok()
             {
                 return Ok(Some(id));
             }
@@ -249,10 +272,11 @@ impl Approvals {
     }
 
     /// Adds to a change that a detail of an approval is used by it: exactly `what`, for `asks` and, when one is named, for
-    /// `user`. It is used once, whatever else runs: the change rests on it. Answers until when it may be used.
+    /// `user`. It is used once, whatever else runs: the change rests on it.
     ///
     /// # Errors
-    /// There is no such approval, or it is not of this, used, or over.
+    /// There is no such approval, or it is not of this, used, or over; or who allowed it, or for whom it is, is suspended or has
+    /// signed out everywhere since.
     pub fn spend(
         &self,
         tenant: &Tenant,
@@ -261,7 +285,7 @@ impl Approvals {
         (asks, user): (&str, Option<&str>),
         what: &Value,
         env: &Env<'_>,
-    ) -> Answer<Seconds> {
+    ) -> Answer<UsedUp> {
         let refuse = |rule| {
             let text = "no approval allows exactly this; ask for one";
             Err(Refusal::new(ErrorCode::AccessDenied, rule, text))
@@ -277,6 +301,10 @@ impl Approvals {
         if env.seconds() >= approved.until {
             return refuse("approval.over");
         }
+        let user = match stands(tenant, &held, approved)? {
+            Ok(user) => user,
+            Err(rule) => return refuse(rule),
+        };
         let wanted = digest(what)?;
         let mut used = approved.clone();
         let Some(detail) = used.details.iter_mut().find(|detail| detail.digest == wanted && detail.used_at.is_none())
@@ -285,14 +313,15 @@ impl Approvals {
             return refuse(if known { "approval.used" } else { "approval.other" });
         };
         detail.used_at = Some(env.seconds());
-        let until = used.until;
+        let done = UsedUp { until: used.until, by: used.by.clone() };
         if !used.details.iter().any(|detail| detail.digest == wanted && detail.used_at.is_none()) {
             change.unmark(APPROVAL, UNUSED, &[&held.asks, &held.user, &wanted, &held.id]);
         }
         change.replace(&held, &ApprovalRequest { state: State::Approved(used), ..held.value.clone() });
         let event = event_of(tenant, &held, EventKind::ApprovalDecided, Outcome::Done, env);
         change.event(&event.reason("used").detail("details", &wanted));
-        Ok(until)
+        change.expect(&user);
+        Ok(done)
     }
 
     /// Uses up the approval by which a grant was given, for exactly `what`. Answers its id; nothing when the grant came from

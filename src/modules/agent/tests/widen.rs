@@ -92,6 +92,7 @@ fn to_widen_takes_an_administrator_and_to_narrow_an_operator() {
 struct One {
     id: &'static str,
     what: Value,
+    by: &'static str,
 }
 
 impl Approvals for One {
@@ -103,13 +104,13 @@ impl Approvals for One {
         subject: &str,
         what: &Value,
         _env: &Env<'_>,
-    ) -> Answer<()> {
+    ) -> Answer<String> {
         assert_eq!(subject, "agent:bot");
         if approval != self.id || *what != self.what || tenant.get::<LastUse>(&["spent", approval])?.is_some() {
             return Err(Refusal::new(ErrorCode::AccessDenied, "approval.other", "not of this"));
         }
         change.create(&["spent", approval], &LastUse { at: 1 });
-        Ok(())
+        Ok(self.by.to_owned())
     }
 }
 
@@ -121,7 +122,13 @@ fn an_approval_widens_by_exactly_what_it_says_and_stands_in_history() {
     let wanted = access("connection:crm", &[("send", AUTOMATIC)]);
     let what = json!({"type": "agent_access", "agent": "agent:bot", "connection": "connection:crm", "scopes": {"send": "automatic"}});
     assert_eq!(Widening::of("agent:bot", &wanted).value(), &what);
-    let approvals = One { id: "ok-1", what };
+    // Who may not widen it does not by allowing it to themselves, nor by somebody whom the agent names.
+    for by in ["user:olga", "user:eve"] {
+        let approvals = One { id: "ok-1", what: what.clone(), by };
+        let registry = Registry { tenant: &world.tenant, approvals: &approvals };
+        assert_eq!(rule(registry.allow(OLGA, "bot", &wanted, Some("ok-1"), &env)), "agent.approver", "{by}");
+    }
+    let approvals = One { id: "ok-1", what, by: "user:john" };
     let registry = Registry { tenant: &world.tenant, approvals: &approvals };
     let more = access("connection:crm", &[("send", AUTOMATIC), ("delete", AUTOMATIC)]);
     assert_eq!(rule(registry.allow(OLGA, "bot", &more, Some("ok-1"), &env)), "approval.other");

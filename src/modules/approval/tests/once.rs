@@ -36,6 +36,36 @@ fn of_many_that_fetch_or_decide_or_use_at_once_one_does() {
 }
 
 #[test]
+fn what_was_allowed_is_of_no_use_once_who_allowed_it_is_gone_or_signed_out() {
+    for (kill, expected) in [
+        ("suspend boss", "approval.inactive"),
+        ("sign out boss", "approval.signed_out"),
+        ("delete boss", "approval.user"),
+        ("suspend sarah", "approval.inactive"),
+        ("sign out sarah", "approval.signed_out"),
+    ] {
+        let world = World::new();
+        let asked = world.propose(&["450000"]).unwrap();
+        let choice = all_of(&world.record(&asked));
+        world.decide(&world.sign_in("boss"), &asked, &choice).unwrap();
+        world.fetch(&asked).unwrap();
+        let (what, who) = kill.rsplit_once(' ').unwrap();
+        match what {
+            "suspend" => {
+                world.tenant.suspend(&format!("user:{who}"), true, None, &world.env()).unwrap();
+            }
+            "delete" => world.tenant.delete_user(who, &world.env()).unwrap(),
+            _ => world.tenant.sign_out_everywhere(who, "test", &world.env()).unwrap(),
+        }
+        let env = world.env();
+        let mut change = world.tenant.change(&env);
+        let whose = ("agent:sales", Some("sarah"));
+        let spent = world.approvals.spend(&world.tenant, &mut change, &id_of(&asked), whose, &detail("450000"), &env);
+        assert_eq!(rule(spent), expected, "{kill}");
+    }
+}
+
+#[test]
 fn a_detail_is_used_once_for_exactly_what_it_says() {
     let mut world = World::new();
     let asked = world.propose(&["5000", "6000", "6000"]).unwrap();
