@@ -51,11 +51,15 @@ impl Approvals {
     /// Says what is due, over these channels. One caller at a time: what is said twice was said by two.
     ///
     /// # Errors
-    /// The disk failed. That a channel failed is none: it is tried again.
+    /// The disk failed. That a channel failed, or one notice cannot be told, is none: it is tried again, and keeps no other back.
     pub fn send(&self, tenant: &Tenant, channels: &Channels, env: &Env<'_>) -> Answer<Sent> {
         let mut done = Sent::default();
         for held in due(tenant, env)? {
-            match self.say(tenant, &held, channels, env)? {
+            let outcome = self.say(tenant, &held, channels, env).unwrap_or_else(|refusal| {
+                tracing::error!(request = held.request, %refusal, "a notice cannot be told");
+                Outcome::Failed("an error of the server")
+            });
+            match outcome {
                 Outcome::Spread => {}
                 Outcome::Sent => {
                     remove(tenant, &held, env)?;

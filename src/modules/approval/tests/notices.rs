@@ -120,6 +120,32 @@ fn an_endpoint_that_fails_is_called_again_and_not_for_ever() {
     assert_eq!((tries, dropped), (TRIES_MAX as usize, 1));
 }
 
+#[test]
+fn a_notice_that_cannot_be_told_keeps_no_other_back() {
+    let mut world = World::new();
+    let endpoint = Endpoint::new(&[]);
+    let (broken, _) = pinged(&world);
+    let (sound, _) = pinged(&world);
+    for asked in [&broken, &sound] {
+        world.approve(asked).unwrap();
+    }
+    let held = world.record(&broken);
+    let mut damaged = held.value.clone();
+    damaged.ping.as_mut().unwrap().sealed = "AAAA".into();
+    let env = world.env();
+    let mut change = world.tenant.change(&env);
+    change.replace(&held, &damaged);
+    change.commit().unwrap();
+    assert_eq!(send(&world, &endpoint), Sent { sent: 1, later: 1, dropped: 0 });
+    let mut dropped = 0;
+    for _ in 0..1_000 {
+        world.now += 10;
+        dropped += send(&world, &endpoint).dropped;
+    }
+    assert_eq!(dropped, 1);
+    assert_eq!(endpoint.calls.lock().len(), 1);
+}
+
 /// Remembers what it was told.
 #[derive(Clone, Default)]
 struct Board(Arc<Mutex<Vec<String>>>);
