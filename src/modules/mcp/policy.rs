@@ -297,7 +297,8 @@ impl Policy {
         rules.flat_map(|rule| &rule.checks).map(|check| (check.object_type.as_str(), check.relation.as_str()))
     }
 
-    /// What a request needs. `None`: it passes (COAZ-MCP, pass-through operations).
+    /// What a request needs: that the server may be used, and what its rule asks for. `None`: it passes (COAZ-MCP, pass-through
+    /// operations).
     pub(super) fn needs(&self, request: &Request) -> Result<Option<Needs>, Unmapped> {
         let params = &request.params;
         if request.modern && GONE.contains(&request.method.as_str()) {
@@ -305,7 +306,8 @@ impl Policy {
         }
         let text = |name: &str| params.get(name).and_then(Value::as_str);
         let named = |name: &str| text(name).ok_or_else(|| Unmapped::Parameter(name.to_owned()));
-        let needs = match request.method.as_str() {
+        let server = self.server.needs(|_| None)?;
+        let mut needs = match request.method.as_str() {
             "ping" => return Ok(None),
             "initialize"
             | "server/discover"
@@ -313,7 +315,7 @@ impl Policy {
             | "resources/list"
             | "resources/templates/list"
             | "prompts/list"
-            | "logging/setLevel" => self.server.needs(|_| None)?,
+            | "logging/setLevel" => return Ok(Some(server)),
             "tools/call" => {
                 let (name, empty) = (named("name")?, Map::new());
                 let arguments = params.get("arguments").and_then(Value::as_object).unwrap_or(&empty);
@@ -328,6 +330,9 @@ impl Policy {
             "subscriptions/listen" => self.of_subscription(params)?,
             _ => return Err(Unmapped::Method),
         };
+        let of_rule = std::mem::replace(&mut needs.questions, server.questions);
+        let more: Vec<Question> = of_rule.into_iter().filter(|question| !needs.questions.contains(question)).collect();
+        needs.questions.extend(more);
         Ok(Some(needs))
     }
 

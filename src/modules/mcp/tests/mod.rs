@@ -336,6 +336,32 @@ fn a_missing_scope_names_all_that_the_call_needs() {
     assert_eq!((event.kind(), event.get_reason()), (EventKind::ProxyRefused, Some("mcp.scope")));
 }
 
+// Whoever may not use the server calls nothing of it, neither what is open nor what they may see.
+#[test]
+fn who_may_not_use_the_server_calls_nothing_of_it() {
+    let world = World::new();
+    let calls = [
+        ("tools/call", json!({"name": "weather"})),
+        ("tools/call", json!({"name": "get_account", "arguments": {"account_id": "acme"}})),
+        ("resources/read", json!({"uri": "crm://accounts/acme"})),
+        ("prompts/get", json!({"name": "greet"})),
+        ("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "greet"}})),
+        ("subscriptions/listen", json!({"notifications": {"resourceSubscriptions": ["crm://accounts/acme"]}})),
+        ("tools/list", json!({})),
+    ];
+    let decided = |(method, params): &(&str, Value)| {
+        decide(&world, judged("user:sarah", Some("agent:sales")), &NoApprovals, &request(method, params))
+    };
+    for call in &calls {
+        decided(call).unwrap();
+    }
+    world.delete("mcp_server:crm", "can_use", "agent:sales");
+    for call in &calls {
+        let Stop::Fault(fault) = decided(call).unwrap_err() else { panic!("scopes") };
+        assert_eq!(fault.code, DENIED, "{call:?}");
+    }
+}
+
 // MCPM-6, PR-4: the records of one call, linked, with user and agent in each.
 #[test]
 fn one_call_leaves_linked_records() {
@@ -345,7 +371,8 @@ fn one_call_leaves_linked_records() {
     let events = world.events();
     let kinds: Vec<_> = events.iter().map(|event| (event.kind(), event.outcome())).collect();
     let checked = (EventKind::CheckDecided, Outcome::Allowed);
-    assert_eq!(kinds, [checked, checked, (EventKind::ProxyCalled, Outcome::Allowed)]);
+    // The server and the account, for the person and for the agent.
+    assert_eq!(kinds, [checked, checked, checked, checked, (EventKind::ProxyCalled, Outcome::Allowed)]);
     for event in &events {
         assert_eq!(event.get_user(), Some("user:sarah"));
         assert_eq!(event.get_agent(), Some("agent:sales"));
@@ -354,7 +381,9 @@ fn one_call_leaves_linked_records() {
         assert_eq!((event.get_trace(), event.get_grant()), (Some("trace-1"), Some("grant-1")));
         assert_eq!((event.get_token(), event.details()["name"].as_str()), (Some("jti-1"), "get_account"));
     }
-    assert_eq!((events[0].get_resource(), events[0].get_action()), (Some("account:acme"), Some("viewer")));
+    let asked: Vec<_> = events.iter().map(|event| (event.get_resource(), event.get_action())).collect();
+    assert!(asked.contains(&(Some("mcp_server:crm"), Some("can_use"))), "{asked:?}");
+    assert!(asked.contains(&(Some("account:acme"), Some("viewer"))), "{asked:?}");
     assert!(events[0].get_revision().is_some());
     let asked = request("tools/call", &json!({"name": "get_account", "arguments": {"account_id": "globex"}}));
     decide(&world, judged("user:sarah", Some("agent:sales")), &NoApprovals, &asked).unwrap_err();
