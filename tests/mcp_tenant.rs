@@ -390,12 +390,12 @@ fn a_gateway_is_put_by_an_administrator_and_decides_every_call() {
     assert_eq!(world.call("/mcp/crm", &token, "tools/call", get()).status, 404);
     assert!(tenant.resource(&tenant.url("/mcp/crm")).unwrap().is_none());
 
-    // One call leaves linked records: the Checks of both, and the call.
+    // One call leaves linked records: the Checks of both, of the server and of the tool, and the call.
     let events = events(&world.issuing);
     let called = events.iter().find(|e| e.details().get("name").is_some_and(|name| name == "get_account")).unwrap();
     let trace = called.get_trace().unwrap();
     let linked: Vec<EventKind> = events.iter().filter(|e| e.get_trace() == Some(trace)).map(Event::kind).collect();
-    assert_eq!(linked, [EventKind::CheckDecided, EventKind::CheckDecided, EventKind::ProxyCalled]);
+    assert_eq!(linked, [[EventKind::CheckDecided; 4].as_slice(), &[EventKind::ProxyCalled]].concat());
     assert_eq!((called.get_user(), called.get_agent()), (Some("user:sarah"), Some("agent:sales")));
 }
 
@@ -507,6 +507,8 @@ fn proposal() -> bailiwick::modules::approval::DetailType {
                    "properties": {"type": {}, "locations": {}, "actions": {}, "arguments": {
                        "type": "object", "additionalProperties": false, "required": ["account_id", "amount"],
                        "properties": {"account_id": {"type": "string"}, "amount": {"type": "string"}}}}},
+        "rules": [{"when": "amount <= most", "who": [], "values": {
+            "amount": {"kind": "decimal", "path": "/arguments/amount"}, "most": {"kind": "decimal", "value": "1000"}}}],
     }))
     .unwrap()
 }
@@ -558,9 +560,18 @@ fn a_tool_behind_an_approval_runs_once_with_what_was_approved() {
     let done = send(&approved, "450000").json();
     assert!(done["result"]["content"][0]["text"].as_str().unwrap().starts_with("\"send_proposal\""), "{done}");
     assert_eq!(send(&approved, "450000").json()["error"]["code"], -32_001, "used up");
+    // Up to an amount nobody need be asked, and what is not as the type wants it is not below it.
+    for (amount, code) in [("1000", None), ("1000.00", None), ("1000.01", Some(-32_001)), ("a lot", Some(-32_001))] {
+        assert_eq!(send(&token, amount).json()["error"]["code"].as_i64(), code, "{amount}");
+    }
+    let more = json!({"account_id": "acme", "amount": "5", "cc": "eve"});
+    let heard = world.call("/mcp/crm", &token, "tools/call", tool("send_proposal", more));
+    assert_eq!(heard.json()["error"]["code"], -32_001);
     let events = events(&world.issuing);
-    let called = events.iter().find(|event| event.details().contains_key("approval")).unwrap();
-    assert_eq!(called.kind(), EventKind::ProxyCalled);
+    let called: Vec<_> = events.iter().filter(|event| event.details().contains_key("approval")).collect();
+    assert_eq!(called.iter().map(|event| event.kind()).collect::<Vec<_>>(), [EventKind::ProxyCalled; 3]);
+    assert_eq!(called[1].details()["approval"], "not needed");
+    let called = called[0];
     let used =
         events.iter().find(|e| e.kind() == EventKind::ApprovalDecided && e.get_reason() == Some("used")).unwrap();
     assert_eq!(used.get_resource(), Some(format!("approval:{}", called.details()["approval"]).as_str()));

@@ -181,6 +181,9 @@ impl mcp::Approvals for Approved {
         let tenant = self.of.tenant().ok_or(ApprovalsUnavailable)?;
         let env = env(now, Some(call.trace));
         let what = call.details();
+        if !self.approvals.needed(&tenant, &what).map_err(failed)? {
+            return Ok(Approval::NotNeeded);
+        }
         if let Some(id) = self.spent(&tenant, caller, &what, &env).map_err(failed)? {
             return Ok(Approval::Given(id));
         }

@@ -4,6 +4,7 @@ use super::ask::event_of;
 use super::decide::{gives_token, values};
 use super::detail::digest;
 use super::records::{APPROVAL, ApprovalRequest, Approved, State, Way};
+use super::types::type_of;
 use super::{Approvals, Polled};
 use crate::engine::Module;
 use crate::identity::{
@@ -244,6 +245,17 @@ impl Approvals {
     /// The disk failed.
     pub fn of_grant(&self, tenant: &Tenant, grant: &str) -> Answer<Option<String>> {
         Ok(tenant.get::<OfGrant>(&[grant])?.map(|held| held.request.clone()))
+    }
+
+    /// Whether somebody has to be asked before `detail` is done: the rules of its type say who, or that nobody need be. What is
+    /// of no type here, or not as its type wants it, or what no rule can judge, needs an approval.
+    ///
+    /// # Errors
+    /// The disk failed, which lets nothing through.
+    pub fn needed(&self, tenant: &Tenant, detail: &Value) -> Answer<bool> {
+        let name = detail.get("type").and_then(Value::as_str).unwrap_or_default();
+        let Some(kind) = type_of(tenant, name)? else { return Ok(true) };
+        Ok(kind.validate(detail).is_err() || !kind.who(detail).is_ok_and(|who| who.is_empty()))
     }
 
     /// The approval of exactly `what` that an access request of `asks` for `user` brought, if one is good and not used.

@@ -232,21 +232,23 @@ impl Decider {
         let called = asker.event(self.tenant, EventKind::ProxyCalled, Outcome::Allowed).resource(resource);
         let approved = needs.approval.as_deref().map(|kind| self.approved(case, kind, events)).transpose()?;
         events.push(match approved {
-            Some(id) => called.detail("approval", id),
+            Some(Some(id)) => called.detail("approval", id),
+            Some(None) => called.detail("approval", "not needed"),
             None => called,
         });
         Ok(())
     }
 
-    /// The id of the approval that is used up.
-    fn approved(&self, case: Case<'_>, kind: &str, events: &mut Vec<Event>) -> Result<String, Stop> {
+    /// The id of the approval that is used up, if the call needs one.
+    fn approved(&self, case: Case<'_>, kind: &str, events: &mut Vec<Event>) -> Result<Option<String>, Stop> {
         let Case { asker, request, resource, .. } = case;
         let none = Map::new();
         let arguments = request.params.get("arguments").and_then(Value::as_object).unwrap_or(&none);
         let tool = request.params.get("name").and_then(Value::as_str).unwrap_or_default();
         let call = ApprovalCall { kind, resource, tool, arguments, trace: &asker.trace };
         match case.approvals.approve(&asker.judged, &call, asker.now) {
-            Ok(Approval::Given(id)) => Ok(id),
+            Ok(Approval::Given(id)) => Ok(Some(id)),
+            Ok(Approval::NotNeeded) => Ok(None),
             Ok(Approval::Needed(needed)) => {
                 events.push(self.refused(asker, resource, "mcp.approval"));
                 Err(Stop::Fault(denied(request, Some(&needed), &asker.trace)))

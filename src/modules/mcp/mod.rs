@@ -195,6 +195,8 @@ pub struct ApprovalNeeded {
 pub enum Approval {
     /// A person approved exactly this call; the approval is used up now, and its id is this.
     Given(String),
+    /// Nobody need be asked about this call: the rules of its type say so.
+    NotNeeded,
     /// Nobody did; this is how to ask.
     Needed(ApprovalNeeded),
 }
