@@ -146,13 +146,28 @@ impl Attempt<'_> {
         let actors = act::taken_on(&self.caller.client, &before);
         let actors = actors.map_err(|refusal| Refusal { error: ErrorCode::InvalidGrant, ..refusal })?;
         seen.assertion(&issuer, &actors);
+        self.still_lives(&row, &jti)?;
         Ok(Asserted { row, claims, jti, expires_at: end, actors })
+    }
+
+    /// The issuer, when it is a tenant here.
+    fn here(&self, row: &TrustedIssuer) -> Option<Tenant> {
+        let here = self.tenant.identity().issuing(&row.issuer);
+        here.filter(|tenant| tenant.issuer() == row.issuer)
+    }
+
+    /// Of an issuer that is a tenant here, sees that what the assertion was made from still lives there.
+    fn still_lives(&self, row: &TrustedIssuer, jti: &str) -> Answer<()> {
+        let Some(issuer) = self.here(row) else { return Ok(()) };
+        let grant = jti.split_once('.').map_or("", |(grant, _)| grant);
+        let over = || refuse("redeem.over", "what this assertion was made from is over at its issuer; get another");
+        issuer.living(grant, self.env).map_err(|refusal| refusal.instead_of(ErrorCode::InvalidGrant, over))?;
+        Ok(())
     }
 
     /// Verifies the signature, with keys that the row knows and the assertion has no say in.
     fn verified(&self, assertion: &str, row: &TrustedIssuer) -> Answer<Verified> {
-        let here = self.tenant.identity().issuing(&row.issuer);
-        if let Some(tenant) = here.filter(|tenant| tenant.issuer() == row.issuer) {
+        if let Some(tenant) = self.here(row) {
             return verify_with(assertion, &tenant.jwks(self.env)?);
         }
         match &row.keys {

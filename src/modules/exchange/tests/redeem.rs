@@ -19,6 +19,12 @@ fn signed(world: &World, claims: &Value) -> String {
     world.idp.sign(ID_JAG_TYP, claims, &world.env()).unwrap()
 }
 
+/// The same as another assertion of what it was made from.
+fn another(claims: &Value, id: impl std::fmt::Display) -> Value {
+    let grant = claims["jti"].as_str().unwrap().split_once('.').unwrap().0;
+    changed(claims, "jti", json!(format!("{grant}.{id}")))
+}
+
 fn changed(claims: &Value, name: &str, value: Value) -> Value {
     let mut claims = claims.clone();
     if value.is_null() {
@@ -56,6 +62,26 @@ fn an_assertion_becomes_a_token_that_says_who_acts_for_whom() {
     assert_eq!((there.get_actors(), &there.details()["issuer"]), (&strings(&["sales"])[..], &IDP.to_owned()));
     // It is of use there alone.
     assert_eq!(rule(world.examine(&answer.access_token)), "token.kid");
+}
+
+/// What ends at an identity provider that is a tenant here ends its assertions too.
+#[test]
+fn what_is_over_at_its_issuer_is_not_redeemed() {
+    let over = |act: &dyn Fn(&World, &str)| {
+        let world = World::new();
+        let assertion = assertion(&world);
+        let jti = claims(&assertion)["jti"].as_str().unwrap().to_owned();
+        act(&world, jti.split_once('.').unwrap().0);
+        world.redeem(&assertion, &[]).map_or_else(|refusal| refusal.rule, |_| "allowed")
+    };
+    assert_eq!(over(&|_, _| {}), "allowed");
+    let suspend = |world: &World, subject| {
+        world.idp.suspend(subject, true, None, &world.env()).unwrap();
+    };
+    assert_eq!(over(&|world, _| suspend(world, "agent:sales")), "redeem.over");
+    assert_eq!(over(&|world, _| suspend(world, "user:sarah")), "redeem.over");
+    assert_eq!(over(&|world, grant| world.idp.revoke_grant(grant, "test", &world.env()).unwrap()), "redeem.over");
+    assert_eq!(over(&|world, _| world.idp.sign_out_everywhere("sarah", "test", &world.env()).unwrap()), "redeem.over");
 }
 
 /// The traps of ID-JAG: each claim, missing, wrong or of another form.
@@ -254,7 +280,7 @@ fn the_row_says_who_may_bring_what_for_what() {
     // Scopes are those asked for, of those asserted, of those of the row, of those of the client.
     let all = changed(&good(&world), "scope", json!("pricing:read pricing:write pricing:admin"));
     let redeem = |n: u32, more: &[(&str, &str)]| {
-        let token = signed(&world, &changed(&all, "jti", json!(n.to_string())));
+        let token = signed(&world, &another(&all, n));
         world.redeem(&token, more)
     };
     assert_eq!(redeem(1, &[]).unwrap().scope.as_deref(), Some("pricing:read pricing:write"));
@@ -283,7 +309,7 @@ fn the_row_says_who_may_bring_what_for_what() {
     with_row(TrustedIssuer { access_token_s: Some(100_000), ..row() });
     assert_eq!(redeem(9, &[]).unwrap().expires_in, 600);
     with_row(TrustedIssuer { resources: Vec::new(), ..row() });
-    let bare = changed(&changed(&all, "resource", Value::Null), "jti", json!("bare"));
+    let bare = another(&changed(&all, "resource", Value::Null), "bare");
     assert_eq!(rule(world.redeem(&signed(&world, &bare), &[])), "redeem.resources");
 }
 
@@ -495,7 +521,6 @@ fn without_scopes_and_times_of_the_issuer_there_are_none() {
         assert!(said.get(claim).is_none(), "{claim}");
     }
     assert_eq!(said["act"], json!({"sub": "sales-there"}));
-    claims["jti"] = "2".into();
-    let asked = world.redeem(&signed(&world, &claims), &[("scope", "pricing:read")]);
+    let asked = world.redeem(&signed(&world, &another(&claims, 2)), &[("scope", "pricing:read")]);
     assert_eq!(refused(asked), ("redeem.scopes", "invalid_scope"));
 }
