@@ -4,7 +4,7 @@
 // client on this machine whose consent is asked for; `{state}` in it stands for a value that is different each time.
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
-import { mkdirSync } from "node:fs";
+import { mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { chromium } from "playwright-core";
 import { shown } from "./served.mjs";
@@ -195,7 +195,65 @@ await other.getByLabel("Password").waitFor();
 await page.getByRole("button", { name: /Withdraw/ }).click();
 await page.getByText("It was withdrawn").waitFor();
 
+// Decides what an agent asks for: what is on the page is what was asked, a part can be unticked, who has signed in by less than is
+// wanted shows a passkey first, and the agent gets what was approved and no more.
+const agent = JSON.parse(readFileSync(process.env.AGENT));
+const basic = `Basic ${Buffer.from(`${agent.id}:${agent.client_secret}`).toString("base64")}`;
+const agentAsks = async (path, form) => {
+  const body = new URLSearchParams(form);
+  const heard = await fetch(`${issuer}${path}`, { method: "POST", headers: { authorization: basic }, body });
+  return [heard.status, await heard.json()];
+};
+const proposal = (customer, amount) => ({ type: "proposal", customer, amount, recipients: ["dana@acme.example"] });
+const asked = async (...details) => {
+  const form = { scope: "openid", login_hint: "sarah@example.com", binding_message: "W4SCT", authorization_details: JSON.stringify(details) };
+  const [status, answer] = await agentAsks("/bc-authorize", form);
+  assert.equal(status, 200, JSON.stringify(answer));
+  return { grant_type: "urn:openid:params:grant-type:ciba", auth_req_id: answer.auth_req_id };
+};
+await page.goto(`${issuer}/account`);
+await press("Sign out");
+await page.goto(`${issuer}/login`);
+await page.getByLabel("Name or e-mail address").fill(name);
+await page.getByLabel("Password").fill(PASSWORD);
+await press("Continue with a password");
+await page.getByRole("link", { name: "Use a recovery code instead" }).click();
+await page.getByLabel("Recovery code").fill(recovery[1]);
+await press("Continue");
+await page.goto(`${issuer}/approvals`);
+await shows("Nothing waits for your decision.");
+await look("approvals-none");
+const two = await asked(proposal("Acme", "450000"), proposal("Globex", "120.50"));
+await page.reload();
+await look("approvals");
+await page.getByRole("link", { name: /Send Acme the proposal for 450000 USD/ }).click();
+await page.waitForURL(/approvals\/./);
+for (const text of ["Sales agent asks for your approval", "W4SCT", "Send Globex the proposal for 120.50 USD", "dana@acme.example"]) await shows(text);
+assert.ok(!(await page.getByRole("button", { name: "Approve" }).isVisible()), "what needs a passkey is not decided without");
+await look("approval-confirm");
+await page.getByRole("link", { name: "Confirm who I am" }).click();
+await page.getByRole("button", { name: "Use a passkey" }).waitFor();
+await touch(true);
+await page.getByRole("button", { name: "Use a passkey" }).click();
+await page.waitForURL(/approvals\/./);
+await touch(false);
+await look("approval");
+await page.getByLabel("Send Globex the proposal for 120.50 USD").uncheck();
+await press("Approve");
+await look("approval-done");
+const [status, got] = await agentAsks("/token", two);
+assert.equal(status, 200, JSON.stringify(got));
+const approved = JSON.parse(Buffer.from(got.access_token.split(".")[1], "base64url")).authorization_details;
+assert.deepEqual(approved, [proposal("Acme", "450000")], "the part that was ticked, and no more");
+const refused = await asked(proposal("Initech", "1"));
+await page.goto(`${issuer}/approvals`);
+await page.getByRole("link", { name: /Initech/ }).click();
+await page.waitForURL(/approvals\/./);
+await press("Deny");
+assert.deepEqual((await agentAsks("/token", refused)).map((it) => it.error ?? it), [400, "access_denied"]);
+
 // With nobody signed in, the request leads to the page of sign-in and back.
+await page.goto(`${issuer}/account`);
 await press("Sign out");
 await ask();
 await shows("to continue to");
@@ -205,4 +263,4 @@ assert.match(landed, /error=access_denied/);
 assert.deepEqual(wrong, [], "the browser complains");
 await browser.close();
 client.close();
-console.log("pages: a link, passkeys, a password, an app, consent and sessions work in Chromium, on a phone and on a desktop");
+console.log("pages: a link, passkeys, a password, an app, consent, sessions and approvals work in Chromium, on a phone and on a desktop");
