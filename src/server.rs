@@ -328,6 +328,7 @@ fn issuer_routes(
     let pool = Arc::new(Pool::new("mcp", MCP_THREADS, MCP_QUEUE_MAX)?);
     let servers = servers::http::Setup::new(Arc::new(servers), embedder, pool);
     let uses: Arc<dyn CredentialUses> = Arc::new(LastUses);
+    let details = Arc::new(Spent(approvals.clone()));
     let asked = approval::http::Setup {
         approvals,
         keys: Arc::clone(&keys),
@@ -339,7 +340,7 @@ fn issuer_routes(
     };
     let strangers = Drafts::new(outgoing.clone());
     let house = login::House { connected: Some(Arc::new(Connections)), devices: Some(Arc::new(channels::Browsers)) };
-    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(uses))
+    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(uses).with_details(details))
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))
         .merge(oauth::admin::tenant::http::routes())

@@ -117,7 +117,10 @@ impl World {
 
     pub(crate) fn ask(&self, details: &Value, more: &[(&str, &str)]) -> Value {
         let details = json!([details]).to_string();
-        let pairs = [("scope", "openid"), ("login_hint", "sarah@example.com"), ("authorization_details", &details)];
+        let mut pairs = vec![("login_hint", "sarah@example.com"), ("authorization_details", &*details)];
+        if !more.iter().any(|(name, _)| *name == "scope") {
+            pairs.push(("scope", "openid"));
+        }
         let heard = self.post("/bc-authorize", &[&pairs, more].concat());
         assert_eq!(heard.status, 200, "{}", heard.body);
         heard.json()
@@ -185,6 +188,55 @@ fn an_exchange_gives_exactly_what_was_approved_once() {
     let used = events.iter().filter(|e| e.kind() == EventKind::ApprovalDecided && e.get_reason() == Some("used"));
     let used: Vec<&str> = used.map(|event| event.get_resource().unwrap()).collect();
     assert_eq!((named.len(), named), (2, used.iter().map(|id| (*id).to_owned()).collect()));
+}
+
+#[test]
+fn a_resource_server_uses_up_what_was_approved_once() {
+    let world = World::start(Issuing::start());
+    let tenant = &world.issuing.acme;
+    let [server, other] = [("crm-server", CRM), ("another", "https://other.example/")].map(|(id, serves)| {
+        if serves != CRM {
+            resource(tenant, id, serves, &[]);
+        }
+        client(tenant, Client { serves: strings(&[serves]), ..Client::new(id, ClientKind::App, id) })
+    });
+    let asked = world.ask(&write_access(), &[("scope", "openid contacts:write"), ("resource", CRM)]);
+    approve(&world.issuing, "john");
+    let pairs = [("grant_type", CIBA), ("auth_req_id", asked["auth_req_id"].as_str().unwrap())];
+    let heard = world.post("/token", &pairs);
+    assert_eq!(heard.status, 200, "{}", heard.body);
+    let token = heard.json()["access_token"].as_str().unwrap().to_owned();
+    let send = |path: &str, who: &str, more: &[(&str, &str)]| {
+        let pairs = [&[("token", token.as_str())], more].concat();
+        world.issuing.post(&format!("/t/acme{path}"), &[("authorization", who)], &pairs)
+    };
+    let use_up = |who: &str, what: &Value| {
+        let text = what.to_string();
+        error(&send("/authorization-details/use", who, &[("authorization_details", &text)]))
+    };
+    let left = || send("/introspect", &server, &[]).json()["authorization_details"].clone();
+    let exactly = json!([write_access()]);
+    assert_eq!(left(), exactly);
+    // What is a little else, by who is not asked, or all at once, is not used up.
+    let mut more = write_access();
+    more["actions"] = json!(["contacts:write", "contacts:delete"]);
+    let denied = (400, "access_denied".to_owned());
+    assert_eq!(use_up(&server, &json!([more])), denied);
+    assert_eq!(use_up(&other, &exactly), denied, "it serves something else");
+    assert_eq!(use_up(&world.agent, &exactly), denied, "whoever holds it does not serve it");
+    assert_eq!(use_up(&server, &json!([write_access(), write_access()])).0, 400);
+    assert_eq!(use_up("Basic AAAA", &exactly).0, 401);
+    assert_eq!(left(), exactly);
+    // Of many at once one does.
+    let answers: Vec<(u16, String)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| use_up(&server, &exactly))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(answers.iter().filter(|answer| answer.0 == 200).count(), 1, "{answers:?}");
+    assert_eq!(answers.iter().filter(|answer| **answer == denied).count(), 3, "{answers:?}");
+    assert_eq!(left(), Value::Null);
+    let used = events(&world.issuing).into_iter().filter(|e| e.get_reason() == Some("used")).count();
+    assert_eq!(used, 1);
 }
 
 /// A console for operators, whose consent nobody is asked: the administration's URL, and its credentials.

@@ -1,11 +1,11 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{Answer, Change, Env, ErrorCode, Grant, Tenant};
+use crate::identity::{Answer, Chain, Change, Env, ErrorCode, Examined, Grant, Tenant};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
-use crate::modules::{agent, exchange, vault};
+use crate::modules::{agent, exchange, oauth, vault};
 use serde_json::{Value, json};
 
 /// The type of the details of what a connection gives with an approval.
@@ -68,6 +68,44 @@ impl agent::Approvals for Spent {
         env: &Env<'_>,
     ) -> Answer<String> {
         self.0.spend(tenant, change, approval, (subject, None), what, env).map(|used| used.by)
+    }
+}
+
+impl oauth::DetailUses for Spent {
+    fn unused(&self, tenant: &Tenant, examined: &Examined, _: &Env<'_>) -> Answer<Vec<Value>> {
+        // A token that was exchanged hangs on the one that was approved.
+        let mut left = examined.details().to_vec();
+        for held in examined.chain().grants() {
+            left = self.0.unused(tenant, held, left)?;
+        }
+        Ok(left)
+    }
+
+    fn use_up(&self, tenant: &Tenant, examined: &Examined, what: &Value, env: &Env<'_>) -> Answer<Option<String>> {
+        self.granted(tenant, examined.chain(), examined.details(), what, env)
+    }
+}
+
+impl Spent {
+    /// Uses up the approval by which one of these grants was given, if these details have exactly `what`.
+    pub(super) fn granted(
+        &self,
+        tenant: &Tenant,
+        chain: &Chain,
+        details: &[Value],
+        what: &Value,
+        env: &Env<'_>,
+    ) -> Answer<Option<String>> {
+        if !details.contains(what) {
+            return Ok(None);
+        }
+        // A token that was exchanged hangs on the one that was approved.
+        for held in chain.grants() {
+            if let Some(id) = self.0.spend_granted(tenant, held, what, env)? {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 }
 

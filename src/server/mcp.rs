@@ -1,6 +1,7 @@
 //! What the MCP servers of a tenant are plugged into: its tokens, its approvals, the client of other people's servers, and the
 //! vault, whose connections supply what a server behind the gateway wants to see.
 
+use super::approvals::Spent;
 use super::plugs::Administration;
 use crate::identity::{Answer, Env, ErrorCode, Examined, Identity, Proved, Refusal, Tenant, TokenKind, again};
 use crate::modules::mcp::servers::{self, http::Plugs};
@@ -203,11 +204,9 @@ impl Approved {
     /// The approval of exactly this that came with the caller's token or with an access request, now used up.
     fn spent(&self, tenant: &Tenant, caller: &Judged, what: &Value, env: &Env<'_>) -> Answer<Option<String>> {
         if let Some(grant) = caller.grant.as_ref().filter(|_| caller.details.contains(what)) {
-            // A token that was exchanged hangs on the one that was approved.
-            for held in tenant.living(grant, env)?.grants() {
-                if let Some(id) = self.approvals.spend_granted(tenant, held, what, env)? {
-                    return Ok(Some(id));
-                }
+            let (spent, chain) = (Spent(self.approvals.clone()), tenant.living(grant, env)?);
+            if let Some(id) = spent.granted(tenant, &chain, &caller.details, what, env)? {
+                return Ok(Some(id));
             }
         }
         // People approve for a person.

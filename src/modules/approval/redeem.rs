@@ -336,6 +336,22 @@ impl Approvals {
         Ok(done)
     }
 
+    /// Which of these details may still be used: all but those that were used of the approval by which a grant was given.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn unused(&self, tenant: &Tenant, grant: &Grant, details: Vec<Value>) -> Answer<Vec<Value>> {
+        let Some(id) = self.of_grant(tenant, &grant.id)? else { return Ok(details) };
+        let held = tenant.get::<ApprovalRequest>(&[&id])?;
+        let Some(State::Approved(approved)) = held.as_ref().map(|held| &held.state) else { return Ok(Vec::new()) };
+        let mut left: Vec<&Value> =
+            approved.details.iter().filter(|detail| detail.used_at.is_none()).map(|detail| &detail.value).collect();
+        // The same thing may have been approved twice, and used once.
+        let mut still =
+            |detail: &Value| left.iter().position(|good| *good == detail).map(|at| left.swap_remove(at)).is_some();
+        Ok(details.into_iter().filter(|detail| still(detail)).collect())
+    }
+
     /// Uses up the approval by which a grant was given, for exactly `what`. Answers its id; nothing when the grant came from
     /// none, or from one that does not allow this, or no more.
     ///

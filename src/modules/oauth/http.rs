@@ -40,6 +40,7 @@ pub fn routes(oauth: OAuth) -> Router {
     Router::new()
         .route("/authorize", get(authorize).post(authorize))
         .route("/introspect", post(introspect))
+        .route("/authorization-details/use", post(use_detail))
         .route("/end_session", get(end).post(end))
         .route("/oidc/logout", get(end).post(end))
         .merge(open)
@@ -233,6 +234,12 @@ async fn introspect(State(oauth): State<OAuth>, asked: Asked, request: Request) 
         None => json_response(StatusCode::OK, &answer),
     };
     with_form(asked, request, false, rules, show).await
+}
+
+async fn use_detail(State(oauth): State<OAuth>, asked: Asked, request: Request) -> Response {
+    let rules =
+        move |tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>| oauth.use_detail(tenant, head, form, env);
+    with_form(asked, request, false, rules, |answer| json_response(StatusCode::OK, &answer)).await
 }
 
 /// What others may keep for a while.

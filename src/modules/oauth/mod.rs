@@ -22,6 +22,23 @@ pub trait Strangers: Send + Sync {
     fn seen(&self, tenant: &Tenant, url: &str, env: &Env<'_>) -> Refusal;
 }
 
+/// Who knows which authorization details (RFC 9396) are good once, and which were used. Approvals do; `server.rs` plugs them
+/// in.
+pub trait DetailUses: Send + Sync {
+    /// Those details of a token that may still be used.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn unused(&self, tenant: &Tenant, examined: &Examined, env: &Env<'_>) -> Answer<Vec<Value>>;
+
+    /// Uses one up, whatever else runs at the same time. Answers by which approval it was allowed; `None` when the token does
+    /// not allow exactly this, or no more.
+    ///
+    /// # Errors
+    /// The disk failed, which allows nothing.
+    fn use_up(&self, tenant: &Tenant, examined: &Examined, what: &Value, env: &Env<'_>) -> Answer<Option<String>>;
+}
+
 /// What the endpoints work with.
 #[derive(Clone)]
 pub struct OAuth {
@@ -29,6 +46,7 @@ pub struct OAuth {
     keys: Arc<dyn KeySource>,
     strangers: Option<Arc<dyn Strangers>>,
     uses: Arc<dyn CredentialUses>,
+    details: Option<Arc<dyn DetailUses>>,
 }
 
 /// What of a request's head the endpoints look at.
@@ -48,7 +66,7 @@ impl OAuth {
     /// Endpoints that give tokens in these ways, and find the keys of clients there.
     #[must_use]
     pub fn new(grant_types: Vec<Arc<dyn GrantType>>, keys: Arc<dyn KeySource>) -> OAuth {
-        OAuth { grant_types: Arc::new(grant_types), keys, strangers: None, uses: Arc::new(NoUses) }
+        OAuth { grant_types: Arc::new(grant_types), keys, strangers: None, uses: Arc::new(NoUses), details: None }
     }
 
     /// The same, with somebody who looks at clients that nobody knows.
@@ -61,6 +79,12 @@ impl OAuth {
     #[must_use]
     pub fn with_uses(self, uses: Arc<dyn CredentialUses>) -> OAuth {
         OAuth { uses, ..self }
+    }
+
+    /// The same, with somebody who knows which authorization details were used.
+    #[must_use]
+    pub fn with_details(self, details: Arc<dyn DetailUses>) -> OAuth {
+        OAuth { details: Some(details), ..self }
     }
 
     fn caller(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Caller> {
@@ -162,16 +186,55 @@ impl OAuth {
     /// # Errors
     /// The caller has not shown who it is.
     pub fn introspect(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<(Caller, Value)> {
+        let caller = self.asking(tenant, head, form, env)?;
+        let token = form.need("token")?;
+        let found = find(tenant, token, form.get("token_type_hint"), env)?;
+        let Some(examined) = found.filter(|examined| concerns(&caller, examined)) else {
+            return Ok((caller, json!({"active": false})));
+        };
+        let details = match &self.details {
+            Some(uses) => uses.unused(tenant, &examined, env)?,
+            None => examined.details().to_vec(),
+        };
+        Ok((caller, described(tenant, &examined, &details)))
+    }
+
+    /// A client that may ask about tokens.
+    fn asking(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Caller> {
         let caller = self.caller(tenant, head, form, env)?;
         if caller.client.is_public() {
             let text = "only clients that show who they are may ask about tokens";
             return Err(refuse(ErrorCode::InvalidClient, "introspect.public", text));
         }
+        Ok(caller)
+    }
+
+    /// Uses up what a person approved (RFC 9396), for a resource server that is about to do it: one of the details of an access
+    /// token for it, exactly as it stands there. It is used once, whatever else runs.
+    ///
+    /// # Errors
+    /// The caller has not shown who it is, or serves nothing that the token is for; the token is not good, does not allow exactly
+    /// this, or no more.
+    pub fn use_detail(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Value> {
+        let caller = self.asking(tenant, head, form, env)?;
         let token = form.need("token")?;
-        let found = find(tenant, token, form.get("token_type_hint"), env)?;
-        let found = found.filter(|examined| concerns(&caller, examined));
-        let answer = found.map_or_else(|| json!({"active": false}), |examined| described(tenant, &examined));
-        Ok((caller, answer))
+        let details = form.details()?.unwrap_or_default();
+        let [what] = details.as_slice() else {
+            let text = "send `authorization_details` with the one that is about to be done";
+            return Err(refuse(ErrorCode::InvalidRequest, "details.one", text));
+        };
+        let served = |examined: &Examined| examined.audience.iter().any(|at| caller.client.serves.contains(at));
+        let found = find(tenant, token, Some("access_token"), env)?;
+        let found = found.filter(|examined| examined.kind == TokenKind::Access && served(examined));
+        let used = match (&found, &self.details) {
+            (Some(examined), Some(uses)) => uses.use_up(tenant, examined, what, env)?,
+            _ => None,
+        };
+        let approval = used.ok_or_else(|| {
+            let text = "this token does not allow exactly this here, or no more; it takes another approval";
+            refuse(ErrorCode::AccessDenied, "details.used", text)
+        })?;
+        Ok(json!({"used": true, "approval": approval}))
     }
 
     /// Revocation (RFC 7009). A token that is unknown, over or another client's is left as it is, and the answer is the same.
@@ -236,7 +299,7 @@ fn concerns(caller: &Caller, examined: &Examined) -> bool {
 }
 
 /// What introspection says of a token that is good (RFC 7662 2.2, RFC 9068, RFC 9470 6.2).
-fn described(tenant: &Tenant, examined: &Examined) -> Value {
+fn described(tenant: &Tenant, examined: &Examined, details: &[Value]) -> Value {
     let grant = &examined.grant;
     let mut out = Map::new();
     let mut say = |name: &str, value: Value| {
@@ -258,7 +321,7 @@ fn described(tenant: &Tenant, examined: &Examined) -> Value {
     }
     say("cnf", Confirmation { jkt: examined.jkt.clone(), x5t: examined.x5t.clone() }.claim().into());
     say("act", act_claim(&grant.actors).into());
-    say("authorization_details", json!(examined.details()));
+    say("authorization_details", json!(details));
     if let Some(authentication) = examined.authentication() {
         say("auth_time", authentication.at.into());
         say("acr", authentication.acr.as_str().into());
