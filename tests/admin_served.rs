@@ -75,6 +75,14 @@ impl Desk {
         heard.json()
     }
 
+    /// Who only reads asks, and is answered.
+    #[track_caller]
+    pub(crate) fn seen(&self, path: &str) -> Value {
+        let heard = self.ask(&self.reader, "GET", path, &Value::Null);
+        assert_eq!(heard.status, 200, "{path}: {}", heard.body);
+        heard.json()
+    }
+
     /// The administrator asks, and is refused: the status, and what the text says.
     #[track_caller]
     pub(crate) fn refused(&self, method: &str, path: &str, body: &Value, (status, says): (u16, &str)) {

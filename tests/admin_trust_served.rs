@@ -277,3 +277,52 @@ fn providers_stand_on_the_login_page_at_once() {
     let told = desk.serving.events().iter().map(|event| format!("{event:?}")).collect::<String>();
     assert!(!told.contains(hidden), "no event has the secret");
 }
+
+/// What is granted and taken is seen in the order in which it was, from where one stopped.
+#[test]
+fn changes_of_the_tenants_tuples_are_read_in_order() {
+    let none = Value::Null;
+    let desk = Desk::new(["changes:read", "connections:write"], |db| {
+        db.good(&["resource", "create", API, "--id", "api", "--scope", "read"]);
+        db.good(&["client", "create", "--id", "sales", "--kind", "agent", "--auth", "client_secret_post"]);
+    });
+    desk.only_administrators("GET", "/admin/changes", &none);
+    let read = |query: &str| desk.seen(&format!("/admin/changes?{query}"));
+    // To the end of what there is.
+    let (mut next, mut before) = (String::new(), 0);
+    loop {
+        let page = read(format!("limit=2&after={next}").trim_end_matches("&after="));
+        let count = page["changes"].as_array().unwrap().len();
+        assert!(count <= 2);
+        before += count;
+        if count == 0 {
+            assert_eq!(page["next"], next, "where one is stays where nothing comes");
+            break;
+        }
+        next = page["next"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(read("limit=500")["changes"].as_array().unwrap().len(), before, "pages are the whole");
+    let target = json!({"name": "API", "target": {"resource": {"resource": API}}});
+    desk.good("PUT", "/admin/managed-connections/api", &target);
+    let allowed = "/admin/managed-connections/api/allowed/agent:sales";
+    desk.good("PUT", allowed, &none);
+    desk.good("DELETE", allowed, &none);
+    let page = read(&format!("type=connection&after={next}"));
+    let told: Vec<String> = page["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| {
+            let text = |name: &str| c[name].as_str().unwrap().to_owned();
+            format!("{} {} {} {}", text("operation"), text("object"), text("relation"), text("user"))
+        })
+        .collect();
+    let expected = [
+        "write connection:api tenant tenant:main",
+        "write connection:api allowed agent:sales",
+        "delete connection:api allowed agent:sales",
+    ];
+    assert_eq!(told, expected);
+    assert!(page["changes"][0]["at"].as_u64().unwrap() > 1_700_000_000 && page["changes"][0]["revision"].is_u64());
+    assert_eq!(desk.serving.send("GET", "/admin/changes", &[], "").status, 401);
+}

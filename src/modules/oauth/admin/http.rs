@@ -1,5 +1,6 @@
 //! The administration over HTTP: JSON in, one call, JSON out. Who asks is an administrator by Check, with a token of their own.
 
+use super::changes::{self, CHANGES_READ, ChangesQuery};
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
 use crate::identity::{
     Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Scope, Seconds, Tenant,
@@ -7,7 +8,7 @@ use crate::identity::{
 };
 use crate::wire::{Call, Json};
 use axum::Router;
-use axum::extract::Path;
+use axum::extract::{Path, Query};
 use axum::http::request::Parts;
 use axum::response::Response;
 use axum::routing::{get, put};
@@ -18,9 +19,10 @@ const CLAIMS: [&str; 2] = [CLAIMS_READ, CLAIMS_WRITE];
 const RESOURCES: [&str; 2] = [RESOURCES_READ, RESOURCES_WRITE];
 const WORKLOADS: [&str; 2] = [WORKLOADS_READ, WORKLOADS_WRITE];
 
-/// The routes of every tenant, at `/admin/claims`, `/admin/resources` and `/admin/workload-issuers`.
+/// The routes of every tenant, at `/admin/changes`, `/admin/claims`, `/admin/resources` and `/admin/workload-issuers`.
 pub fn routes() -> Router {
     Router::new()
+        .route("/admin/changes", get(changes))
         .route("/admin/claims", get(claims))
         .route("/admin/claims/{name}", put(put_claim).delete(remove_claim))
         .route("/admin/resources", get(resources).post(make_resource))
@@ -38,6 +40,10 @@ pub(super) fn judge(tenant: &Tenant, head: &Parts, env: &Env<'_>) -> Answer<Exam
 /// Who asks, as claims and limits are told of it.
 fn by<'a>(env: &Env<'a>) -> &'a str {
     env.by.unwrap_or_default()
+}
+
+async fn changes(call: Call<()>, Query(query): Query<ChangesQuery>) -> Response {
+    call.administer(judge, [CHANGES_READ; 2], move |tenant, _| changes::page(tenant, &query)).await
 }
 
 async fn claims(call: Call<()>) -> Response {

@@ -1,6 +1,7 @@
 //! Administration of what tokens say and how many there are, and of who asks for them: claims of a tenant's own, limits of
 //! resources, clients, keys and settings, people, and whose word about workloads is taken.
 
+pub mod changes;
 pub mod clients;
 pub mod http;
 pub mod people;
