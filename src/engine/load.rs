@@ -410,7 +410,7 @@ mod tests {
             for missing in [false, true] {
                 let directory = tempfile::tempdir().unwrap();
                 fill(directory.path());
-                let storage = Storage::open(directory.path(), false).unwrap();
+                let storage = Storage::open(directory.path(), false, true).unwrap();
                 let mut last = None;
                 let seen = storage.reading().scan(&Key::of(table), None, |key, value| {
                     last = Some((key.0.to_vec(), value.to_vec()));

@@ -80,6 +80,8 @@ use writer::Job;
 pub struct Settings {
     /// Whether a write waits for the disk before it is acknowledged. Without it a power cut may lose the newest writes.
     pub sync: bool,
+    /// Whether rows are compressed on disk. Without it a plain search through the files finds what is in them.
+    pub compress: bool,
     /// How many of the newest snapshots are kept for questions about an exact revision.
     pub snapshots_retained: usize,
     /// Bytes that they may keep alive together, by an estimate from above.
@@ -104,6 +106,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             sync: true,
+            compress: true,
             snapshots_retained: 64,
             snapshot_bytes_max: 256 << 20,
             log_retention: LogRetention::default(),
@@ -197,7 +200,7 @@ impl Engine {
     /// Like [`Engine::open`], with settings.
     pub fn open_with(path: impl AsRef<Path>, settings: Settings) -> Result<Engine, OpenError> {
         let path = path.as_ref();
-        let storage = Storage::open(path, settings.sync)?;
+        let storage = Storage::open(path, settings.sync, settings.compress)?;
         let rows = RowStore::bounded(path, settings.vectors_memory_bytes_max);
         let snapshot =
             load::load(&storage.reading(), &rows).map_err(|what| OpenError::Damaged { path: path.to_owned(), what })?;

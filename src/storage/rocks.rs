@@ -115,11 +115,11 @@ pub struct Reading<'a> {
 
 impl Storage {
     /// Opens or creates a directory. `sync` makes every commit wait for the disk; without it a power cut may lose the
-    /// newest commits (never half of one).
+    /// newest commits (never half of one). `compress` is of what is written from now on.
     ///
     /// A directory that holds something else, a newer format or a damaged database is refused before anything in it is
     /// touched, as far as that can be seen from outside.
-    pub fn open(path: &Path, sync: bool) -> Result<Storage, OpenError> {
+    pub fn open(path: &Path, sync: bool, compress: bool) -> Result<Storage, OpenError> {
         let fresh = match marker::look(path)? {
             Found::Nothing => {
                 marker::write(path)?;
@@ -129,7 +129,7 @@ impl Storage {
             Found::Database => false,
         };
         let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
-        let mut options = options(&cache);
+        let mut options = options(&cache, compress);
         options.create_if_missing(fresh);
         let db = DB::open(&options, path).map_err(|error| {
             let text = error.to_string();
@@ -230,13 +230,13 @@ impl Drop for Storage {
     }
 }
 
-fn options(cache: &Cache) -> Options {
+fn options(cache: &Cache, compress: bool) -> Options {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
     tables.set_bloom_filter(10.0, false); // single rows are looked up for deletes and pages
     let mut options = Options::default();
     options.set_block_based_table_factory(&tables);
-    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_compression_type(if compress { DBCompressionType::Lz4 } else { DBCompressionType::None });
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_max_write_buffer_number(WRITE_BUFFERS_MAX);
     options.set_max_background_jobs(BACKGROUND_JOBS_MAX);

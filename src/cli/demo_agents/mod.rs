@@ -158,7 +158,8 @@ fn served(directory: &Path, tape: &Tape) -> Result<(usize, usize), Failure> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(bind)?;
     let base = format!("http://{}", listener.local_addr().map_err(bind)?);
     let data = directory.join("data");
-    let engine = Engine::open(&data)?;
+    // What is left is searched for secrets, by us and by others.
+    let engine = Engine::open_with(&data, bailiwick::engine::Settings { compress: false, ..Default::default() })?;
     let (ring, ring_key) = prepare::key_ring()?;
     let identity = Identity::open(engine.clone(), ring, &super::identity::env())?;
     let runtime = runtime()?;
