@@ -268,7 +268,8 @@ fn policy() -> Policy {
     Policy::new(&spec).expect("a good policy")
 }
 
-/// A request is asked about as its rule says, about what its rule looks at, and not at all when no rule names it.
+/// A request is asked about as its rule says, about what its rule looks at and first of all whether the server may be used, and
+/// not at all when no rule names it.
 #[test]
 fn needs_of_requests() {
     let policy = policy();
@@ -293,6 +294,11 @@ fn needs_of_requests() {
             let kind = object.split_once(':').map(|(kind, _)| kind).expect("an object");
             assert!(known.contains(&(kind, relation.as_str())), "{object} {relation}");
         }
+        if let Some(Some(asked)) = &asked {
+            assert_eq!(asked.first().map(|(object, relation)| (&**object, &**relation)), Some(("mcp_server:crm", "can_use")));
+        }
+        // What is asked besides.
+        let asked = asked.map(|asked| asked.map(|all| all.into_iter().skip(1).collect::<Vec<_>>()));
         let text = |name: &str| params.get(name).and_then(Value::as_str);
         match (method, text("name")) {
             ("ping", _) => assert_eq!(asked, if modern { None } else { Some(None) }),
