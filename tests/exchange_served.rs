@@ -74,7 +74,7 @@ fn furnish(issuing: &Issuing) -> (String, String) {
         resources: strings(&[PRICES]),
         clients: pairs(&[("sales", "acme-sales")]),
         scopes: pairs(&[("pricing:read", "pricing:read"), ("pricing:write", "pricing:write")]),
-        subject: SubjectClaims { email: true, aud_sub: None },
+        subject: SubjectClaims { email: true, ..SubjectClaims::default() },
         life_s: 300,
     });
     let pricing = Connection { id: "pricing".into(), name: "Pricing".into(), target, created_at: 0 };

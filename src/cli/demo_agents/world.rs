@@ -377,7 +377,7 @@ impl World {
             resources: vec![self.places.prices.clone()],
             clients: pairs(&[(AGENT, AGENT_THERE)]),
             scopes: pairs(&[("pricing:read", "pricing:read"), ("pricing:write", "pricing:write")]),
-            subject: SubjectClaims { email: true, aud_sub: None },
+            subject: SubjectClaims { email: true, ..SubjectClaims::default() },
             life_s: 300,
         };
         put("pricing", "The pricing domain", Target::Server(there))?;

@@ -92,6 +92,9 @@ pub(crate) struct To {
     /// The claim of the profile that has the person's id there
     #[arg(long, value_name = "CLAIM", requires = "issuer")]
     aud_sub: Option<String>,
+    /// Say who the person is at this issuer, with which they are linked here, or ours (`sub_id`, RFC 9493)
+    #[arg(long, value_name = "URL", requires = "issuer")]
+    sub_id: Option<String>,
     /// How long an assertion lives, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = ASSERTION_S_MAX)]
     life: u64,
@@ -105,7 +108,7 @@ impl To {
                 resources: self.server_resource,
                 clients: self.client.into_iter().collect(),
                 scopes: self.scope.into_iter().collect(),
-                subject: SubjectClaims { email: self.email, aud_sub: self.aud_sub },
+                subject: SubjectClaims { email: self.email, aud_sub: self.aud_sub, sub_id: self.sub_id },
                 life_s: self.life,
             }),
             (resource, None) => Target::Resource { resource: resource.unwrap_or_default() },

@@ -104,6 +104,8 @@ pub(crate) enum Mapping {
     Same,
     /// The user of the id in `aud_sub`
     AudSub,
+    /// The user who is linked with the identity that `sub_id` names
+    SubId,
     /// The user of the address, when both sides have verified it
     Email,
 }
@@ -122,6 +124,7 @@ impl Row {
                 Mapping::Linked => SubjectMapping::Linked,
                 Mapping::Same => SubjectMapping::Same,
                 Mapping::AudSub => SubjectMapping::AudSub,
+                Mapping::SubId => SubjectMapping::SubId,
                 Mapping::Email => SubjectMapping::Email,
             },
             create_users: self.create_users,

@@ -9,8 +9,8 @@ use super::records::{ASSERTION_S_MAX, Connection, Server, Target};
 use super::request::Request;
 use crate::engine::View;
 use crate::identity::{
-    Actor, Answer, Confirmation, ErrorCode, Event, EventKind, Examined, Held, Outcome, Refusal, Seconds, Tenant,
-    TokenAnswer, TokenKind, act_claim, encode, with_actors,
+    Actor, Answer, Confirmation, CredentialKind, ErrorCode, Event, EventKind, Examined, Held, Outcome, Refusal,
+    Seconds, Tenant, TokenAnswer, TokenKind, UpstreamIdentity, act_claim, encode, with_actors,
 };
 use serde_json::{Map, Value, json};
 
@@ -226,5 +226,25 @@ fn subject_claims(tenant: &Tenant, user: &str, server: &Server) -> Answer<Map<St
     {
         claims.insert("aud_sub".to_owned(), id.into());
     }
+    if let Some(issuer) = &server.subject.sub_id
+        && let Some(sub) = known_at(tenant, user, issuer)?
+    {
+        claims.insert("sub_id".to_owned(), json!({"format": "iss_sub", "iss": issuer, "sub": sub}));
+    }
     Ok(claims)
+}
+
+/// Who a person is at an issuer: ours, or a provider with which they are linked.
+fn known_at(tenant: &Tenant, user: &str, issuer: &str) -> Answer<Option<String>> {
+    if issuer == tenant.issuer() {
+        return Ok(Some(user.to_owned()));
+    }
+    for held in tenant.credentials(user)?.iter().filter(|held| held.kind == CredentialKind::Upstream) {
+        let identity = serde_json::from_slice::<UpstreamIdentity>(&tenant.open_credential(held)?);
+        let identity = identity.map_err(|error| Refusal::failed("idjag.sub_id", error.to_string()))?;
+        if identity.issuer == issuer {
+            return Ok(Some(identity.subject));
+        }
+    }
+    Ok(None)
 }

@@ -5,6 +5,7 @@ use super::records::{SubjectMapping, TrustedIssuer};
 use crate::identity::{
     Answer, CredentialKind, Env, ErrorCode, Held, Refusal, Tenant, UpstreamIdentity, User, Verified, check_id, hash_of,
 };
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Longest `sub` of an assertion, in bytes.
@@ -36,8 +37,29 @@ pub(super) fn user(tenant: &Tenant, row: &TrustedIssuer, claims: &Verified, env:
             let id = id.ok_or_else(|| unknown("mapping.aud_sub"))?;
             found(tenant.user(id))?.ok_or_else(|| unknown("mapping.aud_sub"))
         }
+        SubjectMapping::SubId => by_sub_id(tenant, claims),
         SubjectMapping::Email => by_email(tenant, row, claims, env),
     }
+}
+
+/// A subject identifier of RFC 9493 3.2.4. Others are not understood.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IssSub {
+    format: String,
+    iss: String,
+    sub: String,
+}
+
+fn by_sub_id(tenant: &Tenant, claims: &Verified) -> Answer<Held<User>> {
+    let nobody = || unknown("mapping.sub_id");
+    let id = claims.claims.get("sub_id").and_then(|value| IssSub::deserialize(value).ok());
+    let id = id.filter(|id| id.format == "iss_sub" && id.sub.len() <= SUBJECT_BYTES_MAX).ok_or_else(nobody)?;
+    if id.iss == tenant.issuer() {
+        check_id(&id.sub).map_err(|_| nobody())?;
+        return found(tenant.user(&id.sub))?.ok_or_else(nobody);
+    }
+    found_link(tenant, &id.iss, &id.sub)?.ok_or_else(nobody)
 }
 
 fn linked(tenant: &Tenant, row: &TrustedIssuer, subject: &str, claims: &Verified, env: &Env<'_>) -> Answer<Held<User>> {

@@ -101,6 +101,9 @@ pub struct SubjectClaims {
     pub email: bool,
     /// `aud_sub`, their id there: the claim of their profile that has it.
     pub aud_sub: Option<String>,
+    /// `sub_id` (RFC 9493 3.2.4, `iss_sub`), who they are at a third that both sides know: its issuer, with which they are
+    /// linked here, or ours.
+    pub sub_id: Option<String>,
 }
 
 /// An issuer whose identity assertions this tenant believes, as far as the row goes.
@@ -168,16 +171,20 @@ pub enum SubjectMapping {
     Same,
     /// The user of the id `aud_sub`: the other side keeps our ids.
     AudSub,
+    /// The user who is linked with the identity that `sub_id` names (RFC 9493 3.2.4, `iss_sub`), at whatever provider; or the
+    /// user of its `sub`, when it names our issuer.
+    SubId,
     /// The user whose login name is `email`, when both sides say that it is verified.
     Email,
 }
 
 impl SubjectMapping {
     /// All, by their names.
-    pub const ALL: [(SubjectMapping, &'static str); 4] = [
+    pub const ALL: [(SubjectMapping, &'static str); 5] = [
         (SubjectMapping::Linked, "linked"),
         (SubjectMapping::Same, "same"),
         (SubjectMapping::AudSub, "aud_sub"),
+        (SubjectMapping::SubId, "sub_id"),
         (SubjectMapping::Email, "email"),
     ];
 }
@@ -301,8 +308,8 @@ impl TrustedIssuer {
         if self.access_token_s == Some(0) {
             return refuse("trust.life", "an access token lives at least a second");
         }
-        if self.create_users && self.subject == SubjectMapping::AudSub {
-            let text = "who is known by our id (`aud_sub`) is here already; take another mapping to create users";
+        if self.create_users && matches!(self.subject, SubjectMapping::AudSub | SubjectMapping::SubId) {
+            let text = "who is known by our id (`aud_sub`), or by a link (`sub_id`), is here already; take another mapping to create users";
             return refuse("trust.create_users", text);
         }
         match &self.keys {

@@ -46,17 +46,28 @@ fn what_more_it_says_is_the_connections_to_say() {
         put_connection(&world.idp, &connection("pricing", Target::Server(server)), &world.env()).unwrap();
         claims(&world.assert_for("sales", &id, &[]).unwrap().access_token)
     };
-    let said = more(SubjectClaims { email: true, aud_sub: Some("there".into()) }, 60);
+    let said = more(SubjectClaims { email: true, aud_sub: Some("there".into()), sub_id: None }, 60);
     assert_eq!((&said["email"], &said["email_verified"]), (&json!("Sarah@example.com"), &json!(true)));
     assert_eq!((&said["aud_sub"], &said["exp"]), (&json!("s-1"), &json!(START + 60)));
     assert_eq!(said["scope"], "pricing:read", "without a scope, all that need nobody");
-    let said = more(SubjectClaims { email: false, aud_sub: Some("missing".into()) }, 300);
+    let said = more(SubjectClaims { aud_sub: Some("missing".into()), ..SubjectClaims::default() }, 300);
     assert!(said.get("email").is_none() && said.get("aud_sub").is_none());
     // An address that is not verified is not asserted.
     let held = world.idp.user("sarah").unwrap();
     let profile = json!({"email": "sarah@example.com"});
     world.idp.change_user(&held, &["sarah@example.com"], profile.as_object().unwrap().clone(), &world.env()).unwrap();
-    assert!(more(SubjectClaims { email: true, aud_sub: None }, 300).get("email").is_none());
+    assert!(more(SubjectClaims { email: true, ..SubjectClaims::default() }, 300).get("email").is_none());
+    // Who they are at a third that both know (RFC 9493): a provider with which they are linked, or this issuer.
+    let known_at = |issuer: &str| {
+        more(SubjectClaims { sub_id: Some(issuer.into()), ..SubjectClaims::default() }, 300).remove("sub_id")
+    };
+    assert_eq!(known_at("https://accounts.example"), None);
+    let data = json!({"issuer": "https://accounts.example", "subject": "108"}).to_string();
+    world.idp.add_credential("sarah", CredentialKind::Upstream, "x", data.as_bytes(), &world.env()).unwrap();
+    let named = |iss: &str, sub: &str| Some(json!({"format": "iss_sub", "iss": iss, "sub": sub}));
+    assert_eq!(known_at("https://accounts.example"), named("https://accounts.example", "108"));
+    assert_eq!(known_at(IDP), named(IDP, "sarah"));
+    assert_eq!(known_at("https://other.example"), None);
     // A refresh token does too, and a key that was proved is in it.
     let caller = Caller { jkt: Some("A".repeat(43)), ..world.caller(&world.idp, "sales") };
     let pairs = [

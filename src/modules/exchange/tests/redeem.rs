@@ -389,6 +389,26 @@ fn who_the_person_is_here_is_the_rows_to_say() {
     assert_eq!(rule(redeem(&[("aud_sub", json!("nobody"))])), "mapping.aud_sub");
     assert_eq!(rule(redeem(&[("aud_sub", json!("a/b"))])), "mapping.aud_sub");
     assert_eq!(redeem(&[("aud_sub", json!("sarah")), ("sub", json!("s-77"))]).unwrap(), "sarah");
+    // By who they are at a third that both know, or here (RFC 9493).
+    with_row(SubjectMapping::SubId, false);
+    let sub_id = |value: Value| redeem(&[("sub_id", value), ("sub", json!("s-77"))]);
+    let named = |iss: &str, sub: &str| json!({"format": "iss_sub", "iss": iss, "sub": sub});
+    assert_eq!(rule(redeem(&[])), "mapping.sub_id");
+    for nobody in [
+        named("https://other.example", "nobody"),
+        named("https://third.example", "sarah"),
+        named(RAS, "nobody"),
+        named(RAS, "a/b"),
+        json!({"format": "opaque", "id": "sarah"}),
+        json!({"format": "email", "email": "sarah@example.com"}),
+        json!({"format": "iss_sub", "iss": RAS, "sub": ["sarah"]}),
+        json!({"format": "iss_sub", "iss": RAS, "sub": "sarah", "more": 1}),
+        json!("sarah"),
+    ] {
+        assert_eq!(rule(sub_id(nobody.clone())), "mapping.sub_id", "{nobody}");
+    }
+    assert_eq!(sub_id(named("https://other.example", "sarah")).unwrap(), "sarah");
+    assert_eq!(sub_id(named(RAS, "sarah")).unwrap(), "sarah");
     // By an address that both sides have verified.
     with_row(SubjectMapping::Email, false);
     let email = |email: &str, verified: Value| redeem(&[("email", json!(email)), ("email_verified", verified)]);
