@@ -7,7 +7,7 @@ use crate::login_browser::{Form as PageForm, Page};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use bailiwick::identity::{
-    Authentication, Browser, Caller, CodeGrant, Decided, EventKind, Form, GrantType as _, hash_of,
+    Authentication, Browser, Caller, CodeGrant, Decided, EventKind, Form, GrantType as _, MACHINE, hash_of,
 };
 use bailiwick::server::WebhookSettings;
 use base64::Engine as _;
@@ -316,6 +316,42 @@ fn connections_are_administered_over_http() {
     change.commit().unwrap();
     assert_eq!(admin(ops, "GET", "/crm", &none).0, 200);
     assert_eq!(admin(ops, "DELETE", "/crm", &none).0, 403);
+}
+
+#[test]
+fn what_is_administered_is_found_by_who_did_it() {
+    let story = story();
+    let made = story.serving.events();
+    // What commands did says so too.
+    let administered = [EventKind::ConnectionCreated, EventKind::VaultStored, EventKind::PolicyChanged];
+    assert!(made.iter().filter(|e| administered.contains(&e.kind())).all(|e| e.persons().any(|by| by == MACHINE)));
+    let connection = json!({"connection": {
+        "id": "within", "name": "Within", "holder": "agent", "base": "https://within.example",
+        "provider": {"type": "api_key_header", "header": "x-api-key"},
+        "rules": [{"methods": ["GET"], "path": "/**"}],
+    }});
+    let class = json!({"scope": "crm.read", "subject": "agent:sales", "class": "never"});
+    let key = json!({"type": "api_key", "key": "key-of-somebody-within"});
+    let none = Value::Null;
+    for (method, path, body) in [
+        ("POST", "", &connection),
+        ("PUT", "/within", &connection),
+        ("PUT", "/within/allowed/agent:sales", &none),
+        ("PUT", "/crm/scopes", &class),
+        ("PUT", "/within/credentials/agent:sales", &key),
+        ("DELETE", "/within/credentials/agent:sales", &none),
+        ("DELETE", "/within/allowed/agent:sales", &none),
+        ("DELETE", "/within", &none),
+    ] {
+        let heard = story.serving.with(&story.ops, method, &format!("/admin/connections{path}"), body);
+        assert!(heard.status < 300, "{method} {path}: {}", heard.body);
+    }
+    let events = story.serving.events();
+    let told = &events[made.len()..];
+    assert_eq!(told.len(), 8, "{told:?}");
+    for event in told {
+        assert!(event.persons().any(|by| by == "app:ops"), "{event:?}");
+    }
 }
 
 #[test]

@@ -24,8 +24,8 @@ pub struct Env<'a> {
     pub address: Option<&'a str>,
     /// The certificate that the caller has shown in the TLS handshake.
     pub certificate: Option<&'a ClientCertificate>,
-    /// Who administers the tenant with this call, as a subject: its events say so. Nobody, when it is a command on this machine or
-    /// somebody's own doing.
+    /// Who administers the tenant with this call, as a subject, or [`super::MACHINE`] for a command on it: its events say so.
+    /// Nobody, when it is somebody's own doing, or happens by itself.
     pub by: Option<&'a str>,
 }
 

@@ -41,6 +41,9 @@ const _: () = assert!(
 // C2SP tlog-tiles: an entry's length is a u16.
 const _: () = assert!(EVENT_BYTES_MAX + 12 <= 0xffff, "every event with its place fits a bundle of entries");
 
+/// Who acts with a command on this machine, as events name it: nobody knows which person that is.
+pub const MACHINE: &str = "machine";
+
 /// What stands where a token was.
 const REMOVED: &str = "[removed]";
 
@@ -399,14 +402,35 @@ impl Event {
         self.at
     }
 
-    /// The same, with who administers: the person, or a detail when it is about another one.
+    /// The same, with who administers: the person, or a detail when it is about another one. Who is named already is not
+    /// named twice.
     #[must_use]
     pub(super) fn administered_by(self, by: &str) -> Event {
-        match self.user.as_deref() {
-            None => self.user(by),
-            Some(user) if user == by => self,
-            Some(_) => self.detail("by", by),
+        let named = [self.user.as_deref(), self.agent.as_deref(), self.done_by()];
+        if named.contains(&Some(by)) {
+            return self;
         }
+        if self.user.is_none() { self.user(by) } else { self.detail("by", by) }
+    }
+
+    /// Who did it, where that is another than whom it is about: a subject, or [`MACHINE`]. The detail `by` of other events says
+    /// how it was done, and not by whom.
+    #[must_use]
+    pub fn done_by(&self) -> Option<&str> {
+        let by = self.details.get("by").map(String::as_str)?;
+        let subject = ["user:", "agent:", "app:"].iter().any(|kind| by.starts_with(kind));
+        (subject || by == MACHINE).then_some(by)
+    }
+
+    /// Whom it is about, and who did it: persons, and what acts as itself in the place of one.
+    pub fn persons(&self) -> impl Iterator<Item = &str> {
+        self.get_user().into_iter().chain(self.done_by())
+    }
+
+    /// The agents that acted, the nearest first, and one that administered as itself.
+    pub fn agents(&self) -> impl Iterator<Item = &str> {
+        let chain = self.get_agent().into_iter().chain(self.actors.iter().map(String::as_str));
+        chain.chain(self.persons().filter(|person| person.starts_with("agent:")))
     }
 
     /// What happened.
@@ -603,6 +627,23 @@ mod tests {
         assert_eq!((full.get_actors().len(), full.details().len()), (ACTORS_MAX, DETAILS_MAX));
         assert!(full.bytes().len() <= EVENT_BYTES_MAX, "{}", full.bytes().len());
         assert_eq!(Event::read(&full.bytes()).unwrap(), full);
+    }
+
+    #[test]
+    fn an_event_says_whom_it_is_about_and_who_did_it() {
+        let persons = |event: &Event| event.persons().map(str::to_owned).collect::<Vec<_>>().join(" ");
+        let about = event().user("user:sarah");
+        assert_eq!(persons(&event().administered_by("user:olga")), "user:olga");
+        assert_eq!(persons(&about.clone().administered_by("user:olga")), "user:sarah user:olga");
+        assert_eq!(persons(&about.clone().administered_by("user:sarah")), "user:sarah");
+        assert_eq!(persons(&about.clone().administered_by(MACHINE)), "user:sarah machine");
+        let agent = event().agent("agent:a").actor("agent:b");
+        assert_eq!(persons(&agent.clone().administered_by("agent:a")), "");
+        let administered = agent.user("user:sarah").administered_by("agent:c");
+        assert_eq!(administered.agents().collect::<Vec<_>>(), ["agent:a", "agent:b", "agent:c"]);
+        // How it was done is nobody.
+        assert_eq!(about.clone().detail("by", "authorization_code").done_by(), None);
+        assert_eq!(about.detail("by", "urn:ietf:params:oauth:grant-type:jwt-bearer").done_by(), None);
     }
 
     #[test]

@@ -59,8 +59,8 @@ pub use custom::{
 };
 pub use env::{Env, SECRET_BYTES, Seconds, decode, encode, hash_of, same};
 pub use event::{
-    ACTORS_MAX, AUDIT, DETAILS_MAX, EVENT_BYTES_MAX, EVENT_TEXT_BYTES_MAX, Event, EventError, EventKind, Outcome,
-    audit_key,
+    ACTORS_MAX, AUDIT, DETAILS_MAX, EVENT_BYTES_MAX, EVENT_TEXT_BYTES_MAX, Event, EventError, EventKind, MACHINE,
+    Outcome, audit_key,
 };
 pub use examine::{Chain, Examined};
 pub use form::{Form, PARAMETERS_MAX};

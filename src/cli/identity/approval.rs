@@ -2,7 +2,7 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_file, json_of, time};
-use bailiwick::identity::PAGE_MAX;
+use bailiwick::identity::{MACHINE, PAGE_MAX};
 use bailiwick::modules::approval::{
     ApprovalRequest, Backchannel, Delivery, State, put_backchannel, put_type, remove_type, rotate_push_key, types,
 };
@@ -10,9 +10,6 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// By whom changes are made here, in events.
-const MACHINE: &str = "machine";
 
 /// What a person has to allow before an agent does it.
 #[derive(Subcommand)]

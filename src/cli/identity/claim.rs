@@ -2,13 +2,10 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_of};
-use bailiwick::identity::{ClaimPlace, ClaimType, CustomClaim, NewClaim};
+use bailiwick::identity::{ClaimPlace, ClaimType, CustomClaim, MACHINE, NewClaim};
 use clap::Subcommand;
 use serde_json::json;
 use std::process::ExitCode;
-
-/// By whom changes are made here, in events.
-const MACHINE: &str = "machine";
 
 /// A claim of the tenant's own in ID tokens, access tokens and userinfo (docs/oauth.md).
 #[derive(Subcommand)]

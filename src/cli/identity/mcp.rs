@@ -2,16 +2,13 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_file, time};
-use bailiwick::identity::{Held, Tenant};
+use bailiwick::identity::{Held, MACHINE, Tenant};
 use bailiwick::modules::mcp::servers::http::server_json;
 use bailiwick::modules::mcp::{Server, ServerSpec, put_server, remove_server, server, servers};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-
-/// By whom changes are made here, in events.
-const MACHINE: &str = "machine";
 
 /// MCP servers whose every call is decided by Check: others behind the gateway, and our own.
 #[derive(Subcommand)]

@@ -42,7 +42,7 @@ use super::ring::ring;
 use super::show::{Look, rows, say};
 use crate::config::{self, variable};
 use bailiwick::engine::Engine;
-use bailiwick::identity::{Env, Identity, Seconds};
+use bailiwick::identity::{Env, Identity, MACHINE, Seconds};
 use bailiwick::secrets::KeyRing;
 use bailiwick::wire::{now, random};
 use clap::Args;
@@ -73,9 +73,9 @@ pub(super) struct InTenant {
     look: Look,
 }
 
-/// What rules take from outside.
+/// What rules take from outside. Events say that it was a command on this machine.
 pub(super) fn env() -> Env<'static> {
-    Env::new(now(), &random)
+    Env { by: Some(MACHINE), ..Env::new(now(), &random) }
 }
 
 /// Opens the identities of a database, with the model of this program.

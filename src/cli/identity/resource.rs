@@ -2,13 +2,10 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_of};
-use bailiwick::identity::{Held, Resource as Record, Scope, Tenant};
+use bailiwick::identity::{Held, MACHINE, Resource as Record, Scope, Tenant};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
-
-/// By whom changes are made here, in events.
-const MACHINE: &str = "machine";
 
 /// Something that tokens are for.
 #[derive(Subcommand)]

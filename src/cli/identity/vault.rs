@@ -8,15 +8,12 @@ use super::super::Failure;
 use super::super::show::note;
 use super::scope::{Class, Kind as ScopeKind, Scopes};
 use super::{InTenant, env, json_of, time};
-use bailiwick::identity::{Held, PAGE_MAX, Tenant};
+use bailiwick::identity::{Held, MACHINE, PAGE_MAX, Tenant};
 use bailiwick::modules::vault::{self, Connection as Record, ConnectionSpec, Holder, Provider, ScopeClass};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// Who works on the database's files, as events name it.
-const BY: &str = "machine";
 
 /// What is shown behind the help of `bailiwick connection`.
 pub(crate) const CONNECTION_EXAMPLES: &str = "\
@@ -451,7 +448,7 @@ const SCOPES: ScopeKind = ScopeKind {
             Class::NeedsApproval => ScopeClass::NeedsApproval,
             Class::Never => ScopeClass::Never,
         });
-        Ok(vault::classify(tenant, (connection, scope), client, class, BY, &env())?)
+        Ok(vault::classify(tenant, (connection, scope), client, class, MACHINE, &env())?)
     },
     classes: |tenant, connection| {
         find(tenant, connection)?;
@@ -479,7 +476,7 @@ fn create(id: &str, what: What, tenant: &InTenant) -> Result<(), Failure> {
     if spec.rules.is_empty() {
         note("warning: no --rule was said, so nothing is let through; `bailiwick connection set` adds some");
     }
-    vault::create(&opened, spec, client_secret.as_deref(), BY, &env())?;
+    vault::create(&opened, spec, client_secret.as_deref(), MACHINE, &env())?;
     tenant.show(&shown(&opened, &find(&opened, id)?.value, true)?);
     Ok(())
 }
@@ -490,7 +487,7 @@ fn set(id: &str, what: What, tenant: &InTenant) -> Result<(), Failure> {
     let Value::Object(before) = json_of(&find(&opened, id)?.spec)? else { return Ok(()) };
     let spec = what.over(before)?;
     let client_secret = file.as_deref().map(|file| secret(Some(file))).transpose()?;
-    vault::change(&opened, &spec, client_secret.as_deref(), BY, &env())?;
+    vault::change(&opened, &spec, client_secret.as_deref(), MACHINE, &env())?;
     tenant.show(&shown(&opened, &find(&opened, id)?.value, true)?);
     Ok(())
 }
@@ -533,7 +530,7 @@ impl Connection {
                 {
                     return Ok(ExitCode::from(1));
                 }
-                vault::remove(&opened, &id, BY, &env())?;
+                vault::remove(&opened, &id, MACHINE, &env())?;
             }
             Connection::Allow { id, client, tenant } => allow(&tenant, &id, &client, true)?,
             Connection::Disallow { id, client, tenant } => allow(&tenant, &id, &client, false)?,
@@ -541,7 +538,7 @@ impl Connection {
             Connection::Credential(credential) => credential.run()?,
             Connection::Disconnect { id, who, tenant } => {
                 let opened = tenant.open()?;
-                vault::disconnect(&opened, &id, &who.holder(&opened)?, BY, &env())?;
+                vault::disconnect(&opened, &id, &who.holder(&opened)?, MACHINE, &env())?;
             }
         }
         Ok(ExitCode::SUCCESS)
@@ -551,5 +548,5 @@ impl Connection {
 fn allow(tenant: &InTenant, id: &str, client: &str, allowed: bool) -> Result<(), Failure> {
     let opened = tenant.open()?;
     find(&opened, id)?;
-    Ok(vault::allow(&opened, id, client, allowed, BY, &env())?)
+    Ok(vault::allow(&opened, id, client, allowed, MACHINE, &env())?)
 }

@@ -2,14 +2,11 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_file, json_of};
-use bailiwick::identity::{ClientKeys, Held, WORKLOAD_LIFE_S, Workload, WorkloadIssuer};
+use bailiwick::identity::{ClientKeys, Held, MACHINE, WORKLOAD_LIFE_S, Workload, WorkloadIssuer};
 use clap::{ArgGroup, Subcommand};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// By whom a command is, in events.
-const MACHINE: &str = "machine";
 
 /// Issuers of workloads: platforms (Kubernetes, GitHub Actions, a cloud's OpenID provider) and SPIFFE trust domains. Which
 /// client a workload is, is said of the client.

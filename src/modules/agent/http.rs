@@ -122,7 +122,8 @@ impl Call<Setup> {
         let Call { asked, setup, head } = self;
         let answer = asked.run(move |tenant, env| {
             let by = admit(&setup.tokens.judge(tenant, &head, env)?, wanted)?;
-            call(&Registry { tenant, approvals: &*setup.approvals }, By::Subject(&by), env)
+            let env = Env { by: Some(&by), ..*env };
+            call(&Registry { tenant, approvals: &*setup.approvals }, By::Subject(&by), &env)
         });
         match answer.await {
             Ok(value) => json_response(StatusCode::OK, &value),

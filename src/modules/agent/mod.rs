@@ -40,7 +40,7 @@ pub use registry::{Agent, Filter, Orphan, Registry};
 pub use report::{ACCOUNT_SCOPES_MAX, ACCOUNTS_PER_REPORT_MAX, Account, AccountKind, Report};
 pub use stage::{Stage, Step, Who};
 
-use crate::identity::{Answer, Change, Env, ErrorCode, Refusal, Tenant};
+use crate::identity::{Answer, Change, Env, ErrorCode, MACHINE, Refusal, Tenant};
 use serde_json::Value;
 
 /// Who changes something.
@@ -57,7 +57,7 @@ impl By<'_> {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            By::Machine => "machine",
+            By::Machine => MACHINE,
             By::Subject(subject) => subject,
         }
     }

@@ -28,8 +28,9 @@ pub(super) const TRIES_MAX: usize = 16;
 /// Changes of a step besides its index: the state, and of 512 events at most three tiles of level 0, two of each level
 /// above, three lists of places and two groups of moments.
 const BESIDE_MAX: usize = 1 + 3 + 2 * 7 + 3 + 2;
-/// Changes of the index of one event: kind, outcome, user, agents, resource, trace.
-const INDEX_MAX: usize = 5 + 1 + ACTORS_MAX;
+/// Most keys of one event in the index: kind, outcome, resource, trace; whom it is about and who did it, each as a person and
+/// as an agent; agents.
+pub(super) const INDEX_MAX: usize = 4 + 2 + 2 + 1 + ACTORS_MAX;
 const _: () = assert!(BESIDE_MAX + INDEX_MAX <= RECORDS_PER_WRITE_MAX, "a step has room for an event");
 const TILE: u64 = TILE_WIDTH as u64;
 
@@ -119,7 +120,8 @@ impl Log {
                 break;
             }
         }
-        Ok(all)
+        let more = self.index_again()?;
+        Ok(Grown { more: all.more || more, ..all })
     }
 
     /// Takes new events into the tree, at most `max` and as many as one write holds.
@@ -179,7 +181,7 @@ impl Log {
             return Err(self.records.damaged("the order of events"));
         }
         step.edge.append(leaf(place, bytes), &mut step.full)?;
-        step.state = State { size: index + 1, last: place };
+        step.state = State { size: index + 1, last: place, ..step.state };
         let (tile, within) = (index / TILE, index % TILE);
         if step.places.last().is_none_or(|(at, _)| *at != tile) {
             let before = if within == 0 { Vec::new() } else { self.records.places(tile)? };
@@ -299,11 +301,10 @@ fn signed_by(note: &Note, key: &VerifierKey) -> bool {
 pub(super) fn values(event: &Event) -> BTreeSet<(Field, &str)> {
     let outcome = event.outcome();
     let rare = matches!(outcome, Outcome::Refused | Outcome::Failed);
-    let agents = event.get_agent().into_iter().chain(event.get_actors().iter().map(String::as_str));
-    let mut values: BTreeSet<(Field, &str)> = agents.map(|agent| (Field::Agent, agent)).collect();
+    let mut values: BTreeSet<(Field, &str)> = event.agents().map(|agent| (Field::Agent, agent)).collect();
     values.insert((Field::Kind, event.kind().name()));
     values.extend(rare.then_some((Field::Outcome, outcome.name())));
-    values.extend(event.get_user().map(|user| (Field::User, user)));
+    values.extend(event.persons().map(|person| (Field::User, person)));
     values.extend(event.get_resource().map(|resource| (Field::Resource, resource)));
     values.extend(event.get_trace().map(|trace| (Field::Trace, trace)));
     values

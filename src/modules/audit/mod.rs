@@ -12,6 +12,7 @@ pub mod export;
 mod fault;
 pub mod grow;
 pub mod http;
+mod index;
 pub mod keys;
 pub mod note;
 pub mod ocsf;

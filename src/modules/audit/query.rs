@@ -6,7 +6,7 @@
 //! harm. A page ends when it is full or when a bound of work is reached; its token says where the next one goes on.
 
 use super::grow::values;
-use super::records::{Field, LogRecords, Moments};
+use super::records::{Field, LogRecords, Moments, State};
 use super::tree::TILE_WIDTH;
 use super::{AuditError, Entry, Log};
 use crate::identity::{Event, EventKind, Outcome};
@@ -36,7 +36,7 @@ pub struct Filter {
     /// How it went.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// The person, as a subject.
+    /// The person, as a subject: whom it is about, or who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The agent, as a subject: that acted, or is behind the one that did.
@@ -105,11 +105,10 @@ impl Filter {
     #[must_use]
     pub fn admits(&self, event: &Event) -> bool {
         let same = |wanted: &Option<String>, has: Option<&str>| wanted.as_deref().is_none_or(|text| has == Some(text));
-        let agent = |agent: &String| event.get_agent() == Some(agent) || event.get_actors().contains(agent);
         self.kind.is_none_or(|kind| event.kind() == kind)
             && self.outcome.is_none_or(|outcome| event.outcome() == outcome)
-            && same(&self.user, event.get_user())
-            && self.agent.as_ref().is_none_or(agent)
+            && self.user.as_ref().is_none_or(|wanted| event.persons().any(|person| person == wanted))
+            && self.agent.as_ref().is_none_or(|wanted| event.agents().any(|agent| agent == wanted))
             && same(&self.resource, event.get_resource())
             && same(&self.trace, event.get_trace())
             && self.from.is_none_or(|from| event.at() >= from)
@@ -156,14 +155,17 @@ impl Log {
     /// The token is of another query, the disk failed, or records are damaged.
     pub fn query(&self, filter: &Filter, page_size: usize, token: Option<&str>) -> Result<Page, AuditError> {
         let filter = &filter.clone().as_stored();
-        let size = self.size()?;
+        let (State { size, old_index, .. }, _) = self.records.state()?;
         let below = match token {
             None => size,
             Some(token) => read_token(token, &filter.mark())?.min(size),
         };
         let page_size = page_size.clamp(1, PAGE_MAX);
-        let mut lists: Vec<List<'_>> =
-            filter.values().into_iter().map(|(field, value)| List::values(&self.records, field, value)).collect();
+        let mut lists: Vec<List<'_>> = filter
+            .values()
+            .into_iter()
+            .map(|(field, value)| List::values(&self.records, field, value, old_index))
+            .collect();
         if filter.from.is_some() || filter.to.is_some() {
             lists.push(List::Window { records: &self.records, filter, group: None });
         }
@@ -213,30 +215,52 @@ fn read_token(token: &str, mark: &str) -> Result<u64, AuditError> {
 
 /// Leaves in descending order.
 enum List<'a> {
-    /// Those whose event has a value.
-    Values { records: &'a LogRecords, field: Field, value: String, ahead: VecDeque<u64>, wanted: usize, end: bool },
+    /// Those whose event has a value, and those of which an older index does not say so.
+    Values { list: Postings<'a>, unsaid: (u64, u64) },
     /// Those in tiles with an event of the window of time.
     Window { records: &'a LogRecords, filter: &'a Filter, group: Option<(u64, Vec<Moments>)> },
 }
 
+/// What the index has of a value, read ahead.
+struct Postings<'a> {
+    records: &'a LogRecords,
+    field: Field,
+    value: String,
+    ahead: VecDeque<u64>,
+    wanted: usize,
+    end: bool,
+}
+
+impl Postings<'_> {
+    /// The highest leaf that is not above `at_most`.
+    fn seek(&mut self, at_most: u64) -> Result<Option<u64>, AuditError> {
+        while self.ahead.front().is_some_and(|leaf| *leaf > at_most) {
+            self.ahead.pop_front();
+        }
+        if self.ahead.is_empty() && !self.end {
+            self.ahead = self.records.postings(self.field, &self.value, at_most, self.wanted)?.into();
+            self.end = self.ahead.len() < self.wanted;
+            self.wanted = (self.wanted * 2).min(AHEAD_MAX);
+        }
+        Ok(self.ahead.front().copied())
+    }
+}
+
 impl<'a> List<'a> {
-    fn values(records: &'a LogRecords, field: Field, value: String) -> List<'a> {
-        List::Values { records, field, value, ahead: VecDeque::new(), wanted: AHEAD_MIN, end: false }
+    fn values(records: &'a LogRecords, field: Field, value: String, old_index: (u64, u64)) -> List<'a> {
+        // What it lacks are people and agents.
+        let lacking = matches!(field, Field::User | Field::Agent);
+        let list = Postings { records, field, value, ahead: VecDeque::new(), wanted: AHEAD_MIN, end: false };
+        List::Values { list, unsaid: if lacking { old_index } else { (0, 0) } }
     }
 
     /// The highest leaf that is not above `at_most`.
     fn seek(&mut self, at_most: u64) -> Result<Option<u64>, AuditError> {
         match self {
-            List::Values { records, field, value, ahead, wanted, end } => {
-                while ahead.front().is_some_and(|leaf| *leaf > at_most) {
-                    ahead.pop_front();
-                }
-                if ahead.is_empty() && !*end {
-                    *ahead = records.postings(*field, value, at_most, *wanted)?.into();
-                    *end = ahead.len() < *wanted;
-                    *wanted = (*wanted * 2).min(AHEAD_MAX);
-                }
-                Ok(ahead.front().copied())
+            List::Values { list, unsaid: (from, to) } => {
+                // Of these any may be one: each is looked at.
+                let unsaid = to.checked_sub(1).map(|last| last.min(at_most)).filter(|leaf| *leaf >= *from);
+                Ok(list.seek(at_most)?.max(unsaid))
             }
             List::Window { records, filter, group } => seek_window(records, filter, group, at_most),
         }

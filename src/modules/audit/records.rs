@@ -5,7 +5,7 @@
 //!
 //! | sort | key after it | value |
 //! |---|---|---|
-//! | `s` state | | u8 1; u64 size of the tree; u64 revision, u32 number: the place of its last event |
+//! | `s` state | | u8 2; u64 size of the tree; u64 revision, u32 number: the place of its last event; u64 from, u64 to: the leaves between have the keys of an older index. Until version 1 the last two are not there, and all leaves have |
 //! | `t` tiles | u8 level, u64 index | 1 to 256 hashes |
 //! | `l` places | u64 tile | 1 to 256 times u64 revision, u32 number: where the events of a tile of level 0 are |
 //! | `m` moments | u64 group of 256 tiles | 1 to 256 times i64, i64: the first and the last moment within a tile |
@@ -44,7 +44,9 @@ const CARE: u8 = b'a';
 /// The sort of events, as `identity` writes them.
 const EVENT: u8 = b'e';
 
-const STATE_VERSION: u8 = 1;
+/// Version 1 is the index that did not know who did what to others.
+const STATE_VERSION: u8 = 2;
+const STATE_VERSION_OLD_INDEX: u8 = 1;
 const MOMENT_BYTES: usize = 16;
 /// Bytes of a value's hash in the index. Two values that share it cost a look at an event that does not match.
 const VALUE_HASH_BYTES: usize = 8;
@@ -58,6 +60,8 @@ pub(super) struct State {
     pub(super) size: u64,
     /// Where the last of them is. Meaningless when there is none.
     pub(super) last: Place,
+    /// The leaves from the first to before the second were put into the index by an older program, and lack keys.
+    pub(super) old_index: (u64, u64),
 }
 
 /// The first and the last moment of a tile's events, in nanoseconds since 1970. The first is after the last when it has
@@ -119,6 +123,22 @@ fn number(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 
+fn read_state(bytes: &[u8]) -> Option<State> {
+    let (version, rest) = bytes.split_first()?;
+    let (size, rest) = rest.split_at_checked(8)?;
+    let (place, old_index) = rest.split_at_checked(RECORD_PLACE_BYTES)?;
+    let (size, last) = (number(size)?, Place::read(place)?);
+    let old_index = match (*version, old_index) {
+        (STATE_VERSION_OLD_INDEX, []) => (0, size),
+        (STATE_VERSION, both) => {
+            let (from, to) = both.split_at_checked(8)?;
+            (number(from)?, number(to)?)
+        }
+        _ => return None,
+    };
+    (old_index.1 <= size).then_some(State { size, last, old_index })
+}
+
 /// The start of a value's keys in the index.
 fn index_start(tenant: u32, field: Field, value: &str) -> Vec<u8> {
     let hash = digest(&SHA256, value.as_bytes());
@@ -162,21 +182,15 @@ impl LogRecords {
         let stored = self.get(&key)?;
         let state = match &stored {
             None => State::default(),
-            Some(bytes) => {
-                let read = || {
-                    let (head, place) = bytes.split_first_chunk::<9>()?;
-                    let (version, size) = head.split_first()?;
-                    let state = State { size: number(size)?, last: Place::read(place)? };
-                    (*version == STATE_VERSION).then_some(state)
-                };
-                read().ok_or_else(|| self.damaged("the state of the tree"))?
-            }
+            Some(bytes) => read_state(bytes).ok_or_else(|| self.damaged("the state of the tree"))?,
         };
         Ok((state, self.records.expect(key, stored)))
     }
 
     pub(super) fn put_state(&self, state: State) -> RecordChange {
-        let value = [&[STATE_VERSION][..], &state.size.to_be_bytes(), &state.last.bytes()].concat();
+        let State { size, last, old_index: (from, to) } = state;
+        let old_index = [from.to_be_bytes(), to.to_be_bytes()].concat();
+        let value = [&[STATE_VERSION][..], &size.to_be_bytes(), &last.bytes(), &old_index].concat();
         self.records.put(self.key(STATE, &[]), value)
     }
 

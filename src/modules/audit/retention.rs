@@ -7,13 +7,13 @@
 //!
 //! Each write rests on the holds not having changed: what is put under hold while a drop runs is not dropped from then on.
 
-use super::grow::TRIES_MAX;
+use super::grow::{INDEX_MAX, TRIES_MAX};
 use super::query::{Filter, index_keys};
 use super::records::{BITS_BYTES, LogRecords};
 use super::tree::TILE_WIDTH;
 use super::{AuditError, By, Log, Place, is_set};
 use crate::engine::{RECORDS_PER_WRITE_MAX, RecordChange};
-use crate::identity::{ACTORS_MAX, Event, EventKind, Outcome};
+use crate::identity::{Event, EventKind, Outcome};
 use crate::tuple::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +26,7 @@ pub const HOLD_REASON_BYTES_MAX: usize = 256;
 /// Tiles that one step of a drop looks at.
 const STEP_TILES_MAX: u64 = 64;
 /// Changes for one event: its bytes, its keys of the index, and the bits of its tile.
-const EVENT_CHANGES_MAX: usize = 1 + 5 + 1 + ACTORS_MAX + 1;
+const EVENT_CHANGES_MAX: usize = 1 + INDEX_MAX + 1;
 /// Changes of a step besides: where it is, an event at its beginning and its end, and that it is over.
 const BESIDE_MAX: usize = 4;
 const TILE: u64 = TILE_WIDTH as u64;

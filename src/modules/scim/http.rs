@@ -227,13 +227,14 @@ impl Call {
         let answer = asked.run(move |tenant, env| {
             let token = tokens.judge(tenant, &head, env)?;
             let by = token.administrator(tenant, [scope, WRITE], ["scim.scope", "scim.not_allowed"])?;
+            let env = Env { by: Some(&by), ..*env };
             for _ in 1..TRIES {
-                match call(tenant, &head, &body, &by, env) {
+                match call(tenant, &head, &body, &by, &env) {
                     Err(fault) if fault.is_stale() => {}
                     done => return Ok(done),
                 }
             }
-            Ok(call(tenant, &head, &body, &by, env))
+            Ok(call(tenant, &head, &body, &by, &env))
         });
         answer.await.map_err(Fault::from).and_then(|done| done).map_err(|fault| refused(fault, scope))
     }

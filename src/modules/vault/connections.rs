@@ -230,7 +230,7 @@ pub fn create(tenant: &Tenant, spec: ConnectionSpec, secret: Option<&str>, by: &
     change.create(&[&id], &connection);
     change.relate(&connection.object(), "tenant", &tenant.object());
     let event = tenant.event(EventKind::ConnectionCreated, Outcome::Done, env).resource(connection.object());
-    let event = event.detail("by", by).detail("host", host_of(&connection));
+    let event = event.user(by).detail("host", host_of(&connection));
     change.event(&event.detail("exchange", if connection.spec.exchange { "yes" } else { "no" }));
     change.commit()?;
     Ok(())
@@ -298,7 +298,7 @@ pub fn change(tenant: &Tenant, spec: &ConnectionSpec, secret: Option<&str>, by: 
         let mut change = tenant.change(env);
         change.replace(&held, &changed);
         let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(held.object());
-        let event = event.action("connection.change").detail("by", by);
+        let event = event.action("connection.change").user(by);
         change.event(&event.detail("exchange", if spec.exchange { "yes" } else { "no" }));
         change.commit()?;
         Ok(())
@@ -317,7 +317,7 @@ pub fn remove(tenant: &Tenant, id: &str, by: &str, env: &Env<'_>) -> Answer<()> 
         change.replace(&held, &gone);
         change.unrelate(&held.object(), "tenant", &tenant.object());
         let event = tenant.event(EventKind::ConnectionRemoved, Outcome::Done, env).resource(held.object());
-        change.event(&event.detail("by", by));
+        change.event(&event.user(by));
         change.commit()?;
         Ok(())
     })
@@ -394,7 +394,7 @@ pub fn allow(tenant: &Tenant, id: &str, subject: &str, allowed: bool, by: &str, 
     }
     let action = if allowed { "connection.allow" } else { "connection.disallow" };
     let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(held.object());
-    change.event(&event.action(action).detail("subject", subject).detail("by", by));
+    change.event(&event.action(action).detail("subject", subject).user(by));
     change.commit()?;
     Ok(())
 }
@@ -428,7 +428,7 @@ pub fn classify(
     }
     let name = class.map_or("none", ScopeClass::name);
     let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(object).action("connection.scope");
-    change.event(&event.detail("class", name).detail("subject", subject).detail("by", by));
+    change.event(&event.detail("class", name).detail("subject", subject).user(by));
     change.commit()?;
     Ok(())
 }

@@ -3,8 +3,8 @@
 use super::super::super::Failure;
 use super::super::super::show::note;
 use super::super::{InTenant, env, time};
-use super::{BY, Who, find};
-use bailiwick::identity::PAGE_MAX;
+use super::{Who, find};
+use bailiwick::identity::{MACHINE, PAGE_MAX};
 use bailiwick::modules::vault::admin::credential_json;
 use bailiwick::modules::vault::{self, CredentialState, HeldCredential, Hidden, Holder, Provider, Secret};
 use bailiwick::secrets::HELD_SECRET_BYTES_MAX;
@@ -103,7 +103,7 @@ impl CredentialFor {
                 let held = find(&opened, &connection)?;
                 let holder = who.holder(&opened)?;
                 let secret = brought(&held.spec.provider, login, secret(file.as_deref())?)?;
-                vault::set_credential(&opened, &connection, &holder, secret, BY, &env())?;
+                vault::set_credential(&opened, &connection, &holder, secret, MACHINE, &env())?;
                 if held.spec.provider.is_static() {
                     note("note: this credential does not change by itself; where there is a choice, use OAuth");
                 }

@@ -138,7 +138,7 @@ async fn administered(
     let answer = asked.run(move |tenant, env| {
         let token = setup.plugs.administration(tenant, &head, env)?;
         let by = administrator(tenant, &token, scope)?;
-        rules(tenant, &by, env)
+        rules(tenant, &by, &Env { by: Some(&by), ..*env })
     });
     answer.await.map_or_else(|refusal| challenged(refusal, None), |value| json_response(StatusCode::OK, &value))
 }

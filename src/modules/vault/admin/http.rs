@@ -86,7 +86,7 @@ impl Call<Setup> {
         let wanted = if head.method.is_safe() { READ } else { WRITE };
         let answer = asked.run(move |tenant, env| {
             let by = admit(&setup.tokens.judge(tenant, &head, env)?, wanted)?;
-            call(tenant, &by, env)
+            call(tenant, &by, &Env { by: Some(&by), ..*env })
         });
         answer.await.map_err(|refusal| challenged(refusal, Some(wanted)))
     }
