@@ -331,7 +331,7 @@ fn pings() {
     // Later nobody is called again who has answered.
     let (later, called) = (env().now.0 + 100 * 1_000_000_000, Later::default());
     let (push, callback) = (Box::new(called.clone()), Box::new(called.clone()));
-    let channels = Channels { channels: Vec::new(), push, callback };
+    let channels = Channels { channels: Vec::new(), push, callback, clock: Box::new(|| Duration::ZERO) };
     let approvals = Approvals::new(ApprovalSettings::default());
     approvals.send(suite.tenant(), &channels, &Env { now: Timestamp(later), ..env() }).unwrap();
     let called = called.0.lock().unwrap().clone();

@@ -8,7 +8,7 @@ use crate::modules::{approval, login};
 use crate::wire::{Outgoing, OutgoingRequest, Redirects};
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Method, header};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The names of the channels, as notices have them on disk.
 const MAIL: &str = "mail";
@@ -78,7 +78,8 @@ impl ChannelSettings {
             channels.push(Box::new(Webhook { name, url, bearer, calls: Box::new(Posts(outgoing.clone())) }));
         }
         let (push, callback) = (Box::new(Posts(outgoing.clone())), Box::new(Posts(outgoing.clone())));
-        Ok(Channels { channels, push, callback })
+        let begun = Instant::now();
+        Ok(Channels { channels, push, callback, clock: Box::new(move || begun.elapsed()) })
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::identity::{Seconds, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A person who may decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +104,17 @@ pub trait Channel: Send + Sync {
     /// Its name, as settings have it.
     fn name(&self) -> &str;
 
-    /// Tells those who may decide. It may block, for a bounded time.
+    /// Whether each person is told for themselves: then who was told is not told again because another was not.
+    fn tells_each(&self) -> bool {
+        false
+    }
+
+    /// Whether it can tell this person.
+    fn reaches(&self, _: &Person) -> bool {
+        true
+    }
+
+    /// Tells those who may decide: all, or one alone if [`Channel::tells_each`]. It may block, for a bounded time.
     ///
     /// # Errors
     /// Somebody was not told; all are told again.
@@ -174,6 +185,8 @@ pub struct Channels {
     pub push: Box<dyn Pushes>,
     /// To clients' endpoints.
     pub callback: Box<dyn Calls>,
+    /// How long it is since some moment: how long others take is measured by it.
+    pub clock: Box<dyn Fn() -> Duration + Send + Sync>,
 }
 
 impl Channels {

@@ -3,7 +3,7 @@
 //! It goes to a relay: over TLS whose certificate is verified (RFC 8314: from the first byte, or by STARTTLS, which is never given
 //! up), or in the clear to one on this machine or behind a tunnel.
 
-use super::channel::{Channel, Message, News, NotSaid, Tidings};
+use super::channel::{Channel, Message, News, NotSaid, Person, Tidings};
 use lettre::message::header::ContentType;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::transport::smtp::SmtpTransport;
@@ -194,14 +194,23 @@ impl Channel for MailChannel {
         "mail"
     }
 
+    fn tells_each(&self) -> bool {
+        true
+    }
+
+    fn reaches(&self, person: &Person) -> bool {
+        person.email.as_ref().is_some_and(|address| address.parse::<Mailboxes>().is_ok())
+    }
+
     fn tell(&self, message: &Message<'_>) -> Result<(), NotSaid> {
         let (subject, body) = text(message);
-        let addresses = message.people.iter().filter_map(|person| person.email.as_ref());
-        let mut told = false;
-        for address in addresses {
-            told |= self.mail(address, &subject, &body)?;
+        let mut told = Err(NotSaid("nobody who may decide has a verified address"));
+        for address in message.people.iter().filter_map(|person| person.email.as_ref()) {
+            if self.mail(address, &subject, &body)? {
+                told = Ok(());
+            }
         }
-        if told { Ok(()) } else { Err(NotSaid("nobody who may decide has a verified address")) }
+        told
     }
 
     fn news(&self, tidings: &Tidings<'_>) -> Result<(), NotSaid> {

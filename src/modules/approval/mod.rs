@@ -23,6 +23,7 @@ mod push;
 mod records;
 mod redeem;
 mod signed;
+mod telling;
 mod template;
 #[cfg(test)]
 mod tests;

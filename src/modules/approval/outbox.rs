@@ -4,13 +4,15 @@
 use super::Approvals;
 use super::ask::ping_place;
 use super::channel::{Callback, Called, Channels, Message, News, Person, Tidings};
-use super::push::{Device, devices, push, push_news};
+use super::push::{Device, devices, origin_of, push, push_news};
 use super::records::{ApprovalRequest, Medium, Notice, Recipient, State};
-use crate::engine::{Given, Limits, ListUsersQuery};
+use super::telling;
+use crate::engine::{Decision, Given, Limits, ListUsersQuery};
 use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, User, decode};
 use crate::secrets::{self, Hierarchy};
 use crate::tuple::ObjectRef;
 use serde_json::Value;
+use url::Url;
 
 /// How often something is tried.
 pub const TRIES_MAX: u32 = 8;
@@ -21,18 +23,20 @@ const TRIED_MAX: usize = 200;
 /// People who are told of one request.
 const PEOPLE_MAX: usize = 50;
 /// How long it waits before it tries again: so many seconds, and twice as many each time.
-const WAIT_S: Seconds = 10;
+pub(super) const WAIT_S: Seconds = 10;
 /// How long it is of use to tell somebody of what is about no request.
 const NEWS_S: Seconds = 7 * 24 * 3_600;
 /// How long a client is still told of a decision after the request's end.
 const PING_LATE_S: Seconds = 60;
+
+const NO_CHANNEL: &str = "there is no such channel";
 
 /// What became of the notices of one call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Said.
     pub sent: usize,
-    /// Failed, and to be tried again.
+    /// Failed, or kept waiting by others for the same place; to be tried again.
     pub later: usize,
     /// Given up, or of no use any more.
     pub dropped: usize,
@@ -48,44 +52,13 @@ pub(super) enum Outcome {
 }
 
 impl Approvals {
-    /// Says what is due, over these channels. One caller at a time: what is said twice was said by two.
+    /// Says what is due, over these channels, as long as one pass may take. One caller at a time: what is said twice was said by
+    /// two.
     ///
     /// # Errors
-    /// The disk failed. That a channel failed, or one notice cannot be told, is none: it is tried again, and keeps no other back.
+    /// The disk failed. That a channel failed is none, nor that one notice cannot be told: it is tried again.
     pub fn send(&self, tenant: &Tenant, channels: &Channels, env: &Env<'_>) -> Answer<Sent> {
-        let mut done = Sent::default();
-        for held in due(tenant, env)? {
-            let outcome = self.say(tenant, &held, channels, env).unwrap_or_else(|refusal| {
-                tracing::error!(request = held.request, %refusal, "a notice cannot be told");
-                Outcome::Failed("an error of the server")
-            });
-            match outcome {
-                Outcome::Spread => {}
-                Outcome::Sent => {
-                    remove(tenant, &held, env)?;
-                    done.sent += 1;
-                }
-                Outcome::OfNoUse => {
-                    remove(tenant, &held, env)?;
-                    done.dropped += 1;
-                }
-                Outcome::Failed(why) if held.tries.saturating_add(1) >= TRIES_MAX => {
-                    tracing::warn!(request = held.request, why, "a notice of an approval is given up");
-                    remove(tenant, &held, env)?;
-                    done.dropped += 1;
-                }
-                Outcome::Failed(why) => {
-                    tracing::info!(request = held.request, why, tries = held.tries, "a notice is tried again");
-                    let wait = WAIT_S.saturating_mul(1 << held.tries.min(TRIES_MAX));
-                    let (due_at, tries) = (env.seconds().saturating_add(wait), held.tries.saturating_add(1));
-                    let mut change = tenant.change(env);
-                    change.replace(&held, &Notice { due_at, tries, ..held.value.clone() });
-                    change.commit()?;
-                    done.later += 1;
-                }
-            }
-        }
-        Ok(done)
+        telling::tell(self, tenant, due(tenant, env)?, channels, env)
     }
 
     /// Has a person told, in every way there is: by the channels, and, if there is a page for it, in their browsers.
@@ -109,7 +82,14 @@ impl Approvals {
         Ok(())
     }
 
-    fn say(&self, tenant: &Tenant, notice: &Held<Notice>, channels: &Channels, env: &Env<'_>) -> Answer<Outcome> {
+    /// Says one notice.
+    pub(super) fn say(
+        &self,
+        tenant: &Tenant,
+        notice: &Held<Notice>,
+        channels: &Channels,
+        env: &Env<'_>,
+    ) -> Answer<Outcome> {
         if let Recipient::Person { user, by, news } = &notice.to {
             return say_news(tenant, (user, by, news), notice.over_at, channels, env);
         }
@@ -118,35 +98,26 @@ impl Approvals {
             Recipient::Ping => self.ping(tenant, &request, channels, env),
             Recipient::Person { .. } => Ok(Outcome::OfNoUse), // it is about no request
             // There is nothing left to decide.
-            Recipient::Channel(_) | Recipient::Browsers | Recipient::Browser { .. }
+            Recipient::Channel(_) | Recipient::Browsers | Recipient::Browser { .. } | Recipient::Named { .. }
                 if !request.is_open(env.seconds()) =>
             {
                 Ok(Outcome::OfNoUse)
             }
-            Recipient::Browsers => spread(tenant, &request, notice, env),
+            Recipient::Browsers => Ok(Outcome::Spread), // it was before
             Recipient::Browser { user, device } => match tenant.get::<Device>(&[user, device])? {
                 Some(device) => push(tenant, &request, &device, &*channels.push, env),
                 None => Ok(Outcome::OfNoUse),
             },
-            Recipient::Channel(name) => {
-                let Some(channel) = channels.named(name) else {
-                    return Ok(Outcome::Failed("there is no such channel"));
-                };
-                let message = Message {
-                    tenant: tenant.name(),
-                    id: &request.id,
-                    link: &tenant.url(&format!("/approvals/{}", request.id)),
-                    client: &request.shown.client,
-                    user: &request.shown.user,
-                    titles: request.shown.details.iter().map(|detail| detail.title.as_str()).collect(),
-                    binding_message: request.binding_message.as_deref(),
-                    expires_at: request.expires_at,
-                    people: &people(tenant, &request)?,
-                };
-                Ok(match channel.tell(&message) {
-                    Ok(()) => Outcome::Sent,
-                    Err(why) => Outcome::Failed(why.0),
-                })
+            Recipient::Channel(name) => tell_people(tenant, &request, (name, &people(tenant, &request)?), channels),
+            Recipient::Named { user, channel } => {
+                // Whoever may not decide any more is not told.
+                let may = tenant.check(&format!("user:{user}"), "approver", &request.object())?;
+                match tenant.user(user) {
+                    Ok(user) if may == Decision::Allow => {
+                        tell_people(tenant, &request, (channel, &[person(&user)]), channels)
+                    }
+                    _ => Ok(Outcome::OfNoUse),
+                }
             }
         }
     }
@@ -187,6 +158,28 @@ impl Approvals {
     }
 }
 
+/// Tells people of a request by a channel.
+fn tell_people(
+    tenant: &Tenant,
+    request: &ApprovalRequest,
+    (channel, people): (&str, &[Person]),
+    channels: &Channels,
+) -> Answer<Outcome> {
+    let Some(channel) = channels.named(channel) else { return Ok(Outcome::Failed(NO_CHANNEL)) };
+    let message = Message {
+        tenant: tenant.name(),
+        id: &request.id,
+        link: &tenant.url(&format!("/approvals/{}", request.id)),
+        client: &request.shown.client,
+        user: &request.shown.user,
+        titles: request.shown.details.iter().map(|detail| detail.title.as_str()).collect(),
+        binding_message: request.binding_message.as_deref(),
+        expires_at: request.expires_at,
+        people,
+    };
+    Ok(channel.tell(&message).map_or_else(|why| Outcome::Failed(why.0), |()| Outcome::Sent))
+}
+
 /// Tells a person what is about no request.
 fn say_news(
     tenant: &Tenant,
@@ -198,7 +191,7 @@ fn say_news(
     let (Ok(user), true) = (tenant.user(user), env.seconds() < over_at) else { return Ok(Outcome::OfNoUse) };
     match by {
         Medium::Channel(name) => {
-            let Some(channel) = channels.named(name) else { return Ok(Outcome::Failed("there is no such channel")) };
+            let Some(channel) = channels.named(name) else { return Ok(Outcome::Failed(NO_CHANNEL)) };
             let (link, person) = (news.link(tenant), person(&user));
             let tidings = Tidings { tenant: tenant.name(), news, link: &link, person: &person };
             Ok(channel.news(&tidings).map_or_else(|why| Outcome::Failed(why.0), |()| Outcome::Sent))
@@ -224,23 +217,78 @@ fn due(tenant: &Tenant, env: &Env<'_>) -> Answer<Vec<Held<Notice>>> {
     }
 }
 
-/// One notice for each browser of those who may decide, in place of the one for all: each is tried for itself.
-fn spread(tenant: &Tenant, request: &ApprovalRequest, notice: &Held<Notice>, env: &Env<'_>) -> Answer<Outcome> {
-    let mut change = tenant.change(env);
-    change.remove(notice);
-    for person in people(tenant, request)? {
-        for device in devices(tenant, &person.id)? {
-            let to = Recipient::Browser { user: person.id.clone(), device: device.id.clone() };
-            change.create(&[&env.id()], &Notice { to, ..notice.value.clone() });
+/// Where a notice goes: what goes to one place is said one after another. `None`: nowhere, as far as can be seen.
+pub(super) fn place_of(tenant: &Tenant, notice: &Notice) -> Option<String> {
+    let channel = |name: &str| Some(format!("channel {name}"));
+    let browser =
+        |user: &str, id: &str| tenant.get::<Device>(&[user, id]).ok()?.and_then(|held| origin_of(tenant, &held));
+    match &notice.to {
+        Recipient::Ping => {
+            let request = tenant.get::<ApprovalRequest>(&[&notice.request]).ok()??;
+            Some(Url::parse(&request.ping.as_ref()?.endpoint).ok()?.origin().ascii_serialization())
         }
-    }
-    match change.commit() {
-        Err(refusal) if !refusal.is_stale() => Err(refusal),
-        _ => Ok(Outcome::Spread),
+        Recipient::Channel(name)
+        | Recipient::Named { channel: name, .. }
+        | Recipient::Person { by: Medium::Channel(name), .. } => channel(name),
+        Recipient::Browser { user, device } | Recipient::Person { user, by: Medium::Browser(device), .. } => {
+            browser(user, device)
+        }
+        Recipient::Browsers => None,
     }
 }
 
-fn remove(tenant: &Tenant, held: &Held<Notice>, env: &Env<'_>) -> Answer<()> {
+/// One notice for each browser, or for each person whom a channel tells for themselves, in place of the one for all: each is
+/// tried for itself. `None` when there is nothing to spread.
+pub(super) fn spread_one(
+    tenant: &Tenant,
+    notice: &Held<Notice>,
+    channels: &Channels,
+    env: &Env<'_>,
+) -> Answer<Option<Outcome>> {
+    let each = match &notice.to {
+        Recipient::Browsers => None,
+        Recipient::Channel(name) => match channels.named(name).filter(|channel| channel.tells_each()) {
+            Some(channel) => Some(channel),
+            None => return Ok(None),
+        },
+        Recipient::Ping | Recipient::Person { .. } | Recipient::Browser { .. } | Recipient::Named { .. } => {
+            return Ok(None);
+        }
+    };
+    let request = tenant.get::<ApprovalRequest>(&[&notice.request])?;
+    let Some(request) = request.filter(|request| request.is_open(env.seconds())) else {
+        return Ok(Some(Outcome::OfNoUse)); // there is nothing left to decide
+    };
+    let mut change = tenant.change(env);
+    change.remove(notice);
+    let mut add = |to: Recipient| {
+        change.create(&[&env.id()], &Notice { to, tries: 0, ..notice.value.clone() });
+    };
+    let mut reached = 0;
+    for person in people(tenant, &request)? {
+        match each {
+            Some(channel) if channel.reaches(&person) => {
+                reached += 1;
+                add(Recipient::Named { user: person.id, channel: channel.name().to_owned() });
+            }
+            Some(_) => {}
+            None => {
+                for device in devices(tenant, &person.id)? {
+                    add(Recipient::Browser { user: person.id.clone(), device: device.id.clone() });
+                }
+            }
+        }
+    }
+    if each.is_some() && reached == 0 {
+        return Ok(Some(Outcome::Failed("nobody who may decide can be reached by this channel")));
+    }
+    match change.commit() {
+        Err(refusal) if !refusal.is_stale() => Err(refusal),
+        _ => Ok(Some(Outcome::Spread)),
+    }
+}
+
+pub(super) fn remove(tenant: &Tenant, held: &Held<Notice>, env: &Env<'_>) -> Answer<()> {
     let mut change = tenant.change(env);
     change.remove(held);
     match change.commit() {

@@ -251,6 +251,13 @@ pub enum Recipient {
         /// What.
         news: News,
     },
+    /// One of the people who may decide, by a channel that tells each for themselves.
+    Named {
+        /// The id of a user.
+        user: String,
+        /// The channel's name.
+        channel: String,
+    },
     /// A person, in a browser.
     Browser {
         /// The id of a user.

@@ -18,7 +18,7 @@ use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use encrypt::{PRIVATE_BYTES, Receiver};
-pub(super) use send::{push, push_news};
+pub(super) use send::{origin_of, push, push_news};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;

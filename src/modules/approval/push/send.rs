@@ -114,6 +114,13 @@ fn show(
     })
 }
 
+/// The origin of the push service that reaches a browser; `None` when what is kept of it does not open.
+pub(in crate::modules::approval) fn origin_of(tenant: &Tenant, device: &Device) -> Option<String> {
+    let plain = open(tenant, &device_place(tenant, &device.user, &device.id), &device.sealed).ok()?;
+    let subscription: Subscription = serde_json::from_slice(&plain).ok()?;
+    Some(endpoint_of(&subscription.endpoint).ok()?.origin().ascii_serialization())
+}
+
 /// A browser that cannot be told any more is forgotten.
 fn gone(tenant: &Tenant, device: &Device, reason: &str, env: &Env<'_>) -> Answer<Outcome> {
     match remove_device(tenant, &device.user, &device.id, reason, env) {

@@ -8,6 +8,7 @@ mod notices;
 mod once;
 mod push;
 mod routes;
+mod slow;
 mod types;
 
 use super::*;

@@ -6,6 +6,7 @@ use super::channel::{
 use super::*;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Answers as it is told to, and remembers what it was asked.
 #[derive(Clone)]
@@ -46,7 +47,7 @@ fn pinged(world: &World) -> (Asked, &'static str) {
 
 fn send(world: &World, endpoint: &Endpoint) -> Sent {
     let (push, callback) = (Box::new(endpoint.clone()), Box::new(endpoint.clone()));
-    let channels = Channels { channels: Vec::new(), push, callback };
+    let channels = Channels { channels: Vec::new(), push, callback, clock: Box::new(|| Duration::ZERO) };
     world.approvals.send(&world.tenant, &channels, &world.env()).unwrap()
 }
 
@@ -182,6 +183,7 @@ fn board(endpoint: &Endpoint) -> (Board, Channels) {
         channels: vec![Box::new(board.clone()), Box::new(hook)],
         push: Box::new(endpoint.clone()),
         callback: Box::new(endpoint.clone()),
+        clock: Box::new(|| Duration::ZERO),
     };
     (board, channels)
 }

@@ -10,16 +10,17 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey as Verifyi
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A browser: its keys, and the URL by which a push service knows it.
-struct Phone {
+pub(super) struct Phone {
     key: PrivateKey,
     auth: [u8; 16],
-    endpoint: String,
+    pub(super) endpoint: String,
 }
 
 impl Phone {
-    fn new(n: u8) -> Phone {
+    pub(super) fn new(n: u8) -> Phone {
         let key = PrivateKey::from_private_key(&ECDH_P256, &[n; 32]).unwrap();
         Phone { key, auth: [n; 16], endpoint: format!("https://push.example/send/{n}") }
     }
@@ -28,7 +29,7 @@ impl Phone {
         self.key.compute_public_key().unwrap().as_ref().to_vec()
     }
 
-    fn add(&self, world: &World, user: &str) -> Answer<()> {
+    pub(super) fn add(&self, world: &World, user: &str) -> Answer<()> {
         let (p256dh, auth) = (encode(&self.public()), encode(&self.auth));
         let new = NewDevice { endpoint: &self.endpoint, p256dh: &p256dh, auth: &auth, key: "", name: "A phone" };
         add_device(&world.tenant, user, new, &world.env())
@@ -98,8 +99,12 @@ fn world() -> World {
 
 /// Says what is due: first one notice becomes one for each browser, then those are tried.
 fn send(world: &World, service: &Service) -> Sent {
-    let channels =
-        Channels { channels: Vec::new(), push: Box::new(service.clone()), callback: Box::new(service.clone()) };
+    let channels = Channels {
+        channels: Vec::new(),
+        push: Box::new(service.clone()),
+        callback: Box::new(service.clone()),
+        clock: Box::new(|| Duration::ZERO),
+    };
     world.approvals.send(&world.tenant, &channels, &world.env()).unwrap()
 }
 
