@@ -2,8 +2,8 @@
 
 use super::shown::{Shown, malformed, refuse};
 use super::{
-    Answer, AuthMethod, Client, ClientKeys, Confirmation, Env, ErrorCode, Form, Held, Refusal, Seconds, Stored, Tenant,
-    hash_of, jwt, same, workload,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Confirmation, Env, ErrorCode, EventKind, Form, Held, Outcome,
+    Refusal, Seconds, Stored, Tenant, hash_of, jwt, same, workload,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -97,7 +97,7 @@ impl Stored for UsedAssertion {
 
 impl Tenant {
     /// Who the client of a request is. `authorization` is the value of the header. It must be active now. Whichever endpoint it
-    /// is at, `uses` is told with what it showed that.
+    /// is at, `uses` is told with what it showed that. That one which is known did not show it is an event, once a minute.
     ///
     /// # Errors
     /// [`ErrorCode::InvalidClient`]; or the request is malformed.
@@ -109,7 +109,46 @@ impl Tenant {
         uses: &dyn CredentialUses,
         env: &Env<'_>,
     ) -> Answer<Caller> {
-        let (id, method, credential) = match Shown::read(authorization, form)? {
+        let shown = Shown::read(authorization, form)?;
+        let (named, method) = (shown.named(form), shown.method());
+        let caller = self.caller_of(shown, form, keys, uses, env);
+        if let Err(refusal) = &caller
+            && refusal.error == ErrorCode::InvalidClient
+            && let Some(named) = named
+        {
+            self.tell_refused(&named, method, refusal, env)?;
+        }
+        caller
+    }
+
+    /// Notes that somebody gave the name of a client, and did not show to be it: at most once a minute for each client, so that
+    /// nobody fills the log with it. Names that no client has are not noted.
+    fn tell_refused(&self, named: &str, method: AuthMethod, refusal: &Refusal, env: &Env<'_>) -> Answer<()> {
+        let Ok(client) = self.client_named(named) else { return Ok(()) };
+        let kind = EventKind::ClientRefused;
+        if !self.tells(kind.name(), &client.id, env) {
+            return Ok(());
+        }
+        let subject = client.subject();
+        let event = self.event(kind, Outcome::Refused, env).client(&subject).reason(refusal.rule);
+        let event = if client.kind == ClientKind::Agent { event.agent(&subject) } else { event };
+        let by_certificate = AuthMethod::BY_CERTIFICATE.into_iter().find(|by| client.auth_methods.contains(by));
+        let method = by_certificate.filter(|_| method == AuthMethod::None).unwrap_or(method);
+        let mut change = self.change(env);
+        change.event(&event.detail("auth_method", method.name()));
+        change.commit()?;
+        Ok(())
+    }
+
+    fn caller_of(
+        &self,
+        shown: Shown<'_>,
+        form: &Form,
+        keys: &dyn KeySource,
+        uses: &dyn CredentialUses,
+        env: &Env<'_>,
+    ) -> Answer<Caller> {
+        let (id, method, credential) = match shown {
             Shown::Basic(id, secret) => {
                 let credential = self.check_secret(&id, &secret, env)?;
                 (id, AuthMethod::ClientSecretBasic, Some(credential))
@@ -249,5 +288,30 @@ impl Tenant {
             Some(ClientKeys::Jwks(_)) | None => kid,
         };
         Ok((id, credential))
+    }
+}
+
+impl Shown<'_> {
+    /// The client that it says it is, as far as it says so.
+    fn named(&self, form: &Form) -> Option<String> {
+        let said = || form.get("client_id").map(str::to_owned);
+        match self {
+            Shown::Basic(id, _) => Some(id.clone()),
+            Shown::Post(id, _) | Shown::Nothing(id) => Some((*id).to_owned()),
+            Shown::Assertion(assertion) => said().or_else(|| jwt::unverified_claim(assertion, "sub")),
+            Shown::Svid(_) => said(),
+        }
+    }
+
+    /// By which method, as far as it can be seen; a certificate is not of the request.
+    fn method(&self) -> AuthMethod {
+        match self {
+            Shown::Basic(..) => AuthMethod::ClientSecretBasic,
+            Shown::Post(..) => AuthMethod::ClientSecretPost,
+            Shown::Svid(_) => AuthMethod::SpiffeJwt,
+            Shown::Assertion(assertion) if workload::is_of_platform(assertion) => AuthMethod::WorkloadJwt,
+            Shown::Assertion(_) => AuthMethod::PrivateKeyJwt,
+            Shown::Nothing(_) => AuthMethod::None,
+        }
     }
 }

@@ -113,6 +113,8 @@ kinds! {
     UserResumed = "user.resumed",
     /// A user is gone.
     UserDeleted = "user.deleted",
+    /// A client did not show that it is the one whose name it gave.
+    ClientRefused = "client.refused",
     /// A client was created.
     ClientCreated = "client.created",
     /// A client was changed.
@@ -657,6 +659,14 @@ mod tests {
             assert_eq!(serde_json::to_string(kind).unwrap(), format!("\"{}\"", kind.name()));
         }
         assert_eq!(EventKind::of("token"), None);
+    }
+
+    #[test]
+    fn the_documentation_names_every_kind() {
+        let docs = include_str!("../../docs/audit.md");
+        for kind in EventKind::ALL {
+            assert!(docs.contains(&format!("`{}`", kind.name())), "add `{}` to docs/audit.md", kind.name());
+        }
     }
 
     proptest! {

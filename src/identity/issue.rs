@@ -122,6 +122,7 @@ impl Tenant {
         self.note_session_client(change, grant, client, env)?;
         let mut event = self.event_of(grant, EventKind::TokenIssued, Outcome::Done, env).token(&claims.jti);
         event = event.action(share.scopes.join(" ")).revision(share.revision);
+        event = event.detail("auth_method", caller.method.name());
         if let Some(resource) = share.resources.first() {
             event = event.resource(resource);
         }

@@ -40,6 +40,19 @@ fn client_by(method: AuthMethod, id: &str, more: impl FnOnce(&mut Client)) -> Cl
 }
 
 #[test]
+fn who_shows_another_certificate_is_noted() {
+    let world = World::new();
+    let subject: TlsSubject = "san-dns=sales.example".parse().unwrap();
+    let client = client_by(AuthMethod::TlsClientAuth, "by-name", |client| client.tls_subject = Some(subject));
+    world.tenant.create_client(&client, &world.env()).unwrap();
+    let other = shown(vec![SanType::DnsName("other.example".try_into().unwrap())], true);
+    assert_eq!(rule(by(&world, "by-name", Some(&other))), "client.certificate.subject");
+    let told = world.events().pop().unwrap();
+    assert_eq!((told.kind(), told.get_reason()), (EventKind::ClientRefused, Some("client.certificate.subject")));
+    assert_eq!(told.details()["auth_method"], "tls_client_auth");
+}
+
+#[test]
 fn a_subject_is_one_of_the_names_that_a_trusted_authority_signed() {
     let names = || {
         vec![

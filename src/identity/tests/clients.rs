@@ -61,6 +61,52 @@ fn a_secret_is_shown_in_one_way_that_the_client_may_use() {
 }
 
 #[test]
+fn who_does_not_show_to_be_a_known_client_is_noted_once_a_minute() {
+    let mut world = World::new();
+    let told = |world: &World| {
+        let refused = world.events().into_iter().filter(|event| event.kind() == EventKind::ClientRefused);
+        let line = |event: Event| {
+            let text = |text: Option<&str>| text.unwrap_or("-").to_owned();
+            let (client, agent) = (text(event.get_client()), text(event.get_agent()));
+            assert_eq!((event.outcome(), event.get_trace()), (Outcome::Refused, Some("trace-1")));
+            format!("{client} {agent} {} {}", text(event.get_reason()), event.details()["auth_method"])
+        };
+        refused.map(line).collect::<Vec<_>>()
+    };
+    let wrong = "the-wrong-secret-of-somebody";
+    for _ in 0..3 {
+        assert_eq!(rule(authenticate(&world, Some(&basic("crm", wrong)), &[])), "client.secret");
+        assert_eq!(rule(authenticate(&world, Some(&basic("nobody", wrong)), &[])), "client.unknown");
+        assert_eq!(
+            rule(authenticate(&world, None, &[("client_id", "sales"), ("client_secret", wrong)])),
+            "client.secret"
+        );
+        assert_eq!(rule(authenticate(&world, None, &[])), "client.none");
+    }
+    let first =
+        ["app:crm - client.secret client_secret_basic", "agent:sales agent:sales client.secret client_secret_post"];
+    assert_eq!(told(&world), first);
+    world.now += 59;
+    let forged = Signer::new("k1").sign(&json!({"alg": "ES256", "kid": "k1"}), &json!({"iss": "crm", "sub": "crm"}));
+    assert!(with(&world, &forged, &NoKeys).is_err());
+    assert_eq!(told(&world).len(), 2, "whatever it is that was wrong");
+    world.now += 1;
+    assert!(with(&world, &forged, &NoKeys).is_err());
+    assert_eq!(told(&world)[2..], ["app:crm - client.keys private_key_jwt"]);
+    let all: Vec<String> = world.events().iter().map(|e| String::from_utf8(e.bytes()).unwrap()).collect();
+    assert!(all.iter().all(|event| !event.contains(wrong) && !event.contains(&forged)));
+    // Who has shown it is noted with each token.
+    let (_, secret) = world.tenant.add_secret("crm", None, &world.env()).unwrap();
+    let caller = authenticate(&world, Some(&basic("crm", &secret)), &[]).unwrap();
+    ClientCredentialsGrant.redeem(&world.tenant, &caller, &form(&[]), &world.env()).unwrap();
+    let issued = world.events().pop().unwrap();
+    assert_eq!(
+        (issued.kind(), issued.details()["auth_method"].as_str()),
+        (EventKind::TokenIssued, "client_secret_basic")
+    );
+}
+
+#[test]
 fn a_public_client_shows_nothing_and_a_suspended_one_is_none() {
     let world = World::new();
     let public = Client {

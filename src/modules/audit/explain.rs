@@ -117,7 +117,8 @@ impl Layer {
             | K::LogoutTold
             | K::LoginFailed
             | K::CredentialAdded
-            | K::CredentialRemoved => Layer::Authentication,
+            | K::CredentialRemoved
+            | K::ClientRefused => Layer::Authentication,
             K::GrantCreated
             | K::GrantRevoked
             | K::TokenIssued

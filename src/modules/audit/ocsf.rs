@@ -44,7 +44,7 @@ const fn class(uid: u32, name: &'static str, (category, category_name): (u32, &'
 fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
     use EventKind as K;
     match kind {
-        K::SessionStarted | K::LoginFailed => (AUTHENTICATION, 1, "Logon"),
+        K::SessionStarted | K::LoginFailed | K::ClientRefused => (AUTHENTICATION, 1, "Logon"),
         K::SessionEnded => (AUTHENTICATION, 2, "Logoff"),
         K::TokenIssued | K::TokenRefused | K::ExchangeAllowed | K::ExchangeRefused => {
             (AUTHENTICATION, 4, "Service Ticket Request")
