@@ -1,6 +1,7 @@
 //! Why something is refused: the code and the sentence that a client gets, and the rule, which is for the log.
 
 use crate::engine::{QuestionError, WriteError};
+use crate::tuple::Revision;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $code:ident = $text:literal, $status:literal;)*) => {
@@ -122,6 +123,8 @@ pub struct Refusal {
     pub cause: Option<String>,
     /// When it may be tried again, in seconds.
     pub retry_after_s: Option<u32>,
+    /// The revision at which it was decided, where it rests on a Check and an event is to say so.
+    pub revision: Option<Revision>,
 }
 
 /// What most functions of this room answer.
@@ -130,7 +133,13 @@ pub type Answer<T> = Result<T, Refusal>;
 impl Refusal {
     /// A refusal by a rule.
     pub fn new(error: ErrorCode, rule: &'static str, description: impl Into<String>) -> Refusal {
-        Refusal { error, description: description.into(), rule, cause: None, retry_after_s: None }
+        Refusal { error, description: description.into(), rule, cause: None, retry_after_s: None, revision: None }
+    }
+
+    /// The same, with the revision at which it was decided.
+    #[must_use]
+    pub fn at(self, revision: Revision) -> Refusal {
+        Refusal { revision: Some(revision), ..self }
     }
 
     /// The same, with what the log should know.

@@ -134,7 +134,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, "allow", env)?;
-            self.may(&view, &edit, Who::Operator)?;
+            self.may(&view, &mut edit, Who::Operator)?;
             if edit.record.stage == Stage::Discovered {
                 return Err(conflict("agent.stage", "nobody has taken on this agent yet; adopt it"));
             }
@@ -196,7 +196,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, "disallow", env)?;
-            self.may(&view, &edit, Who::Operator)?;
+            self.may(&view, &mut edit, Who::Operator)?;
             let agent = edit.record.subject();
             if self.has_tuple(connection, "allowed", &agent)? {
                 edit.change.unrelate(connection, "allowed", &agent);
@@ -236,7 +236,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, "depend", env)?;
-            self.may(&view, &edit, Who::Operator)?;
+            self.may(&view, &mut edit, Who::Operator)?;
             let agent = edit.record.subject();
             if self.has_tuple(&agent, "uses", on)? == needs {
                 return self.get(id);

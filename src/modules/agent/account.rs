@@ -314,6 +314,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut gone = self.edit(by, draft, Step::Adopt.name(), env)?;
+            gone.rests_on(&view);
             self.may_own(&view, by, profile)?;
             self.step(&view, &mut gone, Step::Adopt)?;
             self.check_people(&view, profile)?;
@@ -321,6 +322,7 @@ impl<'a> Registry<'a> {
             let change = self.passed_on(gone, id, env)?;
             let record = fresh(id, profile, Stage::Registered, origin, env);
             let mut edit = self.begin(by, record, Step::Adopt.name(), env)?;
+            edit.rests_on(&view);
             edit.change = change;
             edit.fields.push(field("draft", None, Some(&format!("agent:{draft}"))));
             self.tenant.add_dormant_client(
@@ -341,12 +343,13 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, agent, "account", env)?;
-            self.may(&view, &edit, Who::Answerable)?;
+            self.may(&view, &mut edit, Who::Answerable)?;
             if edit.record.stage == Stage::Discovered {
                 return Err(conflict("agent.stage", "nobody has taken on this agent yet; adopt it"));
             }
             let had = self.accounts_of(agent)?.len();
             let mut gone = self.edit(by, draft, "same", env)?;
+            gone.rests_on(&view);
             self.step(&view, &mut gone, Step::Adopt)?; // from a draft alone
             for held in self.accounts_of(draft)? {
                 edit.fields.extend(told(&held.system, None, &held.account));

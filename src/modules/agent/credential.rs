@@ -298,8 +298,8 @@ impl<'a> Registry<'a> {
         env: &Env<'_>,
     ) -> Answer<(super::edit::Edit<'a>, Held<Client>)> {
         let view = self.tenant.view()?;
-        let edit = self.edit(by, id, action, env)?;
-        self.may(&view, &edit, Who::Operator)?;
+        let mut edit = self.edit(by, id, action, env)?;
+        self.may(&view, &mut edit, Who::Operator)?;
         if edit.record.stage == Stage::Discovered {
             return Err(conflict("agent.stage", "nobody has taken on this agent yet; adopt it"));
         }

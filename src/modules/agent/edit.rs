@@ -6,6 +6,7 @@ use super::stage::{Stage, Step, Who};
 use super::{Agent, AgentRecord, By, FieldChange, HistoryEntry, Profile, Registry};
 use crate::engine::{Decision, View};
 use crate::identity::{self, Answer, Change, Client, Env, ErrorCode, EventKind, Held, Outcome, Refusal, check_id};
+use crate::tuple::Revision;
 
 /// Most changed fields that an event names; the entry of history has them all.
 const FIELDS_IN_EVENT_MAX: usize = 8;
@@ -24,6 +25,8 @@ pub(super) struct Edit<'a> {
     pub(super) evidence: Vec<(&'static str, String)>,
     by: By<'a>,
     action: &'static str,
+    /// The revision of the Check that allowed it.
+    revision: Option<Revision>,
     /// Which approval allowed it.
     pub(super) approval: Option<&'a str>,
 }
@@ -41,6 +44,13 @@ pub(super) fn conflict(rule: &'static str, text: impl Into<String>) -> Refusal {
     Refusal::new(ErrorCode::Conflict, rule, text)
 }
 
+impl Edit<'_> {
+    /// Says by which view it is decided whether it may be made. A command needs no Check.
+    pub(super) fn rests_on(&mut self, view: &View) {
+        self.revision = matches!(self.by, By::Subject(_)).then(|| view.revision());
+    }
+}
+
 impl<'a> Registry<'a> {
     /// Begins a change of an agent that is not gone.
     pub(super) fn edit(&self, by: By<'a>, id: &str, action: &'static str, env: &Env<'_>) -> Answer<Edit<'a>> {
@@ -52,7 +62,7 @@ impl<'a> Registry<'a> {
             AgentRecord { changed_at: env.seconds(), version: held.version.saturating_add(1), ..held.value.clone() };
         let change = self.tenant.change(env);
         let (fields, evidence) = (Vec::new(), Vec::new());
-        Ok(Edit { held: Some(held), record, change, fields, evidence, by, action, approval: None })
+        Ok(Edit { held: Some(held), record, change, fields, evidence, by, action, revision: None, approval: None })
     }
 
     /// Begins an agent.
@@ -66,7 +76,7 @@ impl<'a> Registry<'a> {
         check_id(&record.id)?;
         let (fields, evidence) = (Profile::default().changes_to(&record.profile), Vec::new());
         let change = self.tenant.change(env);
-        Ok(Edit { held: None, record, change, fields, evidence, by, action, approval: None })
+        Ok(Edit { held: None, record, change, fields, evidence, by, action, revision: None, approval: None })
     }
 
     /// Takes a step in the record, if it can be taken from where the agent is.
@@ -98,7 +108,8 @@ impl<'a> Registry<'a> {
     }
 
     /// Refuses who may not change an agent in this way.
-    pub(super) fn may(&self, view: &View, edit: &Edit<'_>, who: Who) -> Answer<()> {
+    pub(super) fn may(&self, view: &View, edit: &mut Edit<'_>, who: Who) -> Answer<()> {
+        edit.rests_on(view);
         let By::Subject(subject) = edit.by else { return Ok(()) };
         let agent = edit.record.subject();
         if subject == agent {
@@ -204,6 +215,9 @@ impl<'a> Registry<'a> {
         };
         let names: Vec<&str> = edit.fields.iter().take(FIELDS_IN_EVENT_MAX).map(|f| f.field.as_str()).collect();
         event = event.detail("changed", names.join(" ")).detail("version", edit.record.version.to_string());
+        if let Some(revision) = edit.revision {
+            event = event.revision(revision);
+        }
         if let Some(approval) = edit.approval {
             event = event.detail("approval", approval);
         }

@@ -117,6 +117,7 @@ impl<'a> Registry<'a> {
             self.check_people(&view, profile)?;
             let record = fresh(&id, profile, Stage::Registered, None, env);
             let mut edit = self.begin(by, record, "register", env)?;
+            edit.rests_on(&view);
             let client = Client::new(&id, ClientKind::Agent, &profile.name);
             self.tenant.add_dormant_client(&mut edit.change, &client, env)?;
             self.set_profile(&mut edit, profile, env)?;
@@ -225,7 +226,7 @@ impl<'a> Registry<'a> {
             let mut edit = self.edit(by, id, "change", env)?;
             let before = &edit.record.profile;
             let people = before.owner != profile.owner || before.accountable != profile.accountable;
-            self.may(&view, &edit, if people { Who::Answerable } else { Who::Operator })?;
+            self.may(&view, &mut edit, if people { Who::Answerable } else { Who::Operator })?;
             edit.fields = edit.record.profile.changes_to(profile);
             if edit.fields.is_empty() {
                 return self.get(id);
@@ -253,6 +254,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, Step::Adopt.name(), env)?;
+            edit.rests_on(&view);
             self.may_own(&view, by, profile)?;
             self.step(&view, &mut edit, Step::Adopt)?;
             waits_no_more(&mut edit, id);
@@ -276,7 +278,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, Step::Activate.name(), env)?;
-            self.may(&view, &edit, Step::Activate.who())?;
+            self.may(&view, &mut edit, Step::Activate.who())?;
             self.step(&view, &mut edit, Step::Activate)?;
             complete(&edit.record.profile)?;
             self.check_people(&view, &edit.record.profile)?;
@@ -294,7 +296,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, Step::Suspend.name(), env)?;
-            self.may(&view, &edit, Step::Suspend.who())?;
+            self.may(&view, &mut edit, Step::Suspend.who())?;
             self.step(&view, &mut edit, Step::Suspend)?;
             edit.change.relate(&self.tenant.object(), "suspended", &edit.record.subject());
             edit.fields.push(field("reason", None, Some(reason).filter(|r| !r.is_empty())));
@@ -316,7 +318,7 @@ impl<'a> Registry<'a> {
         again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, Step::Resume.name(), env)?;
-            self.may(&view, &edit, Step::Resume.who())?;
+            self.may(&view, &mut edit, Step::Resume.who())?;
             self.step(&view, &mut edit, Step::Resume)?;
             // A suspension that did not come through here, a detector's, is an administrator's to lift.
             let owners = edit.record.suspension.as_ref().is_some_and(|suspension| !suspension.admin);
@@ -344,7 +346,7 @@ impl<'a> Registry<'a> {
         let retired = again(|| {
             let view = self.tenant.view()?;
             let mut edit = self.edit(by, id, Step::Retire.name(), env)?;
-            self.may(&view, &edit, Step::Retire.who())?;
+            self.may(&view, &mut edit, Step::Retire.who())?;
             self.step(&view, &mut edit, Step::Retire)?;
             self.clear(&mut edit, env)?;
             edit.fields.push(field("reason", None, Some(reason).filter(|r| !r.is_empty())));

@@ -8,9 +8,9 @@ use super::redeem::mark_details;
 use crate::engine::{Decision, Given, Limits, ListObjectsQuery, ReadQuery};
 use crate::identity::{
     Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, PAGE_MAX, Refusal, Session, Tenant, acr_satisfies,
-    again, check_id,
+    again, check, check_id,
 };
-use crate::tuple::SubjectRef;
+use crate::tuple::{Revision, SubjectRef};
 use serde_json::Value;
 
 /// Requests that are shown at a time.
@@ -106,6 +106,17 @@ impl Approvals {
         id: &str,
         env: &Env<'_>,
     ) -> Answer<Held<ApprovalRequest>> {
+        self.open_at(tenant, decider, id, env).map(|(held, _)| held)
+    }
+
+    /// The same, and the revision at which it was theirs.
+    fn open_at(
+        &self,
+        tenant: &Tenant,
+        decider: Decider<'_>,
+        id: &str,
+        env: &Env<'_>,
+    ) -> Answer<(Held<ApprovalRequest>, Revision)> {
         check_id(id).map_err(|_| gone())?;
         let held = tenant.held::<ApprovalRequest>(&[id])?;
         match &held.state {
@@ -120,8 +131,9 @@ impl Approvals {
             State::Open | State::Approved(_) | State::Denied { .. } | State::Expired => return Err(gone()),
         }
         // A Check now, and not when it was asked for: who left the team or was suspended decides nothing.
-        match tenant.check(&decider.subject(), "approver", &held.object())? {
-            Decision::Allow => Ok(held),
+        let view = tenant.view()?;
+        match check(&view, &decider.subject(), "approver", &held.object())? {
+            Decision::Allow => Ok((held, view.revision())),
             Decision::Deny => Err(gone()),
         }
     }
@@ -139,7 +151,7 @@ impl Approvals {
         env: &Env<'_>,
     ) -> Answer<ApprovalRequest> {
         again(|| {
-            let held = self.open_for(tenant, decider, id, env)?;
+            let (held, revision) = self.open_at(tenant, decider, id, env)?;
             if held.shown_hash != shown {
                 return Err(over("this request is not the one that was shown; look at it again"));
             }
@@ -156,7 +168,7 @@ impl Approvals {
                 }
             };
             let outcome = if *choice == Choice::Deny { Outcome::Refused } else { Outcome::Allowed };
-            let event = decided_event(tenant, &request, decider, outcome, env);
+            let event = decided_event(tenant, &request, decider, outcome, env).revision(revision);
             self.close(tenant, &held, &request, &event, env)?;
             Ok(request)
         })

@@ -179,7 +179,10 @@ async fn passed(
                 // Nothing is lent before it is known that somebody approved exactly this.
                 let taken = match admitted.asks {
                     true => None,
-                    false => vault_of.take(&asked_of, &caller, &admitted, &call, (false, None), env)?,
+                    false => {
+                        let taken = vault_of.take(&asked_of, &caller, &admitted, &call, (false, None), env);
+                        taken.map_err(|refusal| refusal.at(admitted.revision))?
+                    }
                 };
                 Ok((admitted, taken))
             });
@@ -248,7 +251,7 @@ async fn approve(
     call: &Call,
     wanted: &Wanted,
 ) -> Answer<Option<Lent>> {
-    let scope = admitted.scope.clone().unwrap_or_default();
+    let (scope, revision) = (admitted.scope.clone().unwrap_or_default(), admitted.revision);
     let judged = |refreshed: Option<Answer<()>>| {
         let (vault, caller, call, wanted) = (vault.clone(), caller.clone(), call.clone(), wanted.clone());
         let (asked_of, scope) = (asked.clone(), scope.clone());
@@ -256,7 +259,7 @@ async fn approve(
             let spent = spend(&vault, &asked_of, &caller, (&call, &wanted), refreshed, env);
             let spent = noted(tenant, &caller, &call, spent, env)?;
             if matches!(spent, Spent::Nobody) {
-                proxy::refused(tenant, &caller, &call, &wanted.refuse(&scope), env)?;
+                proxy::refused(tenant, &caller, &call, &wanted.refuse(&scope).at(revision), env)?;
             }
             Ok(spent)
         };

@@ -9,6 +9,7 @@ use super::{Caller, Vault, connection_scope, connections, underway};
 use crate::engine::{Decision, View};
 use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Tenant, check};
 use crate::secrets::{Filter, Report};
+use crate::tuple::Revision;
 use crate::wire::Asked;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +43,8 @@ pub(super) struct Admitted {
     pub(super) scope: Option<String>,
     /// Whether it needs an approval besides.
     pub(super) asks: bool,
+    /// The revision at which it was decided.
+    pub(super) revision: Revision,
 }
 
 /// What is needed to make it, and what is told when it has ended: from here on it is a call that was made.
@@ -61,13 +64,18 @@ fn refuse(rule: &'static str, text: impl Into<String>) -> Refusal {
 /// Which rule refuses it.
 pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call) -> Answer<Admitted> {
     let view = tenant.view()?;
-    let connection = usable(tenant, &view, caller, &call.connection)?;
+    let revision = view.revision();
+    admit_at(tenant, &view, caller, call).map_err(|refusal| refusal.at(revision))
+}
+
+fn admit_at(tenant: &Tenant, view: &View, caller: &Caller, call: &Call) -> Answer<Admitted> {
+    let connection = usable(tenant, view, caller, &call.connection)?;
     let path = SafePath::read(&call.path)?;
-    let (rule, asks) = ruled(&view, &connection, caller, &call.method, &path)?;
+    let (rule, asks) = ruled(view, &connection, caller, &call.method, &path)?;
     let scope = rule.scope.clone();
     let url = upstream_url(&connection.spec, &path, call.query.as_deref())?;
     let holder = lease::holder(&connection, caller)?;
-    Ok(Admitted { connection, holder, url, scope, asks })
+    Ok(Admitted { connection, holder, url, scope, asks, revision: view.revision() })
 }
 
 /// What a token must be for: the proxy, or this connection of it.
@@ -178,7 +186,7 @@ impl Vault {
         let filter = self.inner.filters.of(tenant, caller, Some((connection, &lease)))?;
         let event = caller.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env));
         let (resource, action) = (connection.object(), format!("{} {}", call.method, call.path));
-        let mut event = event.resource(&resource).action(&action);
+        let mut event = event.resource(&resource).action(&action).revision(admitted.revision);
         event = event.detail("mode", "proxy").detail("holder", holder.subject());
         event = event.detail("generation", lease.held.generation.to_string());
         if let Some(scope) = scope {
@@ -194,7 +202,8 @@ impl Vault {
         let under_way = underway::begin(&mut change, &event, env);
         change.commit()?;
         let (approval, under_way) = (approval.map(str::to_owned), Some(under_way));
-        let what = What { kind: EventKind::ProxyCalled, resource, action, approval, under_way };
+        let revision = Some(admitted.revision);
+        let what = What { kind: EventKind::ProxyCalled, resource, action, approval, revision, under_way };
         Ok(Some(Taken { lease, filter, told: Told::new(asked, caller, what) }))
     }
 
@@ -295,6 +304,8 @@ pub(super) struct What {
     action: String,
     /// The approval that it used up.
     approval: Option<String>,
+    /// The revision at which it was decided.
+    revision: Option<Revision>,
     /// What a call is called while it is under way.
     under_way: Option<String>,
 }
@@ -303,7 +314,7 @@ impl What {
     /// An agent's own output, on its way to people.
     pub(super) fn output() -> What {
         let (resource, action) = ("output".to_owned(), "filter".to_owned());
-        What { kind: EventKind::OutputFiltered, resource, action, approval: None, under_way: None }
+        What { kind: EventKind::OutputFiltered, resource, action, approval: None, revision: None, under_way: None }
     }
 }
 
@@ -360,6 +371,9 @@ fn ended(tenant: &Tenant, caller: &Caller, what: &What, end: &Ended, env: &Env<'
     if let Some(failure) = &end.failure {
         event = event.reason(failure);
     }
+    if let Some(revision) = what.revision {
+        event = event.revision(revision);
+    }
     if let Some(approval) = &what.approval {
         event = event.detail("approval", approval);
     }
@@ -386,7 +400,10 @@ fn with_removed(event: Event, removed: &Report) -> Event {
 pub(super) fn refused(tenant: &Tenant, caller: &Caller, call: &Call, refusal: &Refusal, env: &Env<'_>) -> Answer<()> {
     let event = caller.tell(tenant.event(EventKind::ProxyRefused, Outcome::Refused, env));
     let event = event.resource(format!("connection:{}", call.connection));
-    let event = event.action(format!("{} {}", call.method, call.path)).reason(refusal.rule);
+    let mut event = event.action(format!("{} {}", call.method, call.path)).reason(refusal.rule);
+    if let Some(revision) = refusal.revision {
+        event = event.revision(revision);
+    }
     let mut change = tenant.change(env);
     change.event(&event);
     change.commit()?;

@@ -81,6 +81,9 @@ fn history_says_what_was_changed_by_whom_and_so_do_events() {
     assert_eq!(kinds, [AgentRegistered, AgentChanged, AgentChanged, AgentSuspended]);
     assert_eq!(about[2].get_user(), Some("user:olga"));
     assert_eq!(about[2].details()["changed"], "purpose model");
+    // Each rests on a Check at a revision; a command rests on none.
+    let revisions: Vec<bool> = about.iter().map(|event| event.get_revision().is_some()).collect();
+    assert_eq!(revisions, [true, true, true, false]);
 }
 
 #[test]

@@ -26,6 +26,9 @@ fn the_person_approves_and_the_agent_gets_exactly_that() {
         (event.details()["by"].as_str(), event.details()["shown"].as_str()),
         ("user:sarah", record.shown_hash.as_str())
     );
+    assert_eq!(event.done_by(), Some("user:sarah"));
+    let decided_at = event.get_revision().unwrap();
+    assert!(decided_at > crate::tuple::Revision(0) && decided_at < world.tenant.engine().revision());
     assert_eq!((event.details()["acr"].as_str(), event.details()["amr"].as_str()), ("phr", "hwk user"));
     assert_eq!((event.details()["part"].as_str(), event.details()["types"].as_str()), ("no", "proposal@1"));
     assert_eq!(event.details()["details"], digest_of(&detail("5000")).unwrap());
