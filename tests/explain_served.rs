@@ -3,11 +3,13 @@
 
 use crate::approvals_served::{World, write_access};
 use crate::identity::{Heard, Issuing, env};
-use crate::mcp_tenant::{approve, client, signed_in, strings};
+use crate::mcp_tenant::{World as Tools, approve, client, data_store, proposal, signed_in, strings, tool};
 use bailiwick::engine::WriteQuery;
 use bailiwick::identity::{Client, ClientKind, ConsentRule, EventKind, Outcome, Resource, Scope, Tenant, decode};
 use bailiwick::model::Model;
+use bailiwick::modules::approval::put_type;
 use bailiwick::modules::audit::Audit;
+use bailiwick::modules::exchange::{Connection, ScopeClass, Target, allow, classify, put_connection};
 use bailiwick::tuple::{ModelId, Revision, StoreId, TupleKeyRef};
 use serde_json::{Value, json};
 
@@ -124,6 +126,74 @@ fn a_token_is_explained_from_the_sign_in_to_the_approval_that_allowed_it() {
     assert!(kinds(of_trace["steps"].as_array().unwrap()).contains(&"exchange.allowed"));
     let layers = of_trace["layers"].as_array().unwrap();
     assert!(layers.iter().any(|layer| layer["layer"] == "exchange" && layer["allowed"] == 1), "{layers:?}");
+}
+
+#[test]
+fn one_call_is_explained_by_every_layer_that_had_a_say() {
+    let world = Tools::start();
+    let tenant = &world.issuing.acme;
+    tenant.attach_store(data_store(tenant.engine()), true, &env()).unwrap();
+    world.put("crm", &world.gateway());
+    put_type(tenant, &proposal(), "user:admin", &env()).unwrap();
+    let crm = tenant.url("/mcp/crm");
+    let target = Target::Resource { resource: crm.clone() };
+    let connection = Connection { id: "crm-tools".into(), name: "CRM".into(), target, created_at: 0 };
+    put_connection(tenant, &connection, &env()).unwrap();
+    allow(tenant, "crm-tools", "agent:sales", true, &env()).unwrap();
+    classify(tenant, ("crm-tools", "mcp:crm:write"), "agent:sales", Some(ScopeClass::Automatic), &env()).unwrap();
+    let olga = Auditor::new(&world.issuing, "openid audit:read");
+
+    // Sarah signs in to the agent, which exchanges her token for one for the tool's server; she approves the call, and it is made.
+    let signed_in = world.token("/mcp/crm", "openid mcp:crm:write");
+    let pairs = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("subject_token", &signed_in),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+        ("resource", &crm),
+        ("scope", "mcp:crm:write"),
+    ];
+    let heard = world.issuing.post("/t/acme/token", &[("authorization", &world.agent)], &pairs);
+    assert_eq!(heard.status, 200, "{}", heard.body);
+    let token = heard.json()["access_token"].as_str().unwrap().to_owned();
+    let arguments = json!({"account_id": "acme", "amount": "450000"});
+    let send = || world.call("/mcp/crm", &token, "tools/call", tool("send_proposal", arguments.clone())).json();
+    let denied = send()["error"]["data"].clone();
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let wanted = json!({
+        "resource": {"type": "mcp_tool", "id": "send_proposal", "properties": {"server": "crm"}},
+        "action": {"name": "tools/call", "properties": arguments},
+        "denial": {"evaluation_id": denied["evaluation_id"], "expires_at": denied["access_request"]["expires_at"]},
+    });
+    let heard = world.issuing.send("POST", "/t/acme/access-requests", &headers, &wanted.to_string());
+    assert_eq!(heard.status, 202, "{}", heard.body);
+    approve(&world.issuing, "sarah");
+    assert!(send().get("result").is_some());
+
+    // One question, about the call that was made: each layer has a step, and says how it was decided.
+    let of_token = olga.steps(&format!("?token={}", jti(&token)));
+    let called = of_token.iter().find(|step| step["kind"] == "proxy.called").unwrap_or_else(|| panic!("{of_token:?}"));
+    let steps = olga.steps(&format!("?event={}", called["number"]));
+    let of_layer = |layer: &str, kind: &str| {
+        let mut found = steps.iter().filter(|step| step["layer"] == layer && step["kind"] == kind);
+        found.find(|step| step["outcome"] != "refused").unwrap_or_else(|| panic!("no {kind}: {steps:?}"))
+    };
+    assert_eq!(of_layer("authentication", "session.started")["person"], "user:sarah");
+    assert_eq!(of_layer("grant", "token.issued")["person"], "user:sarah");
+    let exchanged = of_layer("exchange", "exchange.allowed");
+    assert_eq!((&exchanged["person"], &exchanged["agent"]), (&json!("user:sarah"), &json!("agent:sales")));
+    assert!(exchanged["why"].as_str().unwrap().contains("through crm-tools"), "the managed connection: {exchanged}");
+    let decided = of_layer("approval", "approval.decided");
+    assert!(decided["why"].as_str().unwrap().contains("by user:sarah"), "{decided}");
+    // Of the server, and of what the call is about.
+    let asked = ["mcp_server:crm", "account:acme"].map(|resource| {
+        let mut checks = steps.iter().filter(|step| step["kind"] == "check.decided" && step["outcome"] != "refused");
+        checks.find(|step| step["resource"] == resource).unwrap_or_else(|| panic!("{resource}: {steps:?}"))
+    });
+    let checked = asked[1];
+    assert_eq!((&checked["layer"], &checked["person"]), (&json!("check"), &json!("user:sarah")));
+    assert!(checked["path"]["tuples"].as_array().is_some_and(|tuples| !tuples.is_empty()), "{checked}");
+    assert_eq!(of_layer("call", "proxy.called")["number"], called["number"]);
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(crate) fn strings(list: &[&str]) -> Vec<String> {
 }
 
 /// A data store: Sarah and the sales agent both see acme; she alone sees globex, and the salaries.
-fn data_store(engine: &Engine) -> StoreId {
+pub(crate) fn data_store(engine: &Engine) -> StoreId {
     let now = env().now;
     let store = StoreId(ulid::Ulid::from_parts(1, 7));
     engine.create_store(store, "sales", now).unwrap();
@@ -108,7 +108,7 @@ pub(crate) struct World {
     url: String,
     /// `Authorization` of the administrator's tool, and of the agent as a client.
     admin: String,
-    agent: String,
+    pub(crate) agent: String,
 }
 
 pub(crate) fn basic(id: &str, secret: &str) -> String {
@@ -187,7 +187,7 @@ pub(crate) fn events(issuing: &Issuing) -> Vec<Event> {
 }
 
 impl World {
-    fn start() -> World {
+    pub(crate) fn start() -> World {
         let issuing = Issuing::start();
         let tenant = &issuing.acme;
         let seen = Seen::default();
@@ -239,14 +239,14 @@ impl World {
         self.issuing.send(method, &format!("/t/acme{path}"), &headers, &body)
     }
 
-    fn put(&self, name: &str, spec: &Value) -> Value {
+    pub(crate) fn put(&self, name: &str, spec: &Value) -> Value {
         let heard = self.administer("PUT", &format!("/admin/mcp/{name}"), spec);
         assert_eq!(heard.status, 200, "{}", heard.body);
         heard.json()
     }
 
     /// The gateway before the CRM.
-    fn gateway(&self) -> Value {
+    pub(crate) fn gateway(&self) -> Value {
         json!({
             "title": "The CRM", "scopes": ["mcp:crm:read"], "implies": {"mcp:crm:write": ["mcp:crm:read"]},
             "gateway": {"url": self.url, "policy": {
@@ -262,12 +262,12 @@ impl World {
     }
 
     /// A token with which the agent acts for Sarah at a server.
-    fn token(&self, server: &str, scope: &str) -> String {
+    pub(crate) fn token(&self, server: &str, scope: &str) -> String {
         signed_in(&self.issuing, ("sales", &self.agent), "sarah", &self.tenant().url(server), scope)
     }
 
     /// A request of the version without sessions.
-    fn call(&self, server: &str, token: &str, method: &str, mut params: Value) -> Heard {
+    pub(crate) fn call(&self, server: &str, token: &str, method: &str, mut params: Value) -> Heard {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -292,7 +292,7 @@ impl World {
     }
 }
 
-fn tool(name: &str, arguments: Value) -> Value {
+pub(crate) fn tool(name: &str, arguments: Value) -> Value {
     json!({"name": name, "arguments": arguments})
 }
 
@@ -500,7 +500,7 @@ fn our_own_server_answers_with_what_both_may_see() {
     assert_eq!(world.call("/mcp/docs", &token, "resources/list", json!({})).status, 500);
 }
 
-fn proposal() -> bailiwick::modules::approval::DetailType {
+pub(crate) fn proposal() -> bailiwick::modules::approval::DetailType {
     serde_json::from_value(json!({
         "name": "proposal", "title": "Send {/arguments/account_id} a proposal for {/arguments/amount} USD",
         "schema": {"type": "object", "additionalProperties": false, "required": ["type", "locations", "actions", "arguments"],

@@ -505,6 +505,7 @@ impl Step {
             ("acr ", "acr"),
             ("by ", "by"),
             ("asked ", "asked"),
+            ("through ", "connection"),
             ("by approval ", "approval"),
             ("scope ", "scope"),
             ("left out ", "left_out"),

@@ -122,6 +122,8 @@ impl Attempt<'_> {
         let mut event = self.tenant.event_of(&grant, EventKind::ExchangeAllowed, Outcome::Allowed, self.env);
         event = event.revision(view.revision()).action(answer.scope.as_deref().unwrap_or_default());
         event = event.detail("subject_token", &examined.jti).detail("subject_type", examined.kind.urn());
+        let through: Vec<&str> = ways.iter().map(|way| way.connection.id.as_str()).collect();
+        event = event.detail("connection", through.join(" "));
         change.event(&had.noted(event));
         change.commit()?;
         Ok(TokenAnswer { issued_token_type: Some(TokenKind::Access.urn().to_owned()), ..answer })

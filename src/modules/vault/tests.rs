@@ -1,6 +1,7 @@
 //! The rules of the vault, without a server; and what the stories share: a database with a tenant, people and agents, and a
 //! stub of somebody else's server on loopback.
 
+mod areas;
 mod calls;
 mod connecting;
 mod leases;
