@@ -321,6 +321,12 @@ fn a_client_gets_tokens_for_itself_and_is_refused_as_the_standard_says() {
         json!({"grant_type": "client_credentials", "client_id": "worker", "client_secret": secret, "audience": API});
     assert_eq!(issuing.send("POST", "/t/acme/oauth/token", &json, &body.to_string()).status, 200);
     assert_eq!(issuing.send("POST", "/t/acme/token", &json, &body.to_string()).refusal().1, "invalid_request");
+    // F-4.2: the path of others' documents, with forms and the same refusals.
+    let alias = |pairs: &[(&str, &str)]| issuing.post("/t/acme/oauth2/token", &auth, pairs);
+    let heard = alias(&[grant, ("scope", "read")]);
+    assert_eq!((heard.status, &heard.json()["scope"]), (200, &json!("read")));
+    assert_eq!(alias(&[("grant_type", "password")]).refusal(), (400, "unsupported_grant_type".into()));
+    assert_eq!(issuing.send("GET", "/t/acme/oauth2/token", &[], "").status, 405);
 
     let wrong = issuing.post("/t/acme/token", &[("authorization", &basic("worker", "x"))], &[grant]);
     assert_eq!(wrong.refusal(), (401, "invalid_client".into()));
