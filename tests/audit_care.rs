@@ -162,3 +162,48 @@ fn administrators_name_a_witness_and_the_server_asks_it() {
     let old: u64 = next.lines().next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
     assert!(old > 0, "{next}");
 }
+
+#[test]
+fn administrators_hold_events_and_release_them_over_http() {
+    let issuing = Issuing::start();
+    let (admin, auditor) = (caretaker(&issuing, "ops", "admin"), caretaker(&issuing, "reader", "auditor"));
+    let send = |method: &str, path: &str, token: &str, body: &Value| {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        issuing.send(method, &format!("/t/acme/admin/audit/{path}"), &[("authorization", token)], &body)
+    };
+    let none = Value::Null;
+    let filter = json!({"user": "user:sarah", "from": "2026-01-01T00:00:00Z"});
+    let wanted = json!({"reason": "case 7", "filter": filter});
+    // Who audits sees what is held, and holds nothing; nobody else sees it.
+    assert_eq!(send("GET", "holds", &auditor, &none).json(), json!({"holds": []}));
+    assert_eq!(send("PUT", "holds/case-7", &auditor, &wanted).refusal(), (403, "access_denied".into()));
+    assert_eq!(send("DELETE", "holds/case-7", &auditor, &none).refusal(), (403, "access_denied".into()));
+    assert_eq!(send("GET", "holds", "Bearer x", &none).status, 401);
+    for (id, wrong, says) in [
+        ("case-7", json!({"filter": filter}), "reason"),
+        ("case-7", json!({"reason": ""}), "a hold has a reason"),
+        ("case-7", json!({"reason": "x", "filter": {"usher": "x"}}), "usher"),
+        ("case-7", json!({"reason": "x", "filter": {"kind": "token"}}), "token"),
+        ("case%207", wanted.clone(), "names no hold"),
+    ] {
+        let heard = send("PUT", &format!("holds/{id}"), &admin, &wrong);
+        assert!(heard.status == 400 && heard.body.contains(says), "{wrong}: {}", heard.body);
+    }
+    let made = send("PUT", "holds/case-7", &admin, &wanted);
+    assert_eq!((made.status, &made.json()["by"]), (201, &json!("app:ops")));
+    assert_eq!(send("PUT", "holds/case-7", &admin, &wanted).status, 400, "a hold is not changed");
+    let listed = send("GET", "holds", &auditor, &none).json();
+    let [hold] = listed["holds"].as_array().unwrap().as_slice() else { panic!("{listed}") };
+    assert_eq!(
+        (&hold["id"], &hold["reason"], &hold["filter"]["user"]),
+        (&json!("case-7"), &json!("case 7"), &json!("user:sarah"))
+    );
+    let log = Audit::new(issuing.acme.engine()).log(issuing.acme.number());
+    assert_eq!(log.holds().unwrap().len(), 1);
+    assert_eq!(send("DELETE", "holds/case-7", &admin, &none).json(), json!({"released": "case-7"}));
+    assert_eq!(send("DELETE", "holds/case-7", &admin, &none).status, 400);
+    for kind in [EventKind::AuditHeld, EventKind::AuditReleased] {
+        let told = events(&issuing).into_iter().find(|event| event.kind() == kind).unwrap();
+        assert_eq!((told.get_user(), told.get_resource()), (Some("app:ops"), Some("case-7")));
+    }
+}

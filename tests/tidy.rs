@@ -44,9 +44,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("arrow_array", &["cli/chunk_files"]),
     ("arrow_ipc", &["cli/chunk_files"]),
     ("arrow_schema", &["cli/chunk_files"]),
-    ("axum", &["wire", "api", "modules/*/http.rs", "modules/vault/http", "server", "main.rs", "cli"]),
+    (
+        "axum",
+        &["wire", "api", "modules/*/http.rs", "modules/audit/http", "modules/vault/http", "server", "main.rs", "cli"],
+    ),
     ("tonic", &["wire", "api", "modules/*/http.rs", "server", "main.rs", "cli"]),
-    ("tokio", &["wire", "api", "modules/*/http.rs", "modules/vault/http", "server", "main.rs", "cli"]),
+    (
+        "tokio",
+        &["wire", "api", "modules/*/http.rs", "modules/audit/http", "modules/vault/http", "server", "main.rs", "cli"],
+    ),
 ];
 
 /// Rooms at and above which time, randomness and the environment may be read from the system.

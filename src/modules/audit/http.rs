@@ -1,8 +1,10 @@
-//! The log over HTTP: checkpoint, tiles and entries as C2SP tlog-tiles has them, events by query, and proofs; and how long
-//! events are kept and who witnesses.
+//! The log over HTTP: checkpoint, tiles and entries as C2SP tlog-tiles has them, events by query, and proofs; how long
+//! events are kept and who witnesses; and legal holds.
 //!
 //! Who may read which log is for others to say ([`Access`]). Only what a signed checkpoint covers is served as tiles and
 //! entries, so that nothing is published that could still be another.
+
+mod holds;
 
 use super::care::Care;
 use super::explain::{About, Paths};
@@ -36,7 +38,7 @@ const NOT_KEPT: HeaderValue = HeaderValue::from_static("no-store");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 /// Longest path of a tile: two levels of digits, groups of an index, and a width.
 const TILE_PATH_BYTES_MAX: usize = 64;
-/// Longest body of a request that changes how a log is cared for: each witness with an address and a key.
+/// Longest body of a request that changes how a log is cared for: each witness with an address and a key; or of a hold.
 const CARE_BYTES_MAX: usize = 64 << 10;
 const TILE: u64 = TILE_WIDTH as u64;
 
@@ -51,8 +53,8 @@ pub trait Access: Send + Sync {
     /// The request may read no log.
     fn admit(&self, request: &Parts) -> Result<u32, Refusal>;
 
-    /// The tenant for whose log a request may say how long events are kept and who witnesses, and who asks; else the answer
-    /// that refuses it.
+    /// The tenant for whose log a request may say how long events are kept, who witnesses and what is held, and who asks; else
+    /// the answer that refuses it.
     ///
     /// # Errors
     /// The request may change no log.
@@ -69,12 +71,13 @@ struct Shared {
 }
 
 /// The routes of a log, to be nested where a tenant's log is: `checkpoint`, `tile/…`, `events`, `events/{index}`, `explain`,
-/// `consistency` and `settings`. Work that reads much, or writes, runs in `pool`. By which tuples a Check was allowed is asked
+/// `consistency`, `settings`, `holds` and `holds/{id}`. Work that reads much, or writes, runs in `pool`. By which tuples a Check was allowed is asked
 /// of `paths`.
 pub fn routes(audit: Audit, access: Arc<dyn Access>, paths: Arc<dyn Paths>, pool: Arc<Pool>) -> Router {
     let shared = Shared { audit, access, paths, pool };
     let changes = Router::new()
         .route("/settings", put(set_care))
+        .route("/holds/{id}", put(holds::put).delete(holds::release))
         .layer(DefaultBodyLimit::max(CARE_BYTES_MAX))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), govern))
         .with_state(shared.clone());
@@ -86,6 +89,7 @@ pub fn routes(audit: Audit, access: Arc<dyn Access>, paths: Arc<dyn Paths>, pool
         .route("/explain", get(explain))
         .route("/consistency", get(consistency))
         .route("/settings", get(care))
+        .route("/holds", get(holds::list))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), admit))
         .with_state(shared)
         .merge(changes)
