@@ -156,7 +156,7 @@ fn agents_that_nobody_registered_are_found_by_their_accounts() {
     let (scout, other) = (client("scout", &report), client("other", &report));
     let ops = client("ops", &["--scope", "agents:read", "--scope", "agents:write", "--admin"]);
     db.good(&["agent", "reporter", "app:scout"]);
-    db.refused(&["agent", "reporter", "app:nobody"], "no such client");
+    db.refused(&["agent", "reporter", "app:nobody"], "is nobody here");
     let connection = ["connection", "create", "crm", "--type", "oauth2", "--holder", "user"];
     let base = ["--base", "https://api.crm.example/v1", "--client-id", "acme-vault"];
     let urls =

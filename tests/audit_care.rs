@@ -125,9 +125,8 @@ fn caretaker(issuing: &Issuing, id: &str, relation: &str) -> String {
         ..Client::new(id, ClientKind::App, "Operations")
     };
     let ops = client(tenant, ops);
-    let mut change = tenant.change(&env());
-    change.relate(&tenant.object(), relation, &format!("app:{id}"));
-    change.commit().unwrap();
+    let role = tenant.appointment_named(relation, None, &format!("app:{id}")).unwrap();
+    tenant.give_role(&role, &env()).unwrap();
     let pairs = [("grant_type", "client_credentials"), ("resource", &place), ("scope", "audit:read audit:write")];
     let heard = issuing.post("/t/acme/token", &[("authorization", &ops)], &pairs);
     format!("Bearer {}", heard.json()["access_token"].as_str().unwrap())

@@ -139,11 +139,8 @@ fn story() -> Story {
     let stub = Elsewhere::start(&db.runtime, elsewhere);
     let (sales, ops) = furnish(&db, &stub.origin);
     credentials(&db);
+    db.good(&["role", "give", "app:ops", "admin"]);
     let serving = db.serve();
-    let env = env();
-    let mut change = serving.tenant.change(&env);
-    change.relate(&serving.tenant.object(), "admin", "app:ops");
-    change.commit().unwrap();
     let agent = serving.token("sales", &sales, "model.use", "/proxy");
     let ops = serving.token("ops", &ops, "connections:read connections:write", "/admin");
     let sarah = for_sarah(&serving, "crm.read model.use");
@@ -312,18 +309,15 @@ fn connections_are_administered_over_http() {
 
     // Who may not: without the scope, with a token for something else, and who does not run the tenant.
     assert_eq!(admin(&story.agent, "GET", "", &none).0, 401);
-    let env = env();
-    let mut change = story.serving.tenant.change(&env);
-    change.unrelate(&story.serving.tenant.object(), "admin", "app:ops");
-    change.commit().unwrap();
+    let tenant = &story.serving.tenant;
+    let role = |name: &str, object: Option<&str>| tenant.appointment_named(name, object, "app:ops").unwrap();
+    tenant.take_role(&role("admin", None), &env()).unwrap();
     assert_eq!(admin(ops, "GET", "", &none).1["connections"], json!([]));
     assert_eq!(admin(ops, "GET", "/crm", &none).0, 404);
     assert_eq!(admin(ops, "DELETE", "/crm", &none).0, 404);
     assert_eq!(admin(ops, "POST", "", &wanted).0, 403);
     // Who audits sees all and changes nothing.
-    let mut change = story.serving.tenant.change(&env);
-    change.relate(&story.serving.tenant.object(), "auditor", "app:ops");
-    change.commit().unwrap();
+    tenant.give_role(&role("auditor", None), &env()).unwrap();
     assert_eq!(admin(ops, "GET", "/crm", &none).0, 200);
     assert_eq!(admin(ops, "DELETE", "/crm", &none).0, 403);
 }

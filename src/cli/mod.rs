@@ -150,6 +150,9 @@ enum Command {
     /// Say who belongs to which team, and who is whose manager
     #[command(subcommand, after_help = "Example: bailiwick team add sales-ops 01K...")]
     Team(identity::Team),
+    /// Give, take and list roles: who administers and audits the tenant, owns what is in it, or may hold a checked scope
+    #[command(subcommand, after_help = "Example: bailiwick role give user:paul auditor")]
+    Role(identity::Role),
     /// Create, list, show and delete resources, which tokens are for
     #[command(
         subcommand,
@@ -274,6 +277,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Agent(agent) => agent.run(),
         Command::Approval(approval) => approval.run(),
         Command::Team(team) => team.run(),
+        Command::Role(role) => role.run(),
         Command::Resource(resource) => resource.run(),
         Command::Claim(claim) => claim.run(),
         Command::Mcp(mcp) => mcp.run(),

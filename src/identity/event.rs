@@ -179,6 +179,10 @@ kinds! {
     FindingRaised = "finding.raised",
     /// A policy or a model was changed.
     PolicyChanged = "policy.changed",
+    /// Somebody was given a role.
+    RoleGiven = "role.given",
+    /// A role was taken from somebody.
+    RoleTaken = "role.taken",
     /// Something else was administered.
     AdminChanged = "admin.changed",
     /// Events were put under a legal hold.

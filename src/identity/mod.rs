@@ -33,6 +33,7 @@ mod refresh;
 mod registration;
 mod refusal;
 mod requests;
+mod roles;
 mod rule;
 mod scopes;
 mod sessions;
@@ -91,6 +92,7 @@ pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_ke
 pub use refusal::{Answer, ErrorCode, Refusal};
 pub use registration::{REGISTERED_MAX, Registrants, RegistrationSettings};
 pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};
+pub use roles::{Appointment, ROLES_PAGE_MAX, Role, RolesPage};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
 pub use scopes::{RESOURCES_MAX, Resource, Scope};
 pub use sessions::{AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown};

@@ -103,8 +103,13 @@ pub fn connection_scope_object(connection: &str, scope: &str) -> String {
 /// The connection and the scope of an id of [`connection_scope_object`]; `None` when it is none.
 #[must_use]
 pub fn connection_scope_of(id: &str) -> Option<(String, String)> {
-    let (connection, scope) = id.split_once('|')?;
-    Some((connection.to_owned(), unescaped(scope)?))
+    scope_of(id)
+}
+
+/// The resource and the scope of an id of [`scope_object`], in the same way.
+pub(super) fn scope_of(id: &str) -> Option<(String, String)> {
+    let (of, scope) = id.split_once('|')?;
+    Some((of.to_owned(), unescaped(scope)?))
 }
 
 /// Whether a text is a scope (RFC 6749 3.3).

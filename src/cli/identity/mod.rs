@@ -1,4 +1,4 @@
-//! The commands about identities: `init`, `tenant`, `user`, `team`, `client`, `agent`, `approval`, `resource`,
+//! The commands about identities: `init`, `tenant`, `user`, `team`, `role`, `client`, `agent`, `approval`, `resource`,
 //! `claim`, `provider`, `connection`, and what they trust. They open the database's directory, so no server may have it open.
 
 mod agent;
@@ -11,6 +11,7 @@ mod init;
 mod mcp;
 mod provider;
 mod resource;
+mod role;
 mod scope;
 mod team;
 mod tenant;
@@ -29,6 +30,7 @@ pub(super) use init::Init;
 pub(super) use mcp::Mcp;
 pub(super) use provider::Provider;
 pub(super) use resource::Resource;
+pub(super) use role::Role;
 pub(super) use team::Team;
 pub(super) use tenant::Tenant;
 pub(super) use trust::Trust;

@@ -177,16 +177,12 @@ fn a_scope_that_is_checked_needs_a_tuple_of_the_person() {
     let world = World::new();
     let tokens = world.tokens("sales", "sarah", "read discounts offline_access");
     assert_eq!(tokens.scope.as_deref(), Some("read offline_access"));
-    let env = world.env();
-    let mut change = world.tenant.change(&env);
-    change.relate(&scope_object("api", "discounts"), "allowed", "user:sarah");
-    change.commit().unwrap();
+    let allowed = world.tenant.appointment(Role::ScopeHolder, "scope:api|discounts", "user:sarah").unwrap();
+    world.tenant.give_role(&allowed, &world.env()).unwrap();
     let tokens = world.refresh("sales", &tokens.refresh_token.unwrap()).unwrap();
     assert_eq!(tokens.scope.as_deref(), Some("read discounts offline_access"));
     let only = world.code("sales", "sarah", &[("scope", "discounts")]);
-    let mut change = world.tenant.change(&env);
-    change.unrelate(&scope_object("api", "discounts"), "allowed", "user:sarah");
-    change.commit().unwrap();
+    world.tenant.take_role(&allowed, &world.env()).unwrap();
     assert_eq!(rule(world.redeem("sales", &only)), "issue.scopes");
 }
 

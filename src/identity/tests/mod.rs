@@ -9,6 +9,7 @@ mod logout;
 mod custom;
 mod rates;
 mod registration;
+mod roles;
 mod system;
 mod tenants;
 mod workload;

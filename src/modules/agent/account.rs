@@ -8,13 +8,12 @@
 use super::edit::{Edit, conflict, denied, field};
 use super::records::AGENT;
 use super::registry::fresh;
-use super::report::invalid;
 use super::stage::{Stage, Step, Who};
 use super::{Account, Agent, AgentRecord, By, FieldChange, Origin, Profile, Registry, Report, USE_STEP_S};
 use crate::engine::Module;
 use crate::identity::{
-    Answer, Change, Client, ClientKind, Env, EventKind, Held, Outcome, PAGE_MAX, Refusal, Seconds, Stored, Tenant,
-    again, check_id, hash_of,
+    Answer, Change, Client, ClientKind, Env, EventKind, Held, PAGE_MAX, Role, Seconds, Stored, Tenant, again, check_id,
+    hash_of,
 };
 use serde::{Deserialize, Serialize};
 
@@ -157,34 +156,13 @@ impl<'a> Registry<'a> {
         Err(denied("report.not_allowed", text))
     }
 
-    /// Lets somebody report, or no longer. For who works on the database's files.
+    /// Lets somebody report, or no longer: the role, by a shorter name. For who works on the database's files.
     ///
     /// # Errors
-    /// It is no subject of the tenant's.
+    /// It is no subject of the tenant's, or may not report as it is.
     pub fn reporter(&self, subject: &str, may: bool, env: &Env<'_>) -> Answer<()> {
-        let form = || invalid(format!("`{subject}` is no subject; write `app:ID`, `agent:ID` or `user:ID`"));
-        let (kind, id) = subject.split_once(':').filter(|(_, id)| check_id(id).is_ok()).ok_or_else(form)?;
-        let is_there = match kind {
-            "user" => self.tenant.user(id).map(|_| true),
-            "app" | "agent" => self.tenant.client(id).map(|client| client.subject() == subject),
-            _ => return Err(form()),
-        };
-        // What is taken away may be gone.
-        if may && !is_there? {
-            return Err(Refusal::not_found("client of this kind"));
-        }
-        let mut change = self.tenant.change(env);
-        let tenant = self.tenant.object();
-        if may {
-            change.relate(&tenant, "reporter", subject);
-        } else {
-            change.unrelate(&tenant, "reporter", subject);
-        }
-        let event = self.tenant.event(EventKind::PolicyChanged, Outcome::Done, env);
-        let there = if may { "yes" } else { "no" };
-        change.event(&event.resource(&tenant).action("reporter").detail("subject", subject).detail("there", there));
-        change.commit()?;
-        Ok(())
+        let role = self.tenant.appointment(Role::Reporter, &self.tenant.object(), subject)?;
+        if may { self.tenant.give_role(&role, env).map(|_| ()) } else { self.tenant.take_role(&role, env) }
     }
 
     fn sighted(

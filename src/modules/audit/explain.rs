@@ -157,6 +157,8 @@ impl Layer {
             | K::ConnectionRemoved
             | K::FindingRaised
             | K::PolicyChanged
+            | K::RoleGiven
+            | K::RoleTaken
             | K::AdminChanged
             | K::AuditChanged
             | K::AuditHeld

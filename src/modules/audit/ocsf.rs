@@ -60,8 +60,8 @@ fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
         K::CredentialRemoved => (ACCOUNT, OTHER, "Credential Remove"),
         K::DeviceAdded => (ACCOUNT, OTHER, "Device Add"),
         K::DeviceRemoved => (ACCOUNT, OTHER, "Device Remove"),
-        K::GrantCreated => (ACCESS, 1, "Assign Privileges"),
-        K::GrantRevoked => (ACCESS, 2, "Revoke Privileges"),
+        K::GrantCreated | K::RoleGiven => (ACCESS, 1, "Assign Privileges"),
+        K::GrantRevoked | K::RoleTaken => (ACCESS, 2, "Revoke Privileges"),
         K::ClientCreated
         | K::AgentRegistered
         | K::TenantCreated

@@ -1,0 +1,204 @@
+//! Roles: who may be given which, that the last administrator stays, and that each is one write with its event.
+
+use super::*;
+
+fn give(world: &World, role: &str, object: Option<&str>, subject: &str) -> Answer<bool> {
+    let held = world.tenant.appointment_named(role, object, subject)?;
+    world.tenant.give_role(&held, &world.env())
+}
+
+fn take(world: &World, role: &str, object: Option<&str>, subject: &str) -> Answer<()> {
+    let held = world.tenant.appointment_named(role, object, subject)?;
+    world.tenant.take_role(&held, &world.env())
+}
+
+/// A team of these people.
+fn team(world: &World, id: &str, members: &[&str]) {
+    let env = world.env();
+    let mut change = world.tenant.change(&env);
+    for member in members {
+        change.relate(&format!("team:{id}"), "member", &format!("user:{member}"));
+    }
+    change.commit().unwrap();
+}
+
+fn may(world: &World, subject: &str, relation: &str, object: &str) -> bool {
+    world.tenant.check(subject, relation, object).unwrap() == crate::engine::Decision::Allow
+}
+
+fn person(world: &World, id: &str) {
+    world.tenant.create_user(Some(id), &[], Map::new(), &world.env()).unwrap();
+}
+
+#[test]
+fn a_role_is_given_and_taken_with_its_event() {
+    let world = World::new();
+    assert!(!may(&world, "user:sarah", "auditor", "tenant:acme"));
+    assert!(give(&world, "auditor", None, "user:sarah").unwrap());
+    assert!(may(&world, "user:sarah", "auditor", "tenant:acme") && !may(&world, "user:sarah", "admin", "tenant:acme"));
+    let given = world.events().pop().unwrap();
+    assert_eq!((given.kind(), given.get_user()), (EventKind::RoleGiven, Some("user:sarah")));
+    assert_eq!((given.get_resource(), given.get_action()), (Some("tenant:acme"), Some("auditor")));
+    let count = world.events().len();
+    assert!(!give(&world, "auditor", None, "user:sarah").unwrap(), "they have it");
+    assert_eq!(world.events().len(), count, "nothing happened");
+    take(&world, "auditor", None, "user:sarah").unwrap();
+    assert!(!may(&world, "user:sarah", "auditor", "tenant:acme"));
+    assert_eq!(world.events().pop().unwrap().kind(), EventKind::RoleTaken);
+    assert_eq!(rule(take(&world, "auditor", None, "user:sarah")), "role.not_held");
+}
+
+#[test]
+fn only_who_and_what_is_there_has_a_role() {
+    let world = World::new();
+    let env = world.env();
+    let mut change = world.tenant.change(&env);
+    change.relate("connection:files", "tenant", "tenant:acme");
+    change.commit().unwrap();
+    team(&world, "ops", &["sarah"]);
+    let (files, scope) = (Some("connection:files"), Some("scope:api|discounts"));
+    for (role, object, subject, expected) in [
+        ("admin", None, "team:ops", "given"),
+        ("admin", None, "team:ops#member", "given"),
+        ("auditor", None, "app:crm", "given"),
+        ("reporter", Some("tenant:acme"), "agent:sales", "given"),
+        ("owner", files, "team:ops", "given"),
+        ("owner", files, "agent:sales", "given"),
+        ("owner", Some("app:crm"), "user:sarah", "given"),
+        ("allowed", scope, "user:*", "given"),
+        ("allowed", scope, "team:ops", "given"),
+        // Who cannot have it.
+        ("admin", None, "user:*", "role.subject"),
+        ("owner", files, "app:crm", "role.subject"),
+        ("owner", Some("app:crm"), "agent:sales", "role.subject"),
+        ("admin", None, "sarah", "role.subject"),
+        ("admin", None, "user:a b", "role.subject"),
+        ("admin", None, "connection:files", "role.subject"),
+        // Who is not there.
+        ("admin", None, "user:nobody", "role.nobody"),
+        ("admin", None, "app:sales", "role.nobody"),
+        ("admin", None, "team:nobody", "role.nobody"),
+        // What has none, or is not there.
+        ("admin", Some("tenant:other"), "user:sarah", "not_found"),
+        ("member", None, "user:sarah", "role.name"),
+        ("suspended", None, "user:sarah", "role.name"),
+        ("owner", Some("agent:sales"), "user:sarah", "role.name"),
+        ("admin", files, "user:sarah", "role.name"),
+        ("owner", Some("connection:none"), "user:sarah", "not_found"),
+        ("owner", Some("app:none"), "user:sarah", "not_found"),
+        ("owner", Some("app:sales"), "user:sarah", "not_found"),
+        ("owner", Some("connection:a b"), "user:sarah", "role.object"),
+        ("allowed", Some("scope:api|none"), "user:sarah", "not_found"),
+        ("allowed", Some("scope:none|discounts"), "user:sarah", "not_found"),
+        ("allowed", Some("scope:api"), "user:sarah", "role.object"),
+        ("allowed", Some("scope:api|read"), "user:sarah", "role.unchecked"),
+    ] {
+        let answer = give(&world, role, object, subject);
+        let said = answer.as_ref().map_or_else(|refusal| refusal.rule, |_| "given");
+        assert_eq!(said, expected, "{role} {object:?} {subject}");
+    }
+    assert!(may(&world, "user:sarah", "admin", "tenant:acme"), "by the team");
+    assert!(may(&world, "agent:sales", "operator", "connection:files"));
+    assert!(may(&world, "user:sarah", "operator", "app:crm"));
+}
+
+#[test]
+fn the_last_administrator_stays() {
+    let world = World::new();
+    person(&world, "ann");
+    give(&world, "admin", None, "user:sarah").unwrap();
+    assert_eq!(rule(take(&world, "admin", None, "user:sarah")), "role.last_administrator");
+    assert_eq!(rule(world.tenant.spare_administrator("user:sarah")), "role.last_administrator");
+    world.tenant.spare_administrator("user:ann").unwrap();
+
+    // Another one must be able to act, and a team is who is in it.
+    give(&world, "admin", None, "user:ann").unwrap();
+    world.tenant.suspend("user:ann", true, None, &world.env()).unwrap();
+    assert_eq!(rule(take(&world, "admin", None, "user:sarah")), "role.last_administrator");
+    take(&world, "admin", None, "user:ann").unwrap();
+    world.tenant.suspend("user:ann", false, None, &world.env()).unwrap();
+    team(&world, "ops", &["ann"]);
+    give(&world, "admin", None, "team:ops").unwrap();
+    world.tenant.spare_administrator("user:sarah").unwrap();
+    take(&world, "admin", None, "user:sarah").unwrap();
+    assert!(may(&world, "user:ann", "admin", "tenant:acme"));
+    assert_eq!(rule(take(&world, "admin", None, "team:ops")), "role.last_administrator");
+    assert_eq!(rule(world.tenant.spare_administrator("user:ann")), "role.last_administrator");
+}
+
+#[test]
+fn of_two_who_dismiss_each_other_one_stays() {
+    let world = World::new();
+    person(&world, "ann");
+    give(&world, "admin", None, "user:sarah").unwrap();
+    give(&world, "admin", None, "user:ann").unwrap();
+    let taken: Vec<Answer<()>> = std::thread::scope(|scope| {
+        let act = |who: &'static str| {
+            let tenant = world.tenant.clone();
+            scope.spawn(move || {
+                let env = Env::new(at(START), &|bytes: &mut [u8]| bytes.fill(7));
+                tenant.take_role(&tenant.appointment_named("admin", None, who).unwrap(), &env)
+            })
+        };
+        let both = [act("user:sarah"), act("user:ann")];
+        both.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(taken.iter().filter(|answer| answer.is_ok()).count(), 1, "{taken:?}");
+}
+
+#[test]
+fn roles_are_listed_by_object_and_by_who_has_them() {
+    let world = World::new();
+    let odd = Scope { name: "crm:odd".into(), description: "Odd".into(), checked: true };
+    let resource = Resource {
+        id: "crm-api".into(),
+        identifier: "https://crm.example/".into(),
+        name: "CRM".into(),
+        scopes: vec![odd],
+        created_at: START,
+    };
+    world.tenant.put_resource(&resource, &world.env()).unwrap();
+    let odd = Some("scope:crm-api|crm:odd");
+    let people: Vec<String> = (0..7).map(|n| format!("p{n}")).collect();
+    for id in &people {
+        person(&world, id);
+        give(&world, "auditor", None, &format!("user:{id}")).unwrap();
+    }
+    give(&world, "admin", None, "user:p0").unwrap();
+    give(&world, "allowed", odd, "user:p0").unwrap();
+    give(&world, "owner", Some("app:crm"), "user:p0").unwrap();
+
+    let line = |held: &Appointment| format!("{} {} {}", held.subject, held.role.name(), held.shown_object());
+    let all = |read: &dyn Fn(Option<&str>) -> RolesPage| {
+        let (mut lines, mut after, mut pages) = (Vec::new(), None::<String>, 0);
+        loop {
+            let page = read(after.as_deref());
+            assert!(page.roles.len() <= 3 && pages < 20);
+            lines.extend(page.roles.iter().map(line));
+            (after, pages) = (page.next, pages + 1);
+            if after.is_none() {
+                return lines;
+            }
+        }
+    };
+    let of_tenant = all(&|after| world.tenant.roles_of("tenant:acme", after, 3).unwrap());
+    assert_eq!(of_tenant.len(), 8, "{of_tenant:?}");
+    assert_eq!(of_tenant.first().map(String::as_str), Some("user:p0 admin tenant:acme"));
+    let of_scope = all(&|after| world.tenant.roles_of("scope:crm-api|crm:odd", after, 3).unwrap());
+    assert_eq!(of_scope, ["user:p0 allowed scope:crm-api|crm:odd"]);
+    for max in [1, 3] {
+        let held = all(&|after| world.tenant.roles_held_by("user:p0", after, max).unwrap());
+        let expected = ["admin tenant:acme", "auditor tenant:acme", "owner app:crm", "allowed scope:crm-api|crm:odd"];
+        assert_eq!(held, expected.map(|role| format!("user:p0 {role}")));
+    }
+    take(&world, "allowed", odd, "user:p0").unwrap();
+    assert_eq!(world.tenant.roles_of("scope:crm-api|crm:odd", None, 3).unwrap(), RolesPage::default());
+    for (object, refused) in [("user:p0", "role.object"), ("tenant:other", "not_found"), ("connection", "role.object")]
+    {
+        assert_eq!(rule(world.tenant.roles_of(object, None, 3)), refused, "{object}");
+    }
+    assert_eq!(rule(world.tenant.roles_held_by("connection:files", None, 3)), "role.subject");
+    for bad in ["x", "1.2", "1.2.x", "", "-1"] {
+        assert_eq!(rule(world.tenant.roles_of("tenant:acme", Some(bad), 3)), "role.page", "{bad}");
+    }
+}
