@@ -283,7 +283,7 @@ fn a_client_that_administers_and_an_agent_that_is_registered() {
     let made = desk.good("POST", "/admin/clients", &json!({"id": "directory", "admin": true, "settings": settings}));
     let token = desk.serving.token("directory", made["client_secret"].as_str().unwrap(), "clients:read", "/admin");
     assert_eq!(desk.serving.with(&token, "GET", "/admin/clients", &Value::Null).status, 200);
-    let event = desk.last(EventKind::AdminChanged);
+    let event = desk.last(EventKind::RoleGiven);
     assert_eq!((event.get_user(), event.get_client()), (Some("app:ops"), Some("app:directory")));
 
     // The registry keeps an agent's secrets and life; what it may ask for is changed here.

@@ -4,8 +4,7 @@ use super::super::Failure;
 use super::super::show::say;
 use super::{InTenant, env, json_file, json_of, time};
 use bailiwick::identity::{
-    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, EventKind, Held, Outcome, PAGE_MAX,
-    SigningAlgorithm, Workload,
+    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, Held, PAGE_MAX, SigningAlgorithm, Workload,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -280,14 +279,12 @@ fn create(id: Option<String>, (kind, admin): (Kind, bool), what: What, tenant: &
     let id = id.unwrap_or_else(|| env.id());
     let mut client = Record::new(id.clone(), kind, id);
     what.apply(&mut client)?;
-    let made = opened.create_client(&client, &env)?;
+    let mut change = opened.change(&env);
+    let made = opened.add_client(&mut change, &client, &env)?;
     if admin {
-        let mut change = opened.change(&env);
-        change.relate(&opened.object(), "admin", &made.subject());
-        let event = opened.event(EventKind::AdminChanged, Outcome::Done, &env).resource(opened.object());
-        change.event(&event.action("admin").client(made.subject()).detail("there", "yes"));
-        change.commit()?;
+        opened.add_administrator(&mut change, &made.subject(), &env);
     }
+    change.commit()?;
     let mut value = shown(&opened, &made)?;
     let by_secret = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
     if made.auth_methods.iter().any(|method| by_secret.contains(method)) {

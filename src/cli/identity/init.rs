@@ -54,9 +54,9 @@ impl Init {
         let identity = open(Engine::open(&self.data)?, ring)?;
         let env = env();
         let tenant = identity.create_tenant(&self.tenant, &self.issuer, &TenantSettings::default(), &env)?;
-        let user = tenant.create_user(None, &[&self.admin], Map::new(), &env)?;
         let mut change = tenant.change(&env);
-        change.relate(&tenant.object(), "admin", &user.subject());
+        let user = tenant.add_user(&mut change, &env.id(), &[&self.admin], Map::new(), &env)?;
+        tenant.add_administrator(&mut change, &user.subject(), &env);
         change.commit()?;
         let link = tenant.url(&format!("/invite?code={}", tenant.invite(&user.id, LINK_LIFE_S, &env)?));
         self.settings_file()?;

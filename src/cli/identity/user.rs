@@ -146,13 +146,14 @@ impl User {
                 };
                 profile.extend(name.map(|name| ("name".to_owned(), name.into())));
                 let logins: Vec<&str> = logins.iter().map(String::as_str).collect();
-                let user = opened.create_user(id.as_deref(), &logins, profile, &env())?;
+                let env = env();
+                let mut change = opened.change(&env);
+                let id = id.unwrap_or_else(|| env.id());
+                let user = opened.add_user(&mut change, &id, &logins, profile, &env)?;
                 if admin {
-                    let env = env();
-                    let mut change = opened.change(&env);
-                    change.relate(&opened.object(), "admin", &user.subject());
-                    change.commit()?;
+                    opened.add_administrator(&mut change, &user.subject(), &env);
                 }
+                change.commit()?;
                 if tenant.look.json { say(shown(&opened, &user)?) } else { say(&user.id) }
             }
             User::List { tenant } => {

@@ -4,9 +4,8 @@
 pub mod http;
 
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, EventKind, Examined, Held,
-    OPENID_SCOPES, Outcome, PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again,
-    check_id,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, Examined, Held, OPENID_SCOPES,
+    PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again, check_id,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -155,21 +154,20 @@ fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<
 }
 
 /// Whether a token with these scopes of the administration may do what a scope says: the one that changes reads too.
-fn covers(held: &[String], scope: &str) -> bool {
+pub(super) fn covers(held: &[String], scope: &str) -> bool {
     let writes = |known: &str| scope.strip_suffix(":read").is_some_and(|of| known.strip_suffix(":write") == Some(of));
     held.iter().any(|known| known == scope || writes(known))
 }
 
-/// Nobody makes a client that may do more at the administration than they do themselves, nor becomes one: whoever gives a client
-/// scopes, or a way to show who it is, could use it. A scope that no resource of the client's has counts as one of the
-/// administration, which may have it later.
+/// The scopes of the administration for which a client may ask. One that no resource of the client's has counts as one of them,
+/// since the administration may have it later.
 ///
 /// # Errors
-/// The client may ask for a scope there that the token does not have.
-fn within(tenant: &Tenant, token: &Examined, client: &Client) -> Answer<()> {
+/// The disk failed.
+pub(super) fn asked_here(tenant: &Tenant, client: &Client) -> Answer<Vec<String>> {
     let place = tenant.url("/admin");
     if !client.resources.contains(&place) {
-        return Ok(());
+        return Ok(Vec::new());
     }
     let (mut here, mut elsewhere) = (None, Vec::new());
     for identifier in &client.resources {
@@ -181,7 +179,17 @@ fn within(tenant: &Tenant, token: &Examined, client: &Client) -> Answer<()> {
             || !elsewhere.iter().any(|resource| resource.scope(scope).is_some())
     };
     let asked = client.scopes.iter().filter(|scope| !OPENID_SCOPES.contains(&scope.as_str()) && is_here(scope));
-    match asked.into_iter().find(|scope| !covers(&token.scopes, scope)) {
+    Ok(asked.cloned().collect())
+}
+
+/// Nobody makes a client that may do more at the administration than they do themselves, nor becomes one: whoever gives a client
+/// scopes, or a way to show who it is, could use it.
+///
+/// # Errors
+/// The client may ask for a scope there that the token does not have.
+fn within(tenant: &Tenant, token: &Examined, client: &Client) -> Answer<()> {
+    let asked = asked_here(tenant, client)?;
+    match asked.iter().find(|scope| !covers(&token.scopes, scope)) {
         None => Ok(()),
         Some(scope) => {
             let text = format!(
@@ -206,9 +214,7 @@ fn create(tenant: &Tenant, token: &Examined, wanted: &NewClient, env: &Env<'_>) 
         let mut change = tenant.change(env);
         let made = tenant.add_client(&mut change, &client, env)?;
         if wanted.admin {
-            change.relate(&tenant.object(), "admin", &made.subject());
-            let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(tenant.object());
-            change.event(&event.action("admin").client(made.subject()).detail("there", "yes"));
+            tenant.add_administrator(&mut change, &made.subject(), env);
         }
         change.commit()?;
         Ok(made)
