@@ -345,6 +345,7 @@ fn issuer_routes(
         .merge(oauth::admin::clients::http::routes(registered))
         .merge(oauth::admin::tenant::http::routes())
         .merge(oauth::admin::people::http::routes())
+        .merge(oauth::admin::roles::http::routes())
         .merge(exchange::http::routes(administration))
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(login::admin::http::routes(administration))

@@ -60,6 +60,7 @@ mod openid_fapi2;
 mod oracle;
 mod outgoing_served;
 mod push_served;
+mod roles_served;
 mod scim;
 mod search;
 mod search_crash;

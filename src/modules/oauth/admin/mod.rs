@@ -1,10 +1,11 @@
 //! Administration of what tokens say and how many there are, and of who asks for them: claims of a tenant's own, limits of
-//! resources, clients, keys and settings, people, and whose word about workloads is taken.
+//! resources, clients, keys and settings, people, roles, and whose word about workloads is taken.
 
 pub mod changes;
 pub mod clients;
 pub mod http;
 pub mod people;
+pub mod roles;
 pub mod tenant;
 
 /// The scope that reads claims, and the one that changes them.
