@@ -351,6 +351,7 @@ fn issuer_routes(
         .merge(login::admin::http::routes(administration))
         .merge(agent::http::routes(agents))
         .merge(approval::http::routes(asked))
+        .merge(approval::admin::http::routes(administration))
         .merge(vault::admin::http::routes(vault::admin::http::Setup {
             vault: vault.clone(),
             tokens: Arc::new(Administration),
@@ -358,6 +359,7 @@ fn issuer_routes(
         .merge(vault::http::routes(vault))
         .merge(servers::http::routes(servers))
         .merge(scim::http::routes(Arc::new(Administration)))
+        .merge(scim::teams::http::routes(administration))
         .nest("/admin/audit", log))
 }
 

@@ -59,6 +59,7 @@ mod openid_conformance;
 mod openid_fapi2;
 mod oracle;
 mod outgoing_served;
+mod people_served;
 mod push_served;
 mod roles_served;
 mod scim;

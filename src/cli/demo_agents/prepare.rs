@@ -77,12 +77,8 @@ impl Story {
             self.keeps_secret(&name, auth.unwrap_or_default(), who);
         }
         self.keeps_secret("the agent's private key", self.key.private()?, &[]);
-        let acme = self.world.acme.object();
-        self.world.relate(&[
-            (&acme, "admin", "user:olga"),
-            ("team:sales-ops", "member", "user:john"),
-            ("user:sarah", "manager", "user:john"),
-        ])
+        self.world.administers("user:olga")?;
+        self.world.relate(&[("team:sales-ops", "member", "user:john"), ("user:sarah", "manager", "user:john")])
     }
 
     /// John and Olga sign in at the console.

@@ -143,7 +143,13 @@ impl World {
         Ok(self.acme.url(&format!("/invite?code={code}")))
     }
 
-    /// Tuples of Acme's system store: teams, managers, who runs the tenant (`bailiwick team add`, `team manager`, `init`).
+    /// Who runs the tenant (`bailiwick role give user:olga admin`).
+    pub(super) fn administers(&self, subject: &str) -> Result<(), Failure> {
+        self.acme.give_role(&self.acme.appointment_named("admin", None, subject)?, &env())?;
+        Ok(())
+    }
+
+    /// Tuples of Acme's system store: teams and managers (`bailiwick team add`, `team manager`).
     pub(super) fn relate(&self, tuples: &[(&str, &str, &str)]) -> Result<(), Failure> {
         let env = env();
         let mut change = self.acme.change(&env);

@@ -2,9 +2,10 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_file, json_of, time};
-use bailiwick::identity::{MACHINE, PAGE_MAX};
+use bailiwick::identity::{ErrorCode, MACHINE, PAGE_MAX};
 use bailiwick::modules::approval::{
-    ApprovalRequest, Backchannel, Delivery, State, put_backchannel, put_type, remove_type, rotate_push_key, types,
+    ApprovalRequest, Backchannel, Delivery, decided_by, put_backchannel, put_type, remove_type, request_json,
+    request_of, requests, rotate_push_key, state_name, types,
 };
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -71,63 +72,35 @@ pub(crate) enum Approval {
     },
 }
 
-fn state(request: &ApprovalRequest) -> &'static str {
-    match &request.state {
-        State::Open if request.is_open(env().seconds()) => "open",
-        State::Open | State::Expired => "expired",
-        State::Approved(approved) if approved.grant.is_some() => "fetched",
-        State::Approved(_) => "approved",
-        State::Denied { .. } => "denied",
+/// A request without what is secret in it, with times for people.
+fn shown(request: &ApprovalRequest) -> Value {
+    let mut value = request_json(request, env().seconds());
+    if let Some(members) = value.as_object_mut() {
+        members.insert("created_at".to_owned(), time(request.created_at).into());
+        members.insert("expires_at".to_owned(), time(request.expires_at).into());
     }
-}
-
-fn by(request: &ApprovalRequest) -> String {
-    match &request.state {
-        State::Approved(approved) => approved.by.clone(),
-        State::Denied { by, .. } => by.clone(),
-        State::Open | State::Expired => String::new(),
-    }
-}
-
-/// A request without what is secret in it.
-fn shown(request: &ApprovalRequest) -> Result<Value, Failure> {
-    Ok(json!({
-        "id": request.id,
-        "state": state(request),
-        "asks": request.asks,
-        "user": request.user,
-        "by": by(request),
-        "shown": json_of(&request.shown)?,
-        "shown_hash": request.shown_hash,
-        "digest": request.digest,
-        "who": request.who.iter().cloned().map(String::from).collect::<Vec<_>>(),
-        "details": request.details,
-        "scopes": request.scopes,
-        "created_at": time(request.created_at),
-        "expires_at": time(request.expires_at),
-    }))
+    value
 }
 
 fn list(tenant: &InTenant, open: bool) -> Result<(), Failure> {
-    let opened = tenant.open()?;
-    let mut all: Vec<ApprovalRequest> = Vec::new();
-    let mut after: Option<String> = None;
+    let (opened, now) = (tenant.open()?, env().seconds());
+    let (mut all, mut after) = (Vec::new(), None);
     loop {
-        let page = opened.list::<ApprovalRequest>(&[], after.as_deref(), PAGE_MAX)?;
-        let last = page.len() < PAGE_MAX;
-        after = page.last().map(|held| held.id.clone());
-        all.extend(page.into_iter().map(|held| held.value).filter(|request| !open || state(request) == "open"));
-        if last {
+        let (page, next) = requests(&opened, open, after, PAGE_MAX, now)?;
+        all.extend(page);
+        after = next;
+        if after.is_none() {
             break;
         }
     }
     let title = |request: &ApprovalRequest| request.shown.details.first().map(|d| d.title.clone()).unwrap_or_default();
     let line = |r: &ApprovalRequest| {
-        vec![r.id.clone(), state(r).to_owned(), r.asks.clone(), r.user.clone(), by(r), title(r), time(r.created_at)]
+        let (state, by) = (state_name(r, now).to_owned(), decided_by(r).to_owned());
+        vec![r.id.clone(), state, r.asks.clone(), r.user.clone(), by, title(r), time(r.created_at)]
     };
     let lines: Vec<Vec<String>> = all.iter().map(line).collect();
-    let json = all.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
-    tenant.list(&["id", "state", "asks", "for", "by", "what", "asked"], &lines, || json!({ "approvals": json }));
+    let json = || json!({ "approvals": all.iter().map(shown).collect::<Vec<_>>() });
+    tenant.list(&["id", "state", "asks", "for", "by", "what", "asked"], &lines, json);
     Ok(())
 }
 
@@ -163,11 +136,10 @@ impl Approval {
             Approval::Show { id, tenant } => {
                 let none =
                     || Failure::Said(format!("there is no request `{id}`; `bailiwick approval list` prints those"));
-                if ulid::Ulid::from_string(&id).is_err() {
-                    return Err(none());
-                }
-                let held = tenant.open()?.get::<ApprovalRequest>(&[&id])?.ok_or_else(none)?;
-                tenant.show(&shown(&held)?);
+                let found = request_of(&tenant.open()?, &id);
+                let found =
+                    found.map_err(|refusal| if refusal.error == ErrorCode::NotFound { none() } else { refusal.into() });
+                tenant.show(&shown(&found?));
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -6,6 +6,7 @@
 //! was allowed is bound to the digest of its exact arguments, is used once, and ends. It lies in the database from when it is
 //! asked for, so that a restart loses nothing; each step is one write with its audit event.
 
+pub mod admin;
 mod arap;
 mod ask;
 mod backchannel;
@@ -30,6 +31,7 @@ mod tests;
 mod types;
 mod wanted;
 
+pub use admin::{decided_by, request_json, request_of, requests, state_name};
 pub use arap::{AccessTask, PlainShapes, Shapes, TaskResult, TaskStatus};
 pub use ask::{Asked, BINDING_MESSAGE_CHARS_MAX};
 pub use backchannel::put_backchannel;

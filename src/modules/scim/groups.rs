@@ -222,7 +222,7 @@ pub(super) fn write(
 }
 
 /// The event of a member, as the commands write it.
-fn belongs(
+pub(super) fn belongs(
     tenant: &Tenant,
     change: &mut Change<'_>,
     (object, member, by): (&str, &str, &str),
@@ -245,7 +245,12 @@ pub(super) fn unrelate_all(change: &mut Change<'_>, tuples: &[Tuple]) {
 ///
 /// # Errors
 /// The disk failed.
-pub(super) fn delete(tenant: &Tenant, loaded: &Loaded, by: &str, env: &Env<'_>) -> Answer<()> {
+pub(super) fn delete(
+    tenant: &Tenant,
+    loaded: &Loaded,
+    (by, action): (&str, &'static str),
+    env: &Env<'_>,
+) -> Answer<()> {
     let id = &loaded.id;
     let object = format!("team:{id}");
     let members: Vec<&String> = loaded.members.iter().collect();
@@ -272,7 +277,7 @@ pub(super) fn delete(tenant: &Tenant, loaded: &Loaded, by: &str, env: &Env<'_>) 
         belongs(tenant, &mut change, (&object, member, by), false, env);
     }
     unrelate_all(&mut change, &tuples(tenant, &within)?);
-    let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(&object).action("scim.delete");
+    let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(&object).action(action);
     change.event(&done_by(event, by));
     if let Some(team) = &loaded.team {
         if let Some(external) = &team.external_id {

@@ -317,7 +317,7 @@ fn remove(tenant: &Tenant, (kind, id): (Kind, &str), head: &Parts, by: &str, env
     unchanged(head, &loaded.resource(tenant, &users::view(tenant)?)?)?;
     match &loaded {
         Loaded::User(user) => users::delete(tenant, user, by, env)?,
-        Loaded::Group(group) => groups::delete(tenant, group, by, env)?,
+        Loaded::Group(group) => groups::delete(tenant, group, (by, "scim.delete"), env)?,
     }
     Ok(Done::Gone)
 }

@@ -16,6 +16,7 @@ mod path;
 mod records;
 mod schema;
 mod shape;
+pub mod teams;
 #[cfg(test)]
 mod tests;
 mod users;
