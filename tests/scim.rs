@@ -5,6 +5,7 @@ use crate::identity::{Heard, Issuing, env};
 use crate::mcp_tenant::{approve, client, events, session, signed_in, strings};
 use bailiwick::identity::{Answer, Client, ClientKind, ConsentRule, Env, EventKind, Tenant};
 use bailiwick::modules::agent::{By, NoApprovals, Profile, Registry, Tell};
+use bailiwick::modules::scim::{SCIM, forget_user};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -384,4 +385,30 @@ fn versions_pages_and_refusals_are_as_the_standard_has_them() {
     let gone = world.ok(200, "GET", "/Users?filter=externalId%20eq%20%22HR-1%22", &Value::Null);
     assert_eq!(gone["totalResults"], 0);
     assert_eq!(world.person("eve", &json!({}))["userName"], "eve@example.com", "the name is free again");
+}
+
+#[test]
+fn of_who_was_deleted_elsewhere_nothing_is_kept() {
+    let world = World::start();
+    let tenant = &world.issuing.acme;
+    let boss = world.person("boss", &json!({}));
+    let said = json!({"externalId": "HR-7", "title": "Guide", ENTERPRISE: {"manager": {"value": id(&boss)}}});
+    let eve = world.person("eve", &said);
+    let group = json!({"schemas": [GROUP], "displayName": "Tours", "members": [{"value": id(&eve)}]});
+    let group = world.ok(201, "POST", "/Groups", &group);
+    let kept = || {
+        let records = tenant.engine().records(SCIM).scan(&tenant.number().to_be_bytes(), None, 100).unwrap();
+        records.iter().filter(|(key, _)| String::from_utf8_lossy(key).contains(id(&eve))).count()
+    };
+    assert_eq!(kept(), 2, "the person, and their id at the directory");
+    tenant.delete_user(id(&eve), &env()).unwrap();
+    forget_user(tenant, id(&eve), &env()).unwrap();
+    assert_eq!(kept(), 0);
+    let subject = format!("user:{}", id(&eve));
+    assert!(!world.allows(&subject, "member", &format!("team:{}", id(&group))));
+    assert!(!world.allows(&format!("user:{}", id(&boss)), "manager", &subject));
+    let count = events(&world.issuing).len();
+    forget_user(tenant, id(&eve), &env()).unwrap();
+    assert_eq!(events(&world.issuing).len(), count, "there is nothing more to forget");
+    world.person("eve", &said);
 }

@@ -287,6 +287,24 @@ impl Tenant {
         self.put_role(change, &appointment, true, env);
     }
 
+    /// Takes from somebody who is gone the roles that they were given: they are held by nobody, and no list has them any more.
+    ///
+    /// # Errors
+    /// The disk failed; it is gone on from there the next time.
+    pub fn drop_roles(&self, subject: &str, env: &Env<'_>) -> Answer<()> {
+        loop {
+            let page = self.roles_held_by(subject, None, ROLES_PAGE_MAX)?;
+            if page.roles.is_empty() {
+                return Ok(());
+            }
+            let mut change = self.change(env);
+            for held in &page.roles {
+                self.put_role(&mut change, held, false, env);
+            }
+            change.commit()?;
+        }
+    }
+
     /// Refuses when nobody would administer the tenant without this person or client.
     ///
     /// # Errors

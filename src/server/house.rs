@@ -7,6 +7,7 @@ use crate::modules::approval::channel::{News, ORPHANS_NAMED_MAX};
 use crate::modules::approval::{Approvals, forget_devices, reseal_push};
 use crate::modules::audit::Audit;
 use crate::modules::login::reseal_providers;
+use crate::modules::scim;
 use crate::modules::vault::{self, ResealCursor, Vault};
 use std::collections::HashMap;
 
@@ -18,8 +19,8 @@ const GOES_MAX: usize = 20;
 /// People who were deleted, and are looked after in one go.
 const GONE_PER_GO: usize = 100;
 
-/// Takes away what modules keep of people who were deleted: the browsers in which they were told, and the accounts that they
-/// connected. Whoever deleted them, and whether or not a server ran.
+/// Takes away what is kept of people who were deleted: the browsers in which they were told, the accounts that they connected,
+/// their roles and teams, and what a directory said of them. Whoever deleted them, and whether or not a server ran.
 ///
 /// # Errors
 /// The disk failed; it is gone on from there the next time.
@@ -27,6 +28,8 @@ pub(super) fn forget_the_gone(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> 
     for user in tenant.gone_users(GONE_PER_GO)? {
         forget_devices(tenant, &user, env)?;
         vault.forget_user(tenant, &user, env)?;
+        scim::forget_user(tenant, &user, env)?;
+        tenant.drop_roles(&format!("user:{user}"), env)?;
         tenant.forgot_user(&user, env)?;
     }
     Ok(())
@@ -158,7 +161,7 @@ fn step(tenant: &Tenant, at: &Place, env: &Env<'_>) -> Answer<(usize, Place)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Engine, Settings};
+    use crate::engine::{Engine, ReadQuery, Settings};
     use crate::identity::{Client, ClientKind, CredentialKind, Identity, TenantSettings};
     use crate::modules::approval::{ApprovalSettings, NewDevice, add_device, devices};
     use crate::modules::audit::keys::Fresh;
@@ -292,15 +295,28 @@ mod tests {
             let new = NewDevice { endpoint: &endpoint, p256dh, auth, key: "", name: "A phone" };
             add_device(&tenant, user, new, &env()).unwrap();
         }
+        let env = &env();
+        let roles = |user: &str| tenant.roles_held_by(&format!("user:{user}"), None, 10).unwrap().roles.len();
+        for user in ["sarah", "olga"] {
+            let subject = format!("user:{user}");
+            tenant.give_role(&tenant.appointment_named("auditor", None, &subject).unwrap(), env).unwrap();
+            let mut change = tenant.change(env);
+            change.relate("team:ops", "member", &subject);
+            change.commit().unwrap();
+        }
+        let members = || {
+            let query = ReadQuery { object_type: Some("team"), page_size: 10, ..ReadQuery::default() };
+            tenant.engine().read(tenant.system_store(), &query).unwrap().value.tuples.len()
+        };
         let count = |user| devices(&tenant, user).unwrap().len();
         let outgoing = Outgoing::new(OutgoingSettings::default(), SystemResolver).unwrap();
         let tell = Reconnects(Approvals::new(ApprovalSettings::default()));
         let vault = Vault::new(outgoing, Arc::new(Browsers), Arc::new(tell));
-        forget_the_gone(&tenant, &vault, &env()).unwrap();
-        tenant.delete_user("sarah", &env()).unwrap();
-        assert_eq!([count("sarah"), count("olga")], [1, 1]);
-        forget_the_gone(&tenant, &vault, &env()).unwrap();
-        assert_eq!([count("sarah"), count("olga")], [0, 1]);
+        forget_the_gone(&tenant, &vault, env).unwrap();
+        tenant.delete_user("sarah", env).unwrap();
+        assert_eq!(([count("sarah"), count("olga")], [roles("sarah"), roles("olga")], members()), ([1, 1], [1, 1], 2));
+        forget_the_gone(&tenant, &vault, env).unwrap();
+        assert_eq!(([count("sarah"), count("olga")], [roles("sarah"), roles("olga")], members()), ([0, 1], [0, 1], 1));
         assert!(tenant.gone_users(10).unwrap().is_empty());
     }
 }

@@ -54,6 +54,21 @@ impl From<Refusal> for Fault {
     }
 }
 
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Refusal {
+        if let Some(refusal) = fault.refusal {
+            return refusal;
+        }
+        let error = match fault.status {
+            404 => ErrorCode::NotFound,
+            409 => ErrorCode::Conflict,
+            400..500 => ErrorCode::InvalidRequest,
+            _ => return Refusal::failed("scim.failed", fault.detail),
+        };
+        Refusal::new(error, "scim", fault.detail)
+    }
+}
+
 impl From<crate::engine::QuestionError> for Fault {
     fn from(error: crate::engine::QuestionError) -> Fault {
         Refusal::from(error).into()

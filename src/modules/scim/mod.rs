@@ -29,6 +29,7 @@ pub use patch::OPERATIONS_MAX;
 pub use records::{ATTRIBUTES_BYTES_MAX, SCIM};
 pub use schema::Kind;
 pub use shape::VALUES_MAX;
+pub use users::forget_user;
 
 /// The scope that reads.
 pub const READ: &str = "scim:read";

@@ -404,6 +404,36 @@ pub(super) fn delete(tenant: &Tenant, loaded: &Loaded, by: &str, env: &Env<'_>) 
     Ok(())
 }
 
+/// Forgets what is kept of a person whom somebody else deleted: in which teams they were, whose manager they were, who was
+/// theirs, and what a directory said of them.
+///
+/// # Errors
+/// The disk failed; it is gone on from there the next time.
+pub fn forget_user(tenant: &Tenant, id: &str, env: &Env<'_>) -> crate::identity::Answer<()> {
+    loop {
+        let left = named(tenant, id)?;
+        let last = left.len() < TUPLES_PER_WRITE_MAX;
+        let person = if last { tenant.get::<Person>(&[id])? } else { None };
+        if left.is_empty() && person.is_none() {
+            return Ok(());
+        }
+        let mut change = tenant.change(env);
+        groups::unrelate_all(&mut change, &left);
+        if let Some(person) = &person {
+            if let Some(external) = &person.external_id {
+                change.unmark(SCIM, PERSON_BY_EXTERNAL, &[&external_part(external), id]);
+            }
+            change.remove(person);
+        }
+        let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(format!("user:{id}"));
+        change.event(&event.action("user.forgotten").detail("tuples", left.len().to_string()));
+        change.commit()?;
+        if last {
+            return Ok(());
+        }
+    }
+}
+
 /// The system store as it is now.
 pub(super) fn view(tenant: &Tenant) -> Answer<View> {
     Ok(tenant.engine().view(tenant.system_store(), None, Consistency::Latest)?)

@@ -22,16 +22,7 @@ const NAME_BYTES_MAX: usize = 256;
 
 /// A fault as the administration answers it.
 fn refusal(fault: Fault) -> Refusal {
-    if let Some(refusal) = fault.refusal {
-        return refusal;
-    }
-    let error = match fault.status {
-        404 => return Refusal::not_found("team"),
-        409 => ErrorCode::Conflict,
-        400..500 => ErrorCode::InvalidRequest,
-        _ => return Refusal::failed("team.failed", fault.detail),
-    };
-    Refusal::new(error, "team", fault.detail)
+    if fault.status == 404 { Refusal::not_found("team") } else { fault.into() }
 }
 
 /// A team that is wanted.
