@@ -51,6 +51,7 @@ mod login_browser;
 mod login_passkeys;
 mod login_upstream;
 mod login_upstream_served;
+mod mcp_elsewhere;
 mod mcp_served;
 mod mcp_tenant;
 mod oauth_served;

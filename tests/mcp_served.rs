@@ -55,6 +55,7 @@ impl Tokens for Plain {
             token: None,
             grant: None,
             session: None,
+            authentication: None,
         })
     }
 }

@@ -3,11 +3,11 @@
 
 use super::approvals::Spent;
 use super::plugs::Administration;
-use crate::identity::{Answer, Env, ErrorCode, Examined, Identity, Proved, Refusal, Tenant, TokenKind, again};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Identity, Refusal, Tenant, TokenKind, again};
 use crate::modules::mcp::servers::{self, http::Plugs};
 use crate::modules::mcp::{
-    self, Approval, ApprovalCall, ApprovalNeeded, ApprovalsUnavailable, GatewaySpec, Judged, Presented, Scheme,
-    Upstream, UpstreamError,
+    self, Approval, ApprovalCall, ApprovalNeeded, ApprovalsUnavailable, GatewaySpec, Judged, Presented, Upstream,
+    UpstreamError,
 };
 use crate::modules::vault::{self, Vault};
 use crate::modules::{agent, approval, oauth};
@@ -81,55 +81,17 @@ impl mcp::Tokens for Of {
     fn judge(&self, presented: &Presented<'_>, resource: &str, now: Timestamp) -> Result<Judged, mcp::Refusal> {
         let tenant = self.tenant().ok_or(mcp::Refusal::Unavailable)?;
         let env = Env { certificate: presented.certificate, ..env(now, None) };
-        judged(&tenant, presented, resource, &env).map_err(refusal)
-    }
-}
-
-/// A refusal in the words of a resource server.
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not the token's fault is ours")]
-fn refusal(refusal: Refusal) -> mcp::Refusal {
-    match refusal.error {
-        ErrorCode::InvalidToken | ErrorCode::InvalidGrant => {
-            mcp::Refusal::Invalid { reason: refusal.description.into() }
-        }
-        ErrorCode::InvalidDpopProof => mcp::Refusal::Proof { reason: refusal.description.into(), nonce: None },
-        ErrorCode::InsufficientUserAuthentication => mcp::Refusal::StepUp { acr_values: None, max_age_s: None },
-        _ => {
-            tracing::error!(%refusal, rule = refusal.rule, cause = refusal.cause, "an MCP caller could not be judged");
-            mcp::Refusal::Unavailable
-        }
+        judged(&tenant, presented, resource, &env).map_err(mcp::Refusal::of)
     }
 }
 
 /// Judges an access token of the tenant for a resource of its own, and the proof of its key (RFC 9449 7.1).
 fn judged(tenant: &Tenant, presented: &Presented<'_>, resource: &str, env: &Env<'_>) -> Answer<Judged> {
-    let refuse = |error, rule, text: &str| Refusal::new(error, rule, text);
     let examined = tenant.examine(presented.token, TokenKind::Access, Some(resource), env)?;
     examined.must_be_held(env)?;
-    // Whoever sees a token for several could use it at the others. The issuer's own endpoints are no such other.
-    if examined.audience.iter().any(|audience| audience != resource && audience != tenant.issuer()) {
-        let text = "this token is for other resources too; ask for one with this `resource` alone";
-        return Err(refuse(ErrorCode::InvalidToken, "token.audience", text));
-    }
-    match (&examined.jkt, presented.scheme, presented.proof) {
-        (None, Scheme::Bearer, _) => {}
-        (Some(_), Scheme::Dpop, None) => {
-            let text = "this token is bound to a key; send a `DPoP` proof of it";
-            return Err(refuse(ErrorCode::InvalidDpopProof, "dpop.none", text));
-        }
-        (Some(bound), Scheme::Dpop, Some(proof)) => {
-            let (method, url) = (presented.method, presented.url);
-            let proved = tenant.check_proof(proof, &Proved { method, url, token: Some(presented.token) }, env)?;
-            if proved != *bound {
-                let text = "the token is bound to another key than is proved";
-                return Err(refuse(ErrorCode::InvalidToken, "dpop.key", text));
-            }
-        }
-        (Some(_), Scheme::Bearer, _) | (None, Scheme::Dpop, _) => {
-            let text = "a token that is bound to a key is shown as `DPoP` with a proof, and another as `Bearer`";
-            return Err(refuse(ErrorCode::InvalidToken, "dpop.scheme", text));
-        }
-    }
+    let audience: Vec<&str> = examined.audience.iter().map(String::as_str).collect();
+    mcp::only_for(&audience, resource, tenant.issuer())?;
+    mcp::must_be_proved(examined.jkt.as_deref(), presented, |proof, of| tenant.check_proof(proof, of, env))?;
     caller(&examined)
 }
 
@@ -159,6 +121,7 @@ fn caller(examined: &Examined) -> Answer<Judged> {
         token: Some(examined.jti.clone()),
         grant: Some(examined.grant.id.clone()),
         session: examined.grant.session.clone(),
+        authentication: examined.authentication().cloned(),
     })
 }
 

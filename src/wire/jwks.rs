@@ -2,7 +2,8 @@
 //!
 //! A set is asked for once however many want it, and kept as long as its server says, within bounds. A key that is not in it
 //! may be one that has just been made: then it is asked for again, but not more often than every [`JWKS_REFETCH_S`], whatever
-//! strangers put into their tokens. A set whose time is over is never used because no other can be had.
+//! strangers put into their tokens. A set whose time is over is never used because no other can be had. The metadata of an
+//! issuer (RFC 8414), which say where its set is, are kept by the same rules.
 
 use super::{Outgoing, OutgoingRequest, Place, Places};
 use crate::identity::{Answer, ErrorCode, KeySource, Refusal, Seconds, usable_keys};
@@ -35,6 +36,8 @@ const WAITING_MAX: usize = 24;
 /// How many of them one tenant may have: however slow the servers are that it names, others have their keys.
 const AT_ONCE_PER_TENANT_MAX: usize = AT_ONCE_MAX / 4;
 const WAITING_PER_TENANT_MAX: usize = WAITING_MAX / 4;
+/// Most threads that wait where there is one issuer alone, and nobody whom they keep from anything.
+const WAITING_FOR_ONE_MAX: usize = 256;
 /// Most sets that are asked for at a time at one host, and for one tenant there, so that others are served while it says
 /// nothing.
 const AT_ONCE_PER_HOST_MAX: usize = AT_ONCE_MAX / 2;
@@ -42,9 +45,38 @@ const AT_ONCE_PER_HOST_AND_TENANT_MAX: usize = 2;
 const _: () = assert!(AT_ONCE_PER_HOST_AND_TENANT_MAX < AT_ONCE_PER_TENANT_MAX, "a tenant has keys at other hosts too");
 const _: () = assert!(AT_ONCE_PER_HOST_AND_TENANT_MAX < AT_ONCE_PER_HOST_MAX, "other tenants have keys there too");
 
+/// What is at the URLs that are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    /// JWK sets.
+    Keys,
+    /// Metadata of issuers.
+    Metadata,
+}
+
+impl Sort {
+    /// What a caller is told; why it is so is for the log, because the caller may have chosen the URL.
+    fn unreachable(self, why: impl Into<String>) -> Refusal {
+        let text = match self {
+            Sort::Keys => "the keys at the `jwks_uri` cannot be had now; try again later",
+            Sort::Metadata => "the metadata of the issuer cannot be had now; try again later",
+        };
+        let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "jwks.unreachable", text);
+        Refusal { retry_after_s: Some(5), ..refusal.because(why) }
+    }
+
+    fn accept(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Sort::Keys => "application/jwk-set+json, application/json",
+            Sort::Metadata => "application/json",
+        })
+    }
+}
+
 /// See the file's head.
 pub struct JwkSets {
     outgoing: Outgoing,
+    sort: Sort,
     /// The time, in seconds since 1970.
     clock: Box<dyn Fn() -> Seconds + Send + Sync>,
     kept: Mutex<Kept>,
@@ -82,13 +114,6 @@ enum Next {
 fn busy() -> Refusal {
     let text = "too many keys of others are asked for at this moment; try again in a few seconds";
     Refusal { retry_after_s: Some(2), ..Refusal::new(ErrorCode::TemporarilyUnavailable, "jwks.busy", text) }
-}
-
-/// What a caller is told; why it is so is for the log, because the caller may have chosen the URL.
-fn unreachable(why: impl Into<String>) -> Refusal {
-    let text = "the keys at the `jwks_uri` cannot be had now; try again later";
-    let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "jwks.unreachable", text);
-    Refusal { retry_after_s: Some(5), ..refusal.because(why) }
 }
 
 impl Entry {
@@ -163,13 +188,26 @@ impl JwkSets {
     /// Sets that are asked for through this client.
     #[must_use]
     pub fn new(outgoing: Outgoing) -> JwkSets {
-        let seconds = || u64::try_from(super::now().0 / 1_000_000_000).unwrap_or(0);
         JwkSets::with_clock(outgoing, seconds)
+    }
+
+    /// The same where one issuer alone is asked, the only one whom its callers can have chosen: as many wait for it as may.
+    #[must_use]
+    pub fn of_one(outgoing: Outgoing) -> JwkSets {
+        let waiting = Places::new(WAITING_FOR_ONE_MAX, WAITING_FOR_ONE_MAX);
+        JwkSets { waiting, ..JwkSets::with_clock(outgoing, seconds) }
+    }
+
+    /// Metadata of that one issuer instead of its keys: what is answered is any JSON object.
+    #[must_use]
+    pub fn metadata_of_one(outgoing: Outgoing) -> JwkSets {
+        JwkSets { sort: Sort::Metadata, ..JwkSets::of_one(outgoing) }
     }
 
     fn with_clock(outgoing: Outgoing, clock: impl Fn() -> Seconds + Send + Sync + 'static) -> JwkSets {
         JwkSets {
             outgoing,
+            sort: Sort::Keys,
             clock: Box::new(clock),
             kept: Mutex::default(),
             landed: Condvar::new(),
@@ -179,24 +217,33 @@ impl JwkSets {
     }
 
     fn fetch(&self, uri: &str) -> Answer<(Arc<Value>, Seconds)> {
-        let url = uri.parse().map_err(|_| unreachable("it is no URL"))?;
+        let unreachable = |why: String| self.sort.unreachable(why);
+        let url = uri.parse().map_err(|_| unreachable("it is no URL".into()))?;
         let mut ask = OutgoingRequest::new(Method::GET, url);
         (ask.timeout, ask.answer_bytes_max) = (TIMEOUT, FETCHED_JWKS_BYTES_MAX);
-        let accept = HeaderValue::from_static("application/jwk-set+json, application/json");
-        ask.headers.insert(header::ACCEPT, accept);
+        ask.headers.insert(header::ACCEPT, self.sort.accept());
         let answer = self.outgoing.wait(self.outgoing.fetch(ask));
         let answer = answer.ok_or_else(|| Refusal::failed("jwks.runtime", "there is no runtime"))?;
         let answer = answer.map_err(|error| unreachable(error.to_string()))?;
         if answer.status != StatusCode::OK {
             return Err(unreachable(format!("it answered {}", answer.status.as_u16())));
         }
-        let set: Value = serde_json::from_slice(&answer.body).map_err(|_| unreachable("it is no JSON"))?;
-        if usable_keys(&set).is_empty() {
-            return Err(unreachable("it has no key that can be used"));
+        let set: Value = serde_json::from_slice(&answer.body).map_err(|_| unreachable("it is no JSON".into()))?;
+        match self.sort {
+            Sort::Keys if usable_keys(&set).is_empty() => {
+                return Err(unreachable("it has no key that can be used".into()));
+            }
+            Sort::Metadata if !set.is_object() => return Err(unreachable("it is no JSON object".into())),
+            Sort::Keys | Sort::Metadata => {}
         }
         let kept_s = kept_s(&answer.headers, &set);
         Ok((Arc::new(set), kept_s))
     }
+}
+
+/// The time, in seconds since 1970.
+fn seconds() -> Seconds {
+    u64::try_from(super::now().0 / 1_000_000_000).unwrap_or(0)
 }
 
 /// The host that is asked, whatever the port; none of what is no URL.

@@ -5,7 +5,7 @@
 //!   the user **and** for the agent, and lets through what both may. Behind it is another server (`Endpoint::gateway`),
 //!   which needs no code for this and never sees the caller's token, or our own (`Endpoint::own`).
 //!
-//! Who a token is for is said by `Tokens`, whether a person approved a call by `Approvals`, and what the gateway shows to
+//! Who a token is for is said by `Tokens` (`IssuedTokens` where the issuer is another process), whether a person approved a call by `Approvals`, and what the gateway shows to
 //! the server behind it by `Credentials`; others carry them out.
 //! The standards: MCP 2026-07-28 (authorization, Streamable HTTP) and the two versions before it; COAZ-MCP Draft 1.
 
@@ -23,6 +23,7 @@ pub mod servers;
 mod session;
 mod sse;
 mod template;
+mod tokens;
 #[cfg(test)]
 mod tests;
 
@@ -34,8 +35,9 @@ pub use own::{OwnSpec, ResourceKindSpec};
 pub use policy::{CALL_TYPE, CheckSpec, Policy, PolicySpec, ResourceRuleSpec, RuleSpec};
 pub use resource::{Resource, ResourceSpec};
 pub use servers::{MCP, SERVERS_MAX, Server, ServerSpec, put_server, remove_server, server, servers};
+pub use tokens::{IssuedTokens, IssuedTokensSpec, must_be_proved, only_for};
 
-use crate::identity::ClientCertificate;
+use crate::identity::{Authentication, ClientCertificate};
 use crate::tuple::{Object, Timestamp};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -100,6 +102,8 @@ pub struct Judged {
     pub grant: Option<String>,
     /// The id of the session, for the record.
     pub session: Option<String>,
+    /// How and when the person was authenticated; nothing when nobody was.
+    pub authentication: Option<Authentication>,
 }
 
 impl Judged {
@@ -138,7 +142,7 @@ pub enum Refusal {
 
 /// Who judges tokens.
 pub trait Tokens: Send + Sync {
-    /// Says for whom a token speaks.
+    /// Says for whom a token speaks. It may wait for a disk, or for the issuer.
     ///
     /// Good is a token whose signature, type, issuer and times are right, that is not revoked, whose audience is exactly
     /// `resource`, and, where it is bound to a key, whose proof is right for this request.

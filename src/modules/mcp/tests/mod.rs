@@ -82,6 +82,7 @@ pub(super) fn judged(subject: &str, agent: Option<&str>) -> Judged {
         token: Some("jti-1".into()),
         grant: Some("grant-1".into()),
         session: None,
+        authentication: None,
     }
 }
 

@@ -197,9 +197,9 @@ async fn a_session_is_its_callers_alone() {
     assert_eq!(seen.0["mcp-session-id"], "server-session");
 }
 
-// MCPM-5: middleware before somebody's own server.
+// MCPM-5: middleware before somebody's own server. With tokens of an issuer: `tests/mcp_elsewhere.rs`.
 #[tokio::test]
-async fn ten_lines_guard_a_server_of_somebody_else() {
+async fn a_guard_stands_before_a_server_of_somebody_else() {
     async fn handler(
         Extension(guard): Extension<Guard>,
         Extension(judged): Extension<Judged>,
