@@ -629,7 +629,13 @@ fn a_connection_of_the_vault_supplies_what_the_server_wants_to_see() {
         holder: HolderKind::Agent,
         base: world.url.trim_end_matches("/mcp").to_owned(),
         provider: Provider::ApiKeyHeader { header: "authorization".into(), prefix: "Bearer ".into() },
-        rules: vec![ProxyRule { methods: strings(&["POST"]), path: "/mcp".into(), scope: None }],
+        rules: vec![ProxyRule {
+            methods: strings(&["POST"]),
+            path: "/mcp".into(),
+            scope: None,
+            acr: None,
+            max_age: None,
+        }],
         exchange: false,
         limits: CallLimits::default(),
     };

@@ -25,6 +25,8 @@ pub mod audit {
 #[path = "."]
 #[allow(dead_code, reason = "what has records uses more of it")]
 pub mod identity {
+    #[path = "../../src/identity/authentication.rs"]
+    mod authentication;
     #[path = "../../src/identity/certificate.rs"]
     mod certificate;
     #[path = "../../src/identity/env.rs"]
@@ -50,6 +52,7 @@ pub mod identity {
     #[path = "../../src/identity/strict.rs"]
     mod strict;
 
+    pub use authentication::{Authentication, StepUp};
     pub use certificate::{ClientCertificate, TlsSubject};
     pub use env::{Env, Seconds, decode, encode, hash_of, same};
     pub use form::Form;

@@ -3,6 +3,7 @@
 //! `Identity` is the handle; a `Tenant` is one issuer, and the only way to what is in it. Each concern has a file and
 //! adds its methods to `Tenant`: records and rules, without a server, with time and randomness in an `Env`.
 
+mod authentication;
 mod caller;
 mod certificate;
 mod claims;
@@ -46,6 +47,7 @@ mod tenant;
 mod users;
 mod workload;
 
+pub use authentication::{Authentication, StepUp};
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, KeySource, NoKeys, NoUses};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
 pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
@@ -95,7 +97,7 @@ pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_
 pub use roles::{Appointment, ROLES_PAGE_MAX, Role, RolesPage};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
 pub use scopes::{RESOURCES_MAX, Resource, Scope};
-pub use sessions::{AMR_MAX, Authentication, Browser, SESSIONS_PAGE_MAX, Session, Shown};
+pub use sessions::{AMR_MAX, Browser, SESSIONS_PAGE_MAX, Session, Shown};
 pub use settings::TenantSettings;
 pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use stores::DATA_STORES_MAX;

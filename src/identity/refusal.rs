@@ -1,5 +1,6 @@
 //! Why something is refused: the code and the sentence that a client gets, and the rule, which is for the log.
 
+use super::StepUp;
 use crate::engine::{QuestionError, WriteError};
 use crate::tuple::Revision;
 
@@ -125,6 +126,8 @@ pub struct Refusal {
     pub retry_after_s: Option<u32>,
     /// The revision at which it was decided, where it rests on a Check and an event is to say so.
     pub revision: Option<Revision>,
+    /// What was asked of the authentication of the person, when that is why.
+    pub step_up: Option<Box<StepUp>>,
 }
 
 /// What most functions of this room answer.
@@ -133,7 +136,15 @@ pub type Answer<T> = Result<T, Refusal>;
 impl Refusal {
     /// A refusal by a rule.
     pub fn new(error: ErrorCode, rule: &'static str, description: impl Into<String>) -> Refusal {
-        Refusal { error, description: description.into(), rule, cause: None, retry_after_s: None, revision: None }
+        Refusal {
+            error,
+            description: description.into(),
+            rule,
+            cause: None,
+            retry_after_s: None,
+            revision: None,
+            step_up: None,
+        }
     }
 
     /// The same, with the revision at which it was decided.

@@ -4,8 +4,8 @@
 //! without activity, or at a time that nothing moves.
 
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
-    hash_of, same,
+    Answer, Authentication, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored,
+    Tenant, again, hash_of, same,
 };
 use serde::{Deserialize, Serialize};
 
@@ -17,18 +17,6 @@ pub const SESSIONS_PAGE_MAX: usize = 100;
 const NOTED_S: Seconds = 60;
 /// The index of the sessions of a user.
 const BY_USER: u8 = b'S';
-
-/// How and when somebody showed who they are.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Authentication {
-    /// When (OpenID Connect `auth_time`).
-    pub at: Seconds,
-    /// How strongly: one of [`ACR_VALUES`](super::ACR_VALUES).
-    pub acr: String,
-    /// By what (RFC 8176): `pwd`, `otp`, `hwk`, `mfa`.
-    pub amr: Vec<String>,
-}
 
 /// What a person has shown just now.
 #[derive(Clone, Debug)]

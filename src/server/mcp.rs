@@ -305,5 +305,6 @@ fn of(judged: Judged) -> vault::Caller {
         jti: judged.token.unwrap_or_default(),
         // What needs an approval was judged before it came here, as a call of a tool.
         held: None,
+        authentication: judged.authentication,
     }
 }

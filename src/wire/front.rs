@@ -13,6 +13,7 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, Limited};
+use serde_json::{Map, Value};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -128,7 +129,7 @@ pub async fn body(body: Body) -> Answer<Bytes> {
 
 /// A JSON answer.
 #[must_use]
-pub fn json(status: StatusCode, value: &serde_json::Value) -> Response {
+pub fn json(status: StatusCode, value: &Value) -> Response {
     let mut response = Response::new(Body::from(value.to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -144,8 +145,15 @@ impl IntoResponse for Refusal {
             tracing::info!(rule = self.rule, cause = self.cause, error = self.error.text(), "refused");
         }
         let status = StatusCode::from_u16(self.error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let body = serde_json::json!({"error": self.error.text(), "error_description": self.description});
-        let mut response = json(status, &body);
+        let mut body = Map::new();
+        let mut say = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+        say("error", self.error.text().into());
+        say("error_description", self.description.into());
+        if let Some(step_up) = &self.step_up {
+            step_up.acr().into_iter().for_each(|acr| say("acr_values", acr.into()));
+            step_up.max_age().into_iter().for_each(|age| say("max_age", age.into()));
+        }
+        let mut response = json(status, &Value::Object(body));
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

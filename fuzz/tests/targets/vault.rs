@@ -99,7 +99,7 @@ fn proxy_paths() {
         "//", "é", "%C3%A9", "%ff", "*", "a b", ":443", "\t",
     ];
     let spec = spec(json!({"type": "api_key_query", "parameter": "key"}));
-    let rule = |path: &str| ProxyRule { methods: vec!["GET".into()], path: path.into(), scope: None };
+    let rule = |path: &str| ProxyRule { methods: vec!["GET".into()], path: path.into(), scope: None, acr: None, max_age: None };
     let (below, one) = (rule("/contacts/**"), rule("/contacts/*/notes"));
     assert!(below.check().is_ok() && one.check().is_ok());
     bolero::check!().for_each(|input: &[u8]| {

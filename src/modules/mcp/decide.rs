@@ -5,7 +5,7 @@ use super::message::{DENIED, Fault, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_F
 use super::policy::{Listed, Needs, Policy, Question, Unmapped};
 use super::{Approval, ApprovalCall, ApprovalNeeded, Approvals, Judged, SettingsError};
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, QuestionError, View};
-use crate::identity::{AUDIT, Event, EventKind, Outcome};
+use crate::identity::{AUDIT, Event, EventKind, Outcome, Seconds, StepUp};
 use crate::tuple::{Context, Revision, StoreId, SubjectRef, Timestamp, TupleKeyRef};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::StatusCode;
@@ -53,6 +53,8 @@ pub(super) struct Case<'a> {
 pub(super) enum Stop {
     /// The token lacks scopes; these are all that the call needs.
     Scopes(Vec<String>),
+    /// The person has to authenticate again, or better.
+    StepUp(StepUp),
     /// Anything else.
     Fault(Fault),
 }
@@ -77,6 +79,10 @@ impl Asker {
 
     pub(super) fn agent(&self) -> Option<SubjectRef<'_>> {
         self.judged.agent.as_ref().map(|agent| SubjectRef::Object(agent.as_ref()))
+    }
+
+    fn seconds(&self) -> Seconds {
+        u64::try_from(self.now.0 / 1_000_000_000).unwrap_or(0)
     }
 
     /// An event of this request.
@@ -206,7 +212,7 @@ impl Decider {
         result.map(|()| true)
     }
 
-    /// Scopes, then Checks, then an approval: what can be had again is asked for last.
+    /// Scopes, then Checks, then the authentication, then an approval: what can be had again is asked for last.
     fn weigh(&self, case: Case<'_>, needs: &Needs, events: &mut Vec<Event>) -> Result<(), Stop> {
         let Case { asker, request, resource, base, .. } = case;
         if !needs.scopes.iter().all(|scope| asker.judged.has_scope(scope)) {
@@ -228,6 +234,11 @@ impl Decider {
                 events.push(asker.event(self.tenant, EventKind::CheckDecided, Outcome::Failed).reason("mcp.error"));
                 return Err(Stop::Fault(internal(request)));
             }
+        }
+        let (by, now) = (asker.judged.authentication.as_ref(), asker.seconds());
+        if let Some(step_up) = needs.step_ups.iter().find(|step_up| !step_up.is_met(by, now)) {
+            events.push(self.refused(asker, resource, "mcp.step_up"));
+            return Err(Stop::StepUp(step_up.clone()));
         }
         let called = asker.event(self.tenant, EventKind::ProxyCalled, Outcome::Allowed).resource(resource);
         let approved = needs.approval.as_deref().map(|kind| self.approved(case, kind, events)).transpose()?;

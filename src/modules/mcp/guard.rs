@@ -2,6 +2,7 @@
 
 use super::resource::{Challenge, Resource, is_scope};
 use super::{Judged, Presented, Refusal, Scheme, SettingsError, Tokens};
+use crate::identity::StepUp;
 use crate::tuple::Timestamp;
 use crate::wire::Asked;
 use http::header::{
@@ -130,6 +131,18 @@ impl Guard {
             return Ok(());
         }
         Err(Denial::Scope(all.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// Whether the person of a token was authenticated as well, and as lately, as a call asks (RFC 9470).
+    ///
+    /// # Errors
+    /// They were not, or there is none; the answer that [`Guard::refuse`] makes says what is asked for.
+    pub fn demand(&self, judged: &Judged, step_up: &StepUp, now: Timestamp) -> Result<(), Denial> {
+        let seconds = u64::try_from(now.0 / 1_000_000_000).unwrap_or(0);
+        if step_up.is_met(judged.authentication.as_ref(), seconds) {
+            return Ok(());
+        }
+        Err(Denial::Refused(Refusal::for_step_up(step_up)))
     }
 
     /// Whether a browser's page of that origin may call.

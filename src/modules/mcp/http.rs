@@ -6,7 +6,7 @@ use super::message::{Fault, INTERNAL_ERROR, INVALID_REQUEST, Message};
 use super::own::{Own, OwnSpec};
 use super::policy::Policy;
 use super::session::Sessions;
-use super::{Approvals, Credentials, Denial, Guard, Judged, SettingsError};
+use super::{Approvals, Credentials, Denial, Guard, Judged, Refusal, SettingsError};
 use crate::engine::Engine;
 use crate::tuple::{StoreId, Timestamp};
 use crate::wire::{Embedder, Pool, now, request_id};
@@ -247,6 +247,10 @@ impl Inner {
         match deciding.await {
             Ok(Ok(open)) => Ok(open),
             Ok(Err(Stop::Scopes(scopes))) => Err(self.guard.refuse(&Denial::Scope(scopes), &[]).map(Body::from)),
+            Ok(Err(Stop::StepUp(step_up))) => {
+                let denial = Denial::Refused(Refusal::for_step_up(&step_up));
+                Err(self.guard.refuse(&denial, &[]).map(Body::from))
+            }
             Ok(Err(Stop::Fault(fault))) | Err(fault) => Err(fault.response().map(Body::from)),
         }
     }
@@ -371,7 +375,7 @@ pub fn guarded(router: Router, guard: &Guard) -> Router {
                 next.run(Request::from_parts(parts, body)).await
             }
             Ok(Err(denial)) => guard.refuse(&denial, &[]).map(Body::from),
-            Err(_) => guard.refuse(&Denial::Refused(super::Refusal::Unavailable), &[]).map(Body::from),
+            Err(_) => guard.refuse(&Denial::Refused(Refusal::Unavailable), &[]).map(Body::from),
         };
         shared(&guard, origin.as_ref(), &mut response);
         response

@@ -1,4 +1,4 @@
-//! What a call needs: scopes of the token, Checks for the user and the agent, an approval. Rules are the operator's, one for
+//! What a call needs: scopes of the token, Checks for the user and the agent, an authentication, an approval. Rules are the operator's, one for
 //! each tool, kind of resource and prompt; what no rule names is denied.
 //!
 //! The mapping of methods is COAZ-MCP's (AuthZEN, Draft 1): calls and reads map to what they name, methods about the server
@@ -8,6 +8,7 @@ use super::SettingsError;
 use super::message::Request;
 use super::resource::is_scope;
 use super::template::{NoValue, Template, argument};
+use crate::identity::{Seconds, StepUp};
 use crate::tuple::{Object, ObjectRef};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -47,6 +48,10 @@ pub struct RuleSpec {
     pub approval: bool,
     /// The type of the authorization details (RFC 9396) that such an approval is of; [`CALL_TYPE`] when it is left out.
     pub approval_type: Option<String>,
+    /// How well the person must have been authenticated (`acr`), or above it. A token of nobody does not.
+    pub acr: Option<String>,
+    /// How many seconds ago at most.
+    pub max_age: Option<Seconds>,
     /// Says that no check is wanted: whoever may use the server may call it. A rule without checks has to say so.
     pub open: bool,
 }
@@ -63,6 +68,12 @@ pub struct ResourceRuleSpec {
     /// Checks that must all allow it.
     #[serde(default)]
     pub checks: Vec<CheckSpec>,
+    /// How well the person must have been authenticated (`acr`), or above it. A token of nobody does not.
+    #[serde(default)]
+    pub acr: Option<String>,
+    /// How many seconds ago at most.
+    #[serde(default)]
+    pub max_age: Option<Seconds>,
     /// Says that no check is wanted.
     #[serde(default)]
     pub open: bool,
@@ -124,6 +135,8 @@ struct Check {
 struct Rule {
     scopes: Vec<String>,
     checks: Vec<Check>,
+    /// What it asks of the authentication of the person.
+    step_up: Option<StepUp>,
     /// The type of details of the approval that it needs.
     approval: Option<String>,
 }
@@ -151,6 +164,8 @@ pub(super) struct Question {
 pub(super) struct Needs {
     pub(super) scopes: Vec<String>,
     pub(super) questions: Vec<Question>,
+    /// What is asked of the authentication of the person, all of it.
+    pub(super) step_ups: Vec<StepUp>,
     /// The type of details of the approval that it needs.
     pub(super) approval: Option<String>,
 }
@@ -226,7 +241,9 @@ impl Rule {
         }
         let checks = spec.checks.iter().map(|check| Check::new(check, what)).collect::<Result<_, _>>()?;
         let approval = spec.approval.then(|| named.unwrap_or(CALL_TYPE).to_owned());
-        Ok(Rule { scopes: spec.scopes.clone(), checks, approval })
+        let step_up = StepUp::of(spec.acr.as_deref(), spec.max_age);
+        let step_up = step_up.map_err(|refusal| fault(what, &format!("asks for too much: {}", refusal.description)))?;
+        Ok(Rule { scopes: spec.scopes.clone(), checks, step_up, approval })
     }
 
     /// Refuses names that only a mistake can have put there.
@@ -240,14 +257,19 @@ impl Rule {
 
     fn needs(&self, value: impl Fn(&str) -> Option<String>) -> Result<Needs, Unmapped> {
         let questions = self.checks.iter().map(|check| check.question(&value)).collect::<Result<_, _>>()?;
-        Ok(Needs { scopes: self.scopes.clone(), questions, approval: self.approval.clone() })
+        Ok(self.with(questions))
+    }
+
+    fn with(&self, questions: Vec<Question>) -> Needs {
+        let step_ups = self.step_up.iter().cloned().collect();
+        Needs { scopes: self.scopes.clone(), questions, step_ups, approval: self.approval.clone() }
     }
 
     /// The questions that can be asked before arguments are known.
     fn needs_by_name(&self, name: &str) -> Needs {
         let value = |asked: &str| (asked == "name").then(|| name.to_owned());
         let questions = self.checks.iter().filter_map(|check| check.question(value).ok()).collect();
-        Needs { scopes: self.scopes.clone(), questions, approval: self.approval.clone() }
+        self.with(questions)
     }
 }
 
@@ -275,7 +297,8 @@ impl Policy {
             let uri = Template::parse(&spec.uri)?;
             let what = format!("the resources `{}`", spec.uri);
             let (scopes, checks) = (spec.scopes.clone(), spec.checks.clone());
-            let rule = RuleSpec { scopes, checks, open: spec.open, ..RuleSpec::default() };
+            let (acr, max_age) = (spec.acr.clone(), spec.max_age);
+            let rule = RuleSpec { scopes, checks, acr, max_age, open: spec.open, ..RuleSpec::default() };
             let rule = Rule::new(&rule, &what)?.names(&what, &uri.names().collect::<Vec<_>>())?;
             Ok::<_, SettingsError>((uri, rule))
         };
@@ -378,6 +401,7 @@ impl Policy {
             let of = self.of_uri(uri.ok_or_else(|| Unmapped::Parameter("resourceSubscriptions".to_owned()))?)?;
             needs.scopes.extend(of.scopes);
             needs.questions.extend(of.questions);
+            needs.step_ups.extend(of.step_ups);
         }
         Ok(needs)
     }
@@ -388,7 +412,7 @@ impl Policy {
     }
 
     /// What has to hold for something to be shown in a list: a rule names it, and the questions that do not depend on
-    /// arguments are allowed. Scopes do not count: a client can ask for those when a call demands them.
+    /// arguments are allowed. Scopes and authentications do not count: a client can ask for those when a call demands them.
     pub(super) fn shows(&self, listed: Listed<'_>) -> Result<Needs, Unmapped> {
         match listed {
             Listed::Tool(name) => {

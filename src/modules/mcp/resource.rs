@@ -212,7 +212,7 @@ impl Resource {
             parts.push(format!("scope={}", quoted(&of.scopes.join(" "))));
         }
         of.acr_values.iter().for_each(|acr| parts.push(format!("acr_values={}", quoted(acr))));
-        of.max_age_s.iter().for_each(|age| parts.push(format!("max_age={age}")));
+        of.max_age_s.iter().for_each(|age| parts.push(format!("max_age=\"{age}\"")));
         if of.scheme == "DPoP" {
             parts.push(format!("algs={}", quoted(&self.spec.dpop_algs.join(" "))));
         }
@@ -283,7 +283,7 @@ mod tests {
         challenge.acr_values = Some("urn:a urn:b");
         let expected = format!(
             "Bearer error=\"insufficient_scope\", error_description=\"a \\\"quoted\\\"??line\", \
-             scope=\"mcp:crm:read mcp:crm:write\", acr_values=\"urn:a urn:b\", max_age=60, {at}"
+             scope=\"mcp:crm:read mcp:crm:write\", acr_values=\"urn:a urn:b\", max_age=\"60\", {at}"
         );
         assert_eq!(resource.challenge(&challenge), expected);
     }

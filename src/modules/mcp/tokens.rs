@@ -9,8 +9,8 @@ use super::resource::server_url;
 use super::{Judged, Presented, Refusal, Scheme, SettingsError, Tokens};
 use crate::identity::{
     ACTORS_MAX, ALGORITHMS, Actor, Answer, Authentication, Confirmation, DPOP_WINDOW_S, ErrorCode, KeySource, Proof,
-    Proved, Refusal as Why, Seconds, Verified, check_times, hash_of, judge_proof, unverified_claim, unverified_header,
-    verify_with,
+    Proved, Refusal as Why, Seconds, StepUp, Verified, check_times, hash_of, judge_proof, unverified_claim,
+    unverified_header, verify_with,
 };
 use crate::tuple::{Object, ObjectRef, Timestamp};
 use crate::wire::{JwkSets, Outgoing};
@@ -230,6 +230,12 @@ impl Tokens for IssuedTokens {
 }
 
 impl Refusal {
+    /// That a person has to be authenticated as is asked.
+    #[must_use]
+    pub fn for_step_up(step_up: &StepUp) -> Refusal {
+        Refusal::StepUp { acr_values: step_up.acr().map(str::to_owned), max_age_s: step_up.max_age() }
+    }
+
     /// A refusal in the words of a resource server. What is not the token's fault is ours, and goes to the log.
     #[must_use]
     #[expect(clippy::wildcard_enum_match_arm, reason = "what is not the token's fault is ours")]
@@ -239,7 +245,10 @@ impl Refusal {
                 Refusal::Invalid { reason: refusal.description.into() }
             }
             ErrorCode::InvalidDpopProof => Refusal::Proof { reason: refusal.description.into(), nonce: None },
-            ErrorCode::InsufficientUserAuthentication => Refusal::StepUp { acr_values: None, max_age_s: None },
+            ErrorCode::InsufficientUserAuthentication => match refusal.step_up {
+                Some(step_up) => Refusal::for_step_up(&step_up),
+                None => Refusal::StepUp { acr_values: None, max_age_s: None },
+            },
             _ => {
                 tracing::error!(%refusal, rule = refusal.rule, cause = refusal.cause, "an MCP caller could not be judged");
                 Refusal::Unavailable

@@ -2,15 +2,15 @@
 //!
 //! Only where a connection allows it, which none does by itself: then neither the proxy's rules nor its filter bind the
 //! agent. So it takes all that the rules would ask for at one time or another: what is shown is for the proxy, and has every
-//! scope of a rule, each given without an approval. Each exchange is an event of its own.
+//! scope of a rule, each given without an approval, and of a person who was authenticated as every rule asks. Each exchange is an event of its own.
 
 use super::lease::{self, Looked};
 use super::records::Holder;
 use super::{Caller, Connection, Vault, connection_scope, proxy};
 use crate::engine::{Decision, View};
 use crate::identity::{
-    Answer, Caller as ClientCaller, Env, ErrorCode, EventKind, Examined, Form, GrantType, Outcome, Refusal, Tenant,
-    TokenAnswer, TokenKind, check,
+    Answer, Caller as ClientCaller, Env, ErrorCode, EventKind, Examined, Form, GrantType, Outcome, Refusal, Seconds,
+    Tenant, TokenAnswer, TokenKind, check,
 };
 use serde_json::Map;
 
@@ -45,7 +45,7 @@ impl FederatedConnection {
                 format!("the subject token is not for the proxy; ask for one with the `resource` `{}`", audiences[0]);
             return Err(Refusal::new(ErrorCode::InvalidGrant, "exchange.audience", text));
         }
-        every_rule(&view, &connection, &acting)?;
+        every_rule(&view, &connection, &acting, env.seconds())?;
         let holder = lease::holder(&connection, &acting)?;
         let lease = self.leased(tenant, &id, &connection, &holder, env)?;
         none_withheld(&view, &connection, &acting, &lease.held.scopes)?;
@@ -109,9 +109,9 @@ fn takes_approval(scope: &str) -> Refusal {
 /// Sees that every rule of the connection would let calls of the caller through, without an approval: no rule binds what is
 /// handed out.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
-fn every_rule(view: &View, connection: &Connection, acting: &Caller) -> Answer<()> {
+fn every_rule(view: &View, connection: &Connection, acting: &Caller, now: Seconds) -> Answer<()> {
     for rule in &connection.spec.rules {
-        let asks = proxy::scoped(view, connection, acting, rule).map_err(|refusal| match refusal.error {
+        let asks = proxy::scoped(view, connection, acting, rule, now).map_err(|refusal| match refusal.error {
             ErrorCode::InsufficientScope => Refusal { error: ErrorCode::InvalidScope, ..refusal },
             _ => refusal,
         })?;

@@ -99,13 +99,17 @@ impl Shown {
     }
 }
 
-/// A refusal as the caller of the proxy sees it (RFC 6750 3), told apart from answers of the other side.
+/// A refusal as the caller of the proxy sees it (RFC 6750 3, RFC 9470 3), told apart from answers of the other side.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
 fn told(refusal: Refusal) -> Response {
     let challenge = match refusal.error {
-        ErrorCode::InvalidToken | ErrorCode::InsufficientScope | ErrorCode::InvalidDpopProof => {
+        ErrorCode::InvalidToken
+        | ErrorCode::InsufficientScope
+        | ErrorCode::InvalidDpopProof
+        | ErrorCode::InsufficientUserAuthentication => {
             let description: String = refusal.description.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-            Some(format!("Bearer error=\"{}\", error_description=\"{description}\"", refusal.error.text()))
+            let more = refusal.step_up.as_ref().map(|step_up| step_up.parameters()).unwrap_or_default();
+            Some(format!("Bearer error=\"{}\", error_description=\"{description}\"{more}", refusal.error.text()))
         }
         _ => None,
     };
@@ -175,7 +179,7 @@ async fn passed(
     let (caller, call, mut admitted, mut taken) = asked
         .run(move |tenant, env| {
             let (caller, call) = judge(tenant, env)?;
-            let judged = proxy::admit(tenant, &caller, &call).and_then(|admitted| {
+            let judged = proxy::admit(tenant, &caller, &call, env).and_then(|admitted| {
                 // Nothing is lent before it is known that somebody approved exactly this.
                 let taken = match admitted.asks {
                     true => None,
@@ -291,7 +295,7 @@ fn spend(
     let Some(token) = &caller.held else { return Ok(Spent::Nobody) };
     let tenant = &asked.tenant;
     let grant = tenant.examine(token, TokenKind::Access, None, env)?.grant;
-    let admitted = proxy::admit(tenant, caller, call)?;
+    let admitted = proxy::admit(tenant, caller, call, env)?;
     let detail = wanted.among(&grant.details);
     if admitted.asks && detail.is_none() {
         return Ok(Spent::Nobody);

@@ -35,7 +35,9 @@ pub use records::{
 };
 pub use underway::tell_lost;
 
-use crate::identity::{Actor, Answer, Env, ErrorCode, Event, Examined, Grant, GrantSubject, Refusal, Tenant};
+use crate::identity::{
+    Actor, Answer, Authentication, Env, ErrorCode, Event, Examined, Grant, GrantSubject, Refusal, Tenant,
+};
 use crate::wire::{Flights, Outgoing, OutgoingRequest, Place, Places, now, random};
 use ::http::{HeaderMap, Method};
 use filter::Filters;
@@ -129,6 +131,8 @@ pub struct Caller {
     pub jti: String,
     /// The token, to be judged again, when an approval by which it was given lets calls through here.
     pub held: Option<Hidden>,
+    /// How and when the person was authenticated; nothing when nobody was.
+    pub authentication: Option<Authentication>,
 }
 
 impl Caller {
@@ -156,6 +160,7 @@ impl Caller {
             grant: examined.grant.id.clone(),
             jti: examined.jti.clone(),
             held: None,
+            authentication: examined.authentication().cloned(),
         }
     }
 

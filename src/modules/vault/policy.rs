@@ -2,7 +2,7 @@
 //! and the headers that pass in either direction. Pure.
 
 use super::records::{ConnectionSpec, Provider};
-use crate::identity::{Answer, ErrorCode, Refusal};
+use crate::identity::{ACR_VALUES, Answer, Authentication, ErrorCode, Refusal, Seconds, StepUp};
 use http::Method;
 use http::header::{self, HeaderMap, HeaderName};
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,12 @@ pub struct ProxyRule {
     /// The scope that the caller's token must have, and that the system store must grant the caller for this connection.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// How well the person must have been authenticated: one of [`ACR_VALUES`], or above it. A token of nobody does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// How many seconds ago at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Seconds>,
 }
 
 fn malformed(rule: &'static str, text: impl Into<String>) -> Refusal {
@@ -53,6 +59,10 @@ impl ProxyRule {
         {
             return refuse("its scope is none (RFC 6749 3.3)");
         }
+        if self.acr.as_ref().is_some_and(|acr| !ACR_VALUES.contains(&acr.as_str())) {
+            return refuse(&format!("its `acr` is none of {}", ACR_VALUES.join(", ")));
+        }
+        StepUp::of(self.acr.as_deref(), self.max_age)?;
         let Some(rest) = self.path.strip_prefix('/') else { return refuse("write a path from its first slash on") };
         if self.path.len() > PATH_BYTES_MAX || self.path.split('/').count() > SEGMENTS_MAX {
             return refuse("it is too long");
@@ -73,6 +83,17 @@ impl ProxyRule {
             }
         }
         Ok(())
+    }
+
+    /// Refuses a call of whom nobody was authenticated for as it asks.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InsufficientUserAuthentication`].
+    pub(super) fn demand(&self, by: Option<&Authentication>, now: Seconds) -> Answer<()> {
+        match StepUp::of(self.acr.as_deref(), self.max_age)? {
+            Some(step_up) => step_up.demand(by, now, "proxy.step_up"),
+            None => Ok(()),
+        }
     }
 
     /// Whether it lets a method and a path through.
@@ -325,7 +346,7 @@ mod tests {
 
     fn rule(methods: &[&str], path: &str) -> ProxyRule {
         let methods = methods.iter().map(|m| (*m).to_owned()).collect();
-        ProxyRule { methods, path: path.to_owned(), scope: None }
+        ProxyRule { methods, path: path.to_owned(), scope: None, acr: None, max_age: None }
     }
 
     #[test]
@@ -413,6 +434,11 @@ mod tests {
         }
         let spaced = ProxyRule { scope: Some("a b".to_owned()), ..rule(&["GET"], "/") };
         assert!(spaced.check().is_err());
+        let stepped = |acr: Option<&str>, max_age| {
+            ProxyRule { acr: acr.map(str::to_owned), max_age, ..rule(&["GET"], "/") }.check().is_ok()
+        };
+        assert!(stepped(Some("phr"), Some(60)) && stepped(None, Some(1)));
+        assert!(!stepped(Some("phrr"), None) && !stepped(None, Some(0)));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::records::{Connection, Holder, Provider, Secret};
 use super::upstream::secret_value;
 use super::{Caller, Vault, connection_scope, connections, underway};
 use crate::engine::{Decision, View};
-use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Tenant, check};
+use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Tenant, check};
 use crate::secrets::{Filter, Report};
 use crate::tuple::Revision;
 use crate::wire::Asked;
@@ -62,16 +62,16 @@ fn refuse(rule: &'static str, text: impl Into<String>) -> Refusal {
 ///
 /// # Errors
 /// Which rule refuses it.
-pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call) -> Answer<Admitted> {
+pub(super) fn admit(tenant: &Tenant, caller: &Caller, call: &Call, env: &Env<'_>) -> Answer<Admitted> {
     let view = tenant.view()?;
     let revision = view.revision();
-    admit_at(tenant, &view, caller, call).map_err(|refusal| refusal.at(revision))
+    admit_at(tenant, &view, caller, call, env).map_err(|refusal| refusal.at(revision))
 }
 
-fn admit_at(tenant: &Tenant, view: &View, caller: &Caller, call: &Call) -> Answer<Admitted> {
+fn admit_at(tenant: &Tenant, view: &View, caller: &Caller, call: &Call, env: &Env<'_>) -> Answer<Admitted> {
     let connection = usable(tenant, view, caller, &call.connection)?;
     let path = SafePath::read(&call.path)?;
-    let (rule, asks) = ruled(view, &connection, caller, &call.method, &path)?;
+    let (rule, asks) = ruled(view, &connection, caller, (&call.method, &path), env.seconds())?;
     let scope = rule.scope.clone();
     let url = upstream_url(&connection.spec, &path, call.query.as_deref())?;
     let holder = lease::holder(&connection, caller)?;
@@ -106,12 +106,12 @@ fn ruled<'a>(
     view: &View,
     connection: &'a Connection,
     caller: &Caller,
-    method: &Method,
-    path: &SafePath,
+    (method, path): (&Method, &SafePath),
+    now: Seconds,
 ) -> Answer<(&'a ProxyRule, bool)> {
     let (mut asks, mut refusal) = (None, None);
     for rule in connection.spec.rules.iter().filter(|rule| rule.lets(method, path)) {
-        match scoped(view, connection, caller, rule) {
+        match scoped(view, connection, caller, rule, now) {
             Ok(false) => return Ok((rule, false)),
             Ok(true) => asks = asks.or(Some(rule)),
             Err(other) if other.error == ErrorCode::ServerError => return Err(other),
@@ -126,9 +126,23 @@ fn ruled<'a>(
     }))
 }
 
-/// Sees that the caller has the scope of a rule: in its token, and for this connection in the system store. Answers whether it
-/// has it with an approval only.
-pub(super) fn scoped(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<bool> {
+/// Sees that the caller has what a rule asks for: the scope, and a person who was authenticated well enough and not too long
+/// ago. Answers whether it has the scope with an approval only.
+pub(super) fn scoped(
+    view: &View,
+    connection: &Connection,
+    caller: &Caller,
+    rule: &ProxyRule,
+    now: Seconds,
+) -> Answer<bool> {
+    let asks = has_scope(view, connection, caller, rule)?;
+    // Last: to be authenticated again is of no use to whom the scope is denied.
+    rule.demand(caller.authentication.as_ref(), now)?;
+    Ok(asks)
+}
+
+/// Sees that the caller has the scope of a rule: in its token, and for this connection in the system store.
+fn has_scope(view: &View, connection: &Connection, caller: &Caller, rule: &ProxyRule) -> Answer<bool> {
     let Some(scope) = &rule.scope else { return Ok(false) };
     if !caller.scopes.iter().any(|has| has == scope) {
         let text = format!("this needs a token with the scope `{scope}`");

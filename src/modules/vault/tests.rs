@@ -368,6 +368,8 @@ pub(super) fn crm(origin: &str) -> ConnectionSpec {
         methods: methods.iter().map(|m| (*m).to_owned()).collect(),
         path: path.to_owned(),
         scope: Some(scope.to_owned()),
+        acr: None,
+        max_age: None,
     };
     ConnectionSpec {
         id: "crm".into(),

@@ -8,6 +8,7 @@ use super::decide::{Asker, Decider};
 use super::policy::{CheckSpec, Listed, Policy, PolicySpec, ResourceRuleSpec};
 use super::template::Template;
 use super::{SettingsError, VERSIONS};
+use crate::identity::Seconds;
 use crate::wire::{Embedder, Pool};
 use answers::{Check, ListObjects, Search, arguments, log, wrong};
 use rmcp::model::{
@@ -48,6 +49,12 @@ pub struct ResourceKindSpec {
     /// Scopes that a token must have to read one.
     #[serde(default)]
     pub scopes: Vec<String>,
+    /// How well the person must have been authenticated (`acr`), or above it.
+    #[serde(default)]
+    pub acr: Option<String>,
+    /// How many seconds ago at most.
+    #[serde(default)]
+    pub max_age: Option<Seconds>,
 }
 
 fn plain_text() -> String {
@@ -92,6 +99,8 @@ impl OwnSpec {
             uri: kind.uri.clone(),
             scopes: kind.scopes.clone(),
             checks: vec![CheckSpec { object: kind.object.clone(), relation: kind.relation.clone() }],
+            acr: kind.acr.clone(),
+            max_age: kind.max_age,
             open: false,
         }));
         Policy::new(&spec)

@@ -199,7 +199,7 @@ async fn a_token_that_does_not_open_the_resource_is_refused() {
     let answer = ask(&router, call("stepup", "tools/list", json!({}))).await;
     let challenge = answer.challenge().join("");
     assert!(answer.status == 401 && challenge.contains("error=\"insufficient_user_authentication\""), "{challenge}");
-    assert!(challenge.contains("acr_values=\"urn:phr\", max_age=60"), "{challenge}");
+    assert!(challenge.contains("acr_values=\"urn:phr\", max_age=\"60\""), "{challenge}");
     let answer = ask(&router, call("nonce", "tools/list", json!({}))).await;
     assert!(answer.status == 401 && answer.challenge()[0].starts_with("DPoP error=\"use_dpop_nonce\""));
     assert_eq!(answer.headers["dpop-nonce"], "n-1");

@@ -233,7 +233,7 @@ fn code(world: &World, judged: Judged, request: &Request) -> i64 {
     match decide(world, judged, &NoApprovals, request) {
         Ok(()) => 0,
         Err(Stop::Fault(fault)) => fault.code,
-        Err(Stop::Scopes(scopes)) => panic!("{scopes:?}"),
+        Err(stop) => panic!("{stop:?}"),
     }
 }
 
@@ -335,6 +335,50 @@ fn a_missing_scope_names_all_that_the_call_needs() {
     assert_eq!(stop, Stop::Scopes(vec!["mcp".into(), "mcp:crm:read".into()]));
     let event = world.events().pop().unwrap();
     assert_eq!((event.kind(), event.get_reason()), (EventKind::ProxyRefused, Some("mcp.scope")));
+}
+
+// RFC 9470, AUTH-5.
+#[test]
+fn a_rule_may_ask_for_a_better_or_a_newer_authentication() {
+    let world = World::new();
+    let now = u64::try_from(NOW.0 / 1_000_000_000).unwrap();
+    let mut spec = policy_spec();
+    let rule = |rule: serde_json::Value| serde_json::from_value::<RuleSpec>(rule).unwrap();
+    spec.tools.insert("weather".into(), rule(json!({"open": true, "acr": "aal2", "max_age": 300})));
+    spec.resources[0].max_age = Some(60);
+    let policy = Policy::new(&spec).unwrap();
+    let decided = |judged: Judged, method: &str, params: &serde_json::Value| {
+        let asker = Asker { judged, trace: "trace-1".into(), now: NOW };
+        let request = request(method, params);
+        let (approvals, resource) = (&NoApprovals, "r");
+        let case = Case { policy: &policy, approvals, resource, base: &[], asker: &asker, request: &request };
+        world.decider().decide(case).map(drop)
+    };
+    let by = |acr: &str, ago: u64| {
+        let authentication = Some(Authentication { at: now - ago, acr: acr.into(), amr: Vec::new() });
+        Judged { authentication, ..judged("user:sarah", Some("agent:sales")) }
+    };
+    let weather = |judged| decided(judged, "tools/call", &json!({"name": "weather"}));
+    for (acr, ago, good) in [("aal2", 300, true), ("phr", 0, true), ("aal1", 0, false), ("phr", 301, false)] {
+        assert_eq!(weather(by(acr, ago)).is_ok(), good, "{acr} {ago}");
+    }
+    let stop = weather(judged("user:sarah", Some("agent:sales"))).unwrap_err();
+    let Stop::StepUp(step_up) = &stop else { panic!("{stop:?}") };
+    assert_eq!((step_up.acr(), step_up.max_age()), (Some("aal2"), Some(300)));
+    let event = world.events().pop().unwrap();
+    assert_eq!((event.kind(), event.get_reason()), (EventKind::ProxyRefused, Some("mcp.step_up")));
+    let read = |judged, uri: &str| decided(judged, "resources/read", &json!({ "uri": uri }));
+    assert!(read(by("aal1", 60), "crm://accounts/acme").is_ok());
+    assert!(matches!(read(by("aal1", 61), "crm://accounts/acme"), Err(Stop::StepUp(_))));
+    // Of what is denied anyway nobody is asked to authenticate again.
+    assert!(matches!(read(by("aal1", 61), "crm://accounts/globex"), Err(Stop::Fault(_))));
+    let subscribed = json!({"notifications": {"resourceSubscriptions": ["docs://handbook", "crm://accounts/acme"]}});
+    assert!(decided(by("aal1", 60), "subscriptions/listen", &subscribed).is_ok());
+    assert!(matches!(decided(by("aal1", 61), "subscriptions/listen", &subscribed), Err(Stop::StepUp(_))));
+    for wrong in [json!({"open": true, "acr": "a b"}), json!({"open": true, "max_age": 0})] {
+        spec.tools.insert("weather".into(), rule(wrong.clone()));
+        assert!(Policy::new(&spec).unwrap_err().to_string().contains("the tool `weather`"), "{wrong}");
+    }
 }
 
 // Whoever may not use the server calls nothing of it, neither what is open nor what they may see.

@@ -213,6 +213,62 @@ async fn a_call_that_needs_an_approval_is_made_once_as_it_was_approved() {
     assert!(world.get(&token, "/proxy/crm/v1/x").await.status.is_success());
 }
 
+// RFC 9470, AUTH-5.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_may_ask_for_a_better_or_a_newer_authentication() {
+    let (stub, world) = (Stub::start().await, World::new(true));
+    let spec = crm(&stub.origin);
+    let rule = |path: &str, acr: Option<&str>, max_age| {
+        let (path, acr) = (path.to_owned(), acr.map(str::to_owned));
+        ProxyRule { path, acr, max_age, ..spec.rules[0].clone() }
+    };
+    let rules = vec![
+        rule("/v1/strong", Some("phr"), Some(60)),
+        rule("/v1/fresh", None, Some(60)),
+        rule("/v1/weak", Some("aal1"), None),
+    ];
+    world.connect(ConnectionSpec { rules, exchange: true, ..spec.clone() });
+    world.store("crm", ACCESS, Some(REFRESH), 3_600);
+    // She has shown a password, just now.
+    let token = world.token("sales", "crm.read");
+    let answer = world.get(&token, "/proxy/crm/v1/strong").await;
+    let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+    assert_eq!((answer.status.as_u16(), &answer.headers["bailiwick-answered-by"]), (401, &"proxy".parse().unwrap()));
+    assert!(challenge.starts_with("Bearer error=\"insufficient_user_authentication\", "), "{challenge}");
+    assert!(challenge.ends_with(", acr_values=\"phr\", max_age=\"60\""), "{challenge}");
+    let said = answer.json();
+    assert_eq!((&said["acr_values"], &said["max_age"]), (&json!("phr"), &json!(60)));
+    assert_eq!(world.last(EventKind::ProxyRefused).get_reason(), Some("proxy.step_up"));
+    assert!(stub.calls().is_empty());
+    for path in ["/proxy/crm/v1/fresh", "/proxy/crm/v1/weak"] {
+        assert_eq!(world.get(&token, path).await.status, 200, "{path}");
+    }
+    // A minute later it is too old, while the token is good.
+    let caller = now_is(|env| Caller::of(&world.tenant.examine(&token, TokenKind::Access, None, env).unwrap()));
+    let admit = |path: &str, later: u64| {
+        let (connection, method, path) = ("crm".to_owned(), Method::GET, path.to_owned());
+        let call = proxy::Call { connection, method, path, query: None, purpose: None };
+        let begun = caller.authentication.as_ref().unwrap().at;
+        at(begun + later, |env| proxy::admit(&world.tenant, &caller, &call, env).map(drop).map_err(|r| r.rule))
+    };
+    assert_eq!((admit("/v1/fresh", 60), admit("/v1/fresh", 61)), (Ok(()), Err("proxy.step_up")));
+    assert_eq!((admit("/v1/weak", 61), admit("/v1/strong", 0)), (Ok(()), Err("proxy.step_up")));
+    // A token of nobody was authenticated by nobody, however weak it may be; who lacks the scope is told of that.
+    let own = world.own_token("sales", "crm.read");
+    for path in ["/proxy/crm/v1/fresh", "/proxy/crm/v1/weak"] {
+        assert_eq!(world.get(&own, path).await.status, 401, "{path}");
+        assert_eq!(world.last(EventKind::ProxyRefused).get_reason(), Some("proxy.step_up"));
+    }
+    let answer = world.get(&world.token("sales", "crm.write"), "/proxy/crm/v1/strong").await;
+    assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (403, &json!("insufficient_scope")));
+    // What is handed out is bound by no rule, and so takes what all of them ask for.
+    let kind = ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token");
+    let form = form(&[("subject_token", &token), ("connection", "crm"), kind]);
+    let exchange = FederatedConnection::new(world.vault.clone());
+    let refusal = now_is(|env| exchange.redeem(&world.tenant, &world.client("sales"), &form, env)).err().unwrap();
+    assert_eq!((refusal.rule, refusal.error), ("proxy.step_up", ErrorCode::InsufficientUserAuthentication));
+}
+
 /// A world where writing takes an approval, and Sarah's token of one for a note.
 pub(super) async fn approved() -> (Stub, World, String) {
     let (stub, world, _) = ready().await;

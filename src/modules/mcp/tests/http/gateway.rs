@@ -197,6 +197,29 @@ async fn a_session_is_its_callers_alone() {
     assert_eq!(seen.0["mcp-session-id"], "server-session");
 }
 
+// RFC 9470 3, AUTH-5.
+#[tokio::test]
+async fn a_call_that_takes_a_better_authentication_is_answered_with_a_challenge() {
+    let (world, stub) = (World::new(), Stub::default());
+    let mut spec = gateway_spec();
+    spec.policy.tools.insert(
+        "weather".into(),
+        RuleSpec { open: true, acr: Some("phr".into()), max_age: Some(60), ..RuleSpec::default() },
+    );
+    let at = at(&world, Arc::new(NoApprovals));
+    let endpoint = Endpoint::gateway(at, spec, Arc::new(stub.clone()), Arc::new(NoCredentials), &[7; 32]).unwrap();
+    let router = routes([endpoint]).unwrap();
+    let answer = ask(&router, call("sarah/sales", "tools/call", json!({"name": "weather"}))).await;
+    let challenge = answer.challenge().join("");
+    assert_eq!(answer.status, 401);
+    assert!(challenge.contains("error=\"insufficient_user_authentication\""), "{challenge}");
+    assert!(challenge.contains("acr_values=\"phr\", max_age=\"60\", resource_metadata="), "{challenge}");
+    assert!(stub.seen.lock().is_empty(), "it went no further");
+    stub.json(&json!({"tools": [{"name": "weather"}]}));
+    let shown = ask(&router, call("sarah/sales", "tools/list", json!({}))).await;
+    assert_eq!(shown.json()["result"]["tools"][0]["name"], "weather", "it is shown: a client can ask for it");
+}
+
 // MCPM-5: middleware before somebody's own server. With tokens of an issuer: `tests/mcp_elsewhere.rs`.
 #[tokio::test]
 async fn a_guard_stands_before_a_server_of_somebody_else() {
