@@ -601,8 +601,15 @@ fn who_was_denied_requests_access_and_calls_again() {
     let wanted = json!({
         "resource": {"type": "mcp_tool", "id": "send_proposal", "properties": {"server": "crm"}},
         "action": {"name": "tools/call", "properties": {"account_id": "acme", "amount": "450000"}},
-        "denial": {"evaluation_id": denied["evaluation_id"], "expires_at": denied["access_request"]["expires_at"]},
+        "denial": {"evaluation_id": denied["evaluation_id"], "expires_at": denied["access_request"]["expires_at"],
+                   "binding_token": denied["access_request"]["binding_token"]},
+        "client": {"actor": {"type": "agent", "id": "sales"}},
     });
+    // What ties it to the denial fits that call and no other.
+    let mut other = wanted.clone();
+    other["action"]["properties"]["amount"] = "450001".into();
+    let heard = world.issuing.send("POST", "/t/acme/access-requests", &headers, &other.to_string());
+    assert!(heard.status == 400 && heard.body.contains("of another denial"), "{} {}", heard.status, heard.body);
     let heard = world.issuing.send("POST", "/t/acme/access-requests", &headers, &wanted.to_string());
     assert_eq!(heard.status, 202, "{}", heard.body);
     let path = format!("/t/acme/access-requests/{}", heard.json()["id"].as_str().unwrap());

@@ -282,6 +282,23 @@ impl Tenant {
         self.keys()?.sign(SigningAlgorithm::Es256, typ, claims, env.seconds())
     }
 
+    /// What authenticates a text that comes back to this tenant. Texts of different meaning begin with different words: `bwr1.` are
+    /// refresh tokens.
+    ///
+    /// # Errors
+    /// The keys cannot be opened.
+    pub fn mac(&self, text: &str) -> Answer<String> {
+        Ok(self.keys()?.mac(text))
+    }
+
+    /// Whether it does.
+    ///
+    /// # Errors
+    /// The keys cannot be opened.
+    pub fn mac_is(&self, text: &str, mac: &str) -> Answer<bool> {
+        Ok(self.keys()?.mac_is(text, mac))
+    }
+
     /// The published keys, as a JWK set (RFC 7517).
     ///
     /// # Errors

@@ -152,12 +152,21 @@ impl mcp::Approvals for Approved {
             return Ok(Approval::Given(id));
         }
         let until = DateTime::<Utc>::from_timestamp_nanos(now.0) + chrono::TimeDelta::seconds(ASKED_FOR_S);
+        // Only in the name of a person can access be asked for.
+        let binding_token = match caller.subject.object_type.as_str() {
+            "user" => {
+                let who = (caller.client.as_str(), caller.subject.id.as_str());
+                let seconds = u64::try_from(until.timestamp()).unwrap_or(0);
+                approval::bind(&tenant, who, call.trace, &what, seconds).map_err(failed)?
+            }
+            _ => None,
+        };
         Ok(Approval::Needed(ApprovalNeeded {
             evaluation_id: call.trace.to_owned(),
             expires_at: until.to_rfc3339_opts(SecondsFormat::Secs, true),
             endpoint: Some(tenant.url("/access-requests")),
             form_url: None,
-            binding_token: None,
+            binding_token,
             details: vec![what],
         }))
     }

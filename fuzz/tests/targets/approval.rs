@@ -199,7 +199,8 @@ fn none(_: &mut [u8]) {}
 /// An access request is for the person of the token, asks for 1 to 16 things, and each becomes a detail that says all of it.
 #[test]
 fn access_requests() {
-    const WORDS: [&str; 24] = [
+    const WORDS: [&str; 27] = [
+        "\"requested_access\":{}", "\"client\":{\"actor\":{\"id\":\"b\"}}", "\"context\":{}",
         "{", "}", ",", "[", "]", "\"resource\":", "\"action\":", "\"type\":\"a\"", "\"id\":\"b\"", "\"name\":\"c\"", "\"properties\":",
         "\"items\":", "\"subject\":", "\"type\":\"user\"", "\"id\":\"sarah\"", "\"denial\":", "\"expires_at\":\"2099-01-01T00:00:00Z\"",
         "\"message\":\"m\"", "\"callback\":{}", "{\"type\":\"a\",\"id\":\"b\"}", "{\"name\":\"c\"}", "\"x\":1", "null", "\"\"",
@@ -227,6 +228,7 @@ fn access_requests() {
             let Ok(wanted) = serde_json::from_str::<AccessWanted>(&text) else { continue };
             let Ok(things) = things(&wanted, "sarah", &env) else { continue };
             assert!((1..=16).contains(&things.len()) && wanted.callback.is_none(), "{text}");
+            assert!(wanted.requested_access.is_none_or(|wanted| wanted.is_empty()), "{text}");
             assert!(wanted.subject.is_none_or(|subject| (subject.kind, subject.id) == ("user".into(), "sarah".into())));
             let until = wanted.denial.and_then(|denial| denial.expires_at);
             let moment = |text: String| chrono::DateTime::parse_from_rfc3339(&text).expect("a time").timestamp();

@@ -4,10 +4,10 @@
 //! What is asked for becomes a detail of the type `access_request`, and goes the way of all details: an administrator has
 //! said what one may hold, how it is shown, and who decides. Callbacks are not served: the task is asked for its status.
 
-use super::Approvals;
 use super::ask::Asking;
 use super::records::{APPROVAL, ApprovalRequest, State, Way};
 use super::wanted::{AccessWanted, Item, access_detail, invalid};
+use super::{Approvals, binding};
 use crate::engine::Module;
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Stored, Tenant, hash_of};
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,8 @@ impl Approvals {
     /// Asks a person for what was denied.
     ///
     /// # Errors
-    /// The token is of no person, the things are not what details of the type may be, or nobody could decide.
+    /// The token is of no person, the things are not what details of the type may be or were not what was denied, or nobody could
+    /// decide.
     pub fn request_access(
         &self,
         tenant: &Tenant,
@@ -150,9 +151,16 @@ impl Approvals {
         })?;
         wanted.check(user, env)?;
         let client = tenant.client(&token.grant.client)?;
+        let asks = client.subject();
+        let ours = token.grant.actors.iter().filter(|actor| actor.issuer.is_none());
+        let acting: Vec<&str> =
+            std::iter::once(asks.as_str()).chain(ours.map(|actor| actor.subject.as_str())).collect();
+        wanted.check_actor(&acting)?;
         let details =
             wanted.things()?.iter().map(|item| shapes.detail(tenant, item)).collect::<Answer<Vec<Value>>>()?;
         tenant.allowed_details(&client, &details)?;
+        let denial = wanted.denial.as_ref();
+        let denial = denial.map(|denial| binding::checked(tenant, denial, (&asks, user), &details, env)).transpose()?;
         let digest = super::digest_of(&json!({"user": user, "details": details}))
             .map_err(|fault| invalid("access.items", fault.to_string()))?;
         let part = key.map(hash_of);
@@ -176,6 +184,7 @@ impl Approvals {
             acr_values: Vec::new(),
             expiry_s: self.settings().expiry_s,
             ping: None,
+            denial: denial.flatten(),
         };
         let id = env.id();
         let opened = self.open_with(tenant, (&id, &env.secret()), asking, env, |change, request| {

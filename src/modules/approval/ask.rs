@@ -50,6 +50,8 @@ pub(super) struct Asking<'a> {
     pub(super) acr_values: Vec<String>,
     pub(super) expiry_s: Seconds,
     pub(super) ping: Option<Ping>,
+    /// The id of the denial that it is surely about, for the record.
+    pub(super) denial: Option<String>,
 }
 
 /// How the details of a request are judged together.
@@ -127,6 +129,7 @@ impl Approvals {
             acr_values: form.get("acr_values").unwrap_or_default().split(' ').map(str::to_owned).collect(),
             expiry_s: self.expiry(&form)?,
             ping: None,
+            denial: None,
         };
         let secret = env.secret();
         let (id, expiry_s) = (env.id(), asking.expiry_s);
@@ -198,7 +201,8 @@ impl Approvals {
         for (relation, subject) in &deciders {
             change.relate(&request.object(), relation, subject);
         }
-        change.event(&event_of(tenant, &request, EventKind::ApprovalAsked, Outcome::Done, env));
+        let asked = event_of(tenant, &request, EventKind::ApprovalAsked, Outcome::Done, env);
+        change.event(&asking.denial.iter().fold(asked, |event, denial| event.detail("denial", denial)));
         for channel in &self.settings().channels {
             self.tell(&mut change, &request, Recipient::Channel(channel.clone()), env);
         }

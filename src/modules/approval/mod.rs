@@ -10,6 +10,7 @@ pub mod admin;
 mod arap;
 mod ask;
 mod backchannel;
+mod binding;
 mod canonical;
 pub mod channel;
 mod decide;
@@ -35,6 +36,7 @@ pub use admin::{decided_by, request_json, request_of, requests, state_name};
 pub use arap::{AccessTask, PlainShapes, Shapes, TaskResult, TaskStatus};
 pub use ask::{Asked, BINDING_MESSAGE_CHARS_MAX};
 pub use backchannel::put_backchannel;
+pub use binding::{WhoDenied, bind};
 pub use canonical::{CanonicalFault, NESTING_MAX, canonical, digest_of};
 pub use decide::{Choice, Decider};
 pub use detail::{DecisionRule, DetailType, FieldTemplate, Line, Rendered, RenderedDetail, Source, Who};
@@ -48,7 +50,7 @@ pub use records::{
 };
 pub use redeem::{CIBA_GRANT, CibaGrant, UsedUp};
 pub use types::{TYPES_MAX, put_type, remove_type, type_of, types};
-pub use wanted::{ACCESS_TYPE, AccessWanted, Action, Denial, Entity, Item, access_detail};
+pub use wanted::{ACCESS_TYPE, AccessWanted, Action, Denial, Entity, Item, Submitter, access_detail};
 
 use crate::identity::Seconds;
 use parking_lot::Mutex;

@@ -45,7 +45,16 @@ pub struct Item {
     pub action: Action,
 }
 
-/// Which denial it is about.
+/// Who submits it, besides what the token says. It may say more, which counts for nothing.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Submitter {
+    /// Who acts.
+    #[serde(default)]
+    pub actor: Option<Value>,
+}
+
+/// Which denial it is about. It may say more, as the decision itself, which counts for nothing: `binding_token` is what ties
+/// them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct Denial {
     /// Its id.
@@ -81,6 +90,15 @@ pub struct AccessWanted {
     /// A text that the client shows too.
     #[serde(default)]
     pub message: Option<String>,
+    /// In which context it was denied. It counts for nothing: people approve a resource and an action.
+    #[serde(default)]
+    pub context: Option<Map<String, Value>>,
+    /// What is wanted of it besides, as how long. Not served.
+    #[serde(default)]
+    pub requested_access: Option<Map<String, Value>>,
+    /// Who submits it.
+    #[serde(default)]
+    pub client: Option<Submitter>,
     /// Not served.
     #[serde(default)]
     pub callback: Option<Value>,
@@ -121,13 +139,39 @@ impl AccessWanted {
         }
     }
 
+    /// Refuses what somebody else than these submits, who are subjects as `agent:sales`.
+    ///
+    /// # Errors
+    /// `client.actor` is none of them, or says nobody.
+    pub(super) fn check_actor(&self, acting: &[&str]) -> Answer<()> {
+        let Some(actor) = self.client.as_ref().and_then(|client| client.actor.as_ref()) else { return Ok(()) };
+        let text = |name: &str| actor.get(name).and_then(Value::as_str);
+        let id = text("id").ok_or_else(|| {
+            invalid("access.actor", "`client.actor` names who acts as `{\"type\": \"agent\", \"id\": ID}`")
+        })?;
+        let is = |subject: &&str| {
+            subject
+                .split_once(':')
+                .is_some_and(|(kind, own)| own == id && text("type").is_none_or(|named| named == kind))
+        };
+        if !acting.iter().any(is) {
+            return Err(invalid("access.actor", "`client.actor` is not who acts with the token"));
+        }
+        Ok(())
+    }
+
     /// Refuses what is not for this person and of now.
     ///
     /// # Errors
-    /// It is for somebody else, its denial is over, or it wants a callback.
+    /// It is for somebody else, its denial is over, or it wants a callback or something besides the thing itself.
     pub(super) fn check(&self, user: &str, env: &Env<'_>) -> Answer<()> {
         if self.callback.is_some() {
             return Err(invalid("access.callback", "`callback` is not served; ask `status_endpoint`"));
+        }
+        if self.requested_access.as_ref().is_some_and(|wanted| !wanted.is_empty()) {
+            let text = "`requested_access` is not served: what is approved is the resource and the action as they are, once, \
+                        for as long as this server says; leave it out";
+            return Err(invalid("access.requested_access", text));
         }
         if self.subject.as_ref().is_some_and(|subject| subject.kind != "user" || subject.id != user) {
             return Err(invalid("access.subject", "`subject` is not the person of the token"));
