@@ -390,6 +390,7 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let told = ApprovalSettings { channels: settings.channels.names(), push: true, ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Reconnects(approvals.clone())));
+    issuers.identity.set_historian(Arc::new(agent::Histories));
     let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
     let house = keep_house(issuers.identity.clone(), approvals.clone(), vault.clone());
     let forms = Forms(outgoing.clone());

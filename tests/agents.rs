@@ -140,6 +140,83 @@ fn an_agents_life_by_commands() {
     refused(directory, &["agent", "show", "nobody"], "no such agent");
 }
 
+const API: &str = "https://api.example/";
+
+/// Two agents, and what the commands that know nothing of the registry do to one of them; and the secret of a program that
+/// administers.
+fn with_sales() -> (Furnished, String) {
+    let db = Furnished::new();
+    let admin = format!("{}/admin", db.issuer);
+    let scopes = ["agents:read", "clients:write", "connections:write", "trust:write"];
+    let scopes = scopes.map(|scope| ["--scope", scope]).concat();
+    db.good(&[&["resource", "create", &admin, "--id", "admin"], &scopes[..]].concat());
+    db.good(&["resource", "create", API, "--id", "api", "--scope", "read"]);
+    let create = ["client", "create", "--id", "ops", "--auth", "client_secret_post", "--admin"];
+    let may = ["--grant-type", "client_credentials", "--resource", &admin];
+    let secret = db.json(&[&create[..], &may, &scopes].concat())["client_secret"].as_str().unwrap().to_owned();
+    for id in ["sales", "planner"] {
+        db.good(&["agent", "register", "--id", id, "--name", id]);
+    }
+    let base = ["--base", "https://api.crm.example/v1", "--rule", "GET /**"];
+    for id in ["crm", "maps"] {
+        db.good(&[&["connection", "create", id, "--type", "basic", "--holder", "agent"], &base[..]].concat());
+    }
+    db.good(&["connection", "allow", "crm", "agent:sales"]);
+    db.good(&["connection", "scope", "set", "crm", "crm.read", "--class", "automatic", "--for", "agent:sales"]);
+    db.good(&["client", "set", "sales", "--scope", "read", "--resource", API]);
+    (db, secret)
+}
+
+/// REG-3: what others do to an agent is in its history, by a command and over HTTP.
+#[test]
+fn what_others_do_to_an_agent_is_in_its_history() {
+    let (db, secret) = with_sales();
+    let told = db.good(&["agent", "history", "sales"]);
+    let told: Vec<Vec<&str>> = told.lines().skip(1).map(|line| line.split('\t').skip(2).collect()).collect();
+    let expected = [
+        ["machine", "connection.allow", "", "connection:crm#allowed: – → agent:sales"],
+        ["machine", "connection.scope", "", "connection_scope:crm|crm.read: – → automatic"],
+        ["machine", "client.changed", "", "resources: – → https://api.example/; scopes: – → read"],
+    ];
+    assert_eq!(told, expected);
+
+    let serving = db.serve();
+    let token = serving.token("ops", &secret, "agents:read clients:write connections:write trust:write", "/admin");
+    let send = |method: &str, path: &str, body: Value| {
+        let heard = serving.with(&token, method, &format!("/admin{path}"), &body);
+        assert_eq!(heard.status, 200, "{method} {path}: {}", heard.body);
+        heard.json()
+    };
+    let last = |id: &str| {
+        let history = send("GET", &format!("/agents/{id}/history?limit=100"), Value::Null);
+        let entry = history["history"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(entry["by"], "app:ops", "{entry}");
+        assert_eq!(send("GET", &format!("/agents/{id}"), Value::Null)["version"], entry["version"]);
+        let changes = entry["changes"].as_array().unwrap().iter();
+        let texts = changes.map(|c| format!("{} {}>{}", c["field"].as_str().unwrap(), c["from"], c["to"]));
+        (entry["action"].as_str().unwrap().to_owned(), texts.collect::<Vec<_>>().join("; "))
+    };
+    let connection = serde_json::json!({"name": "API", "target": {"resource": {"resource": API}}});
+    send("PUT", "/managed-connections/api", connection);
+    let class = |class: &str| serde_json::json!({"scope": "read", "subject": "agent:sales", "class": class});
+    let mut settings = send("GET", "/clients/sales", Value::Null)["settings"].clone();
+    settings["grant_types"] = serde_json::json!(["client_credentials"]);
+    let (maps, api) = ("/connections/maps/allowed/agent:sales", "/managed-connections/api/allowed/agent:sales");
+    let scopes = "/managed-connections/api/scopes";
+    for (path, body, action, change) in [
+        (maps, Value::Null, "connection.allow", r#"connection:maps#allowed null>"agent:sales""#),
+        (api, Value::Null, "allowed", r#"connection:api#allowed null>"agent:sales""#),
+        (scopes, class("automatic"), "automatic", r#"connection_scope:api|read null>"automatic""#),
+        (scopes, class("never"), "never", r#"connection_scope:api|read "automatic">"never""#),
+        ("/delegates/sales/planner", Value::Null, "delegate", r#"delegate null>"agent:planner""#),
+        ("/clients/sales", settings, "client.changed", r#"grant_types null>"client_credentials""#),
+    ] {
+        send("PUT", path, body);
+        assert_eq!(last("sales"), (action.to_owned(), change.to_owned()), "{path}");
+    }
+    assert_eq!(last("planner").1, r#"agent:sales#delegate null>"agent:planner""#);
+}
+
 /// REG-EX: by a command with a file, and by a program over HTTP, which may do nothing else.
 #[test]
 fn agents_that_nobody_registered_are_found_by_their_accounts() {

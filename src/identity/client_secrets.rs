@@ -1,6 +1,8 @@
 //! Secrets of clients: made, one after another, and taken away.
 
-use super::{Answer, Change, Client, Env, EventKind, Held, Outcome, Refusal, Seconds, Tenant, again, hash_of};
+use super::{
+    Answer, Change, Client, ClientEdit, Env, EventKind, Held, Outcome, Refusal, Seconds, Tenant, again, hash_of,
+};
 use serde::{Deserialize, Serialize};
 
 /// Most secrets that a client has at a time.
@@ -72,6 +74,7 @@ impl Tenant {
         changed.check()?;
         change.replace(held, &changed);
         let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
+        change.edits_client([ClientEdit::of_secret(held, None, Some(&id))]);
         change.event(&event.action("secret.add").detail("secret", &id));
         Ok((id, secret))
     }
@@ -102,6 +105,7 @@ impl Tenant {
         }
         change.replace(held, &changed);
         let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
+        change.edits_client([ClientEdit::of_secret(held, Some(id), None)]);
         change.event(&event.action("secret.remove").detail("secret", id));
         Ok(())
     }

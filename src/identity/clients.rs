@@ -2,9 +2,9 @@
 
 use super::redirects::check_redirect_uri;
 use super::{
-    Answer, Change, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome, REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX,
-    Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again, check_id, hash_of,
-    is_scope, is_secure, jwt,
+    Answer, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome, REDIRECT_URI_BYTES_MAX,
+    REDIRECT_URIS_MAX, Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again,
+    check_id, hash_of, is_scope, is_secure, jwt,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -335,6 +335,19 @@ impl Client {
 }
 
 impl ClientKeys {
+    /// What names them: the ids of the keys, or where they are.
+    #[must_use]
+    pub fn names(&self) -> String {
+        match self {
+            ClientKeys::JwksUri(uri) => uri.clone(),
+            ClientKeys::Jwks(set) => {
+                let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let kids = keys.iter().map(|key| key.get("kid").and_then(Value::as_str).unwrap_or("without kid"));
+                kids.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
     /// Whether they are public keys, or a URL where they may be. `rule` is named when they are not.
     pub(super) fn check(&self, rule: &'static str) -> Answer<()> {
         let refuse = |text: &str| Err(Refusal::new(ErrorCode::InvalidRequest, rule, text));
@@ -477,6 +490,7 @@ impl Tenant {
         self.trusts_workloads(&held.workloads, &client.workloads)?;
         self.need_key(change, client.id_token_signed_response_alg, env)?;
         change.replace(held, &client);
+        change.edits_client(ClientEdit::between(held, &client));
         change.event(&self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject()));
         Ok(client)
     }
@@ -500,6 +514,7 @@ impl Tenant {
         let deleted_at = Some(env.seconds());
         let gone = Client { secrets: Vec::new(), keys: None, workloads: Vec::new(), deleted_at, ..held.value.clone() };
         change.replace(held, &gone);
+        change.edits_client([ClientEdit::gone(held)]);
         change.unrelate(&self.object(), "member", &held.subject());
         Tenant::forget_registration(change, &held.id);
         change.event(&self.event(EventKind::ClientDeleted, Outcome::Done, env).client(held.subject()));

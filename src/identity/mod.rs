@@ -19,6 +19,7 @@ mod event;
 mod examine;
 mod form;
 mod grants;
+mod historian;
 mod invitations;
 mod issue;
 mod jwt;
@@ -71,6 +72,7 @@ pub use grants::{
     Actor, DETAILS_BYTES_MAX, GRANT_DEPTH_MAX, GRANTS_PAGE_MAX, Grant, GrantSubject, Narrowed, Refresh, Wanted, narrow,
     with_actors,
 };
+pub use historian::{ClientEdit, Historian};
 pub use invitations::INVITATION_LIFE_MAX_S;
 pub use issue::{GrantType, TokenAnswer};
 pub use jwt::{

@@ -4,7 +4,7 @@
 //! can be read or written that is another's. A [`Change`] gathers records, tuples of the system store and audit events
 //! into one write of the engine.
 
-use super::{Answer, Env, Event, Refusal, Seconds, Tenant};
+use super::{Answer, ClientEdit, Env, Event, Refusal, Seconds, Tenant};
 use crate::engine::{
     Module, OnDuplicate, OnMissing, RECORDS_PER_PAGE_MAX, RecordChange, RecordExpectation, WriteQuery,
 };
@@ -157,11 +157,15 @@ impl Tenant {
             tenant: self,
             now: env.now,
             by: env.by.map(str::to_owned),
+            by_in_history: None,
             records: Vec::new(),
             expectations: Vec::new(),
             writes: Vec::new(),
             deletes: Vec::new(),
             fault: None,
+            action: None,
+            clients: Vec::new(),
+            kept: Vec::new(),
         }
     }
 
@@ -203,11 +207,18 @@ pub struct Change<'a> {
     tenant: &'a Tenant,
     now: Timestamp,
     by: Option<String>,
+    by_in_history: Option<String>,
     records: Vec<RecordChange>,
     expectations: Vec<RecordExpectation>,
     writes: Vec<Tuple>,
     deletes: Vec<Tuple>,
     fault: Option<Refusal>,
+    /// What is done, as its first event has it.
+    action: Option<String>,
+    /// What it does to clients.
+    clients: Vec<ClientEdit>,
+    /// Whose history is kept by who makes the change.
+    kept: Vec<String>,
 }
 
 impl<'a> Change<'a> {
@@ -298,10 +309,28 @@ impl<'a> Change<'a> {
         if event.tenant() != self.tenant.number() {
             self.fault = Some(Refusal::failed("event.tenant", "an event of another tenant"));
         }
+        if self.action.is_none() {
+            self.action = Some(event.get_action().unwrap_or(event.kind().name()).to_owned());
+        }
         self.records.push(match &self.by {
             Some(by) => event.clone().administered_by(by).change(),
             None => event.change(),
         });
+    }
+
+    /// Says who makes the change, for its history, where its caller knows better than the [`Env`].
+    pub fn said_by(&mut self, by: &str) {
+        self.by_in_history = Some(by.to_owned());
+    }
+
+    /// Says that the history of an agent, as `agent:ID`, is in the change already.
+    pub fn has_history_of(&mut self, agent: &str) {
+        self.kept.push(agent.to_owned());
+    }
+
+    /// Says what the change does to a client.
+    pub(super) fn edits_client(&mut self, edits: impl IntoIterator<Item = ClientEdit>) {
+        self.clients.extend(edits);
     }
 
     /// A tuple of the system store; nothing when it is there.
@@ -328,6 +357,48 @@ impl<'a> Change<'a> {
         }
     }
 
+    /// Whose it is.
+    #[must_use]
+    pub fn tenant(&self) -> &'a Tenant {
+        self.tenant
+    }
+
+    /// When it is made.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Who makes it, as a subject; nobody, when it is a command on this machine or somebody's own doing.
+    #[must_use]
+    pub fn by(&self) -> Option<&str> {
+        self.by_in_history.as_deref().or(self.by.as_deref())
+    }
+
+    /// What is done: the action of its first event, or the kind.
+    #[must_use]
+    pub fn action(&self) -> Option<&str> {
+        self.action.as_deref()
+    }
+
+    /// The tuples that it takes away, and those that it writes; some may be gone, or there, already.
+    #[must_use]
+    pub fn tuples(&self) -> [&[Tuple]; 2] {
+        [&self.deletes, &self.writes]
+    }
+
+    /// What it does to clients.
+    #[must_use]
+    pub fn client_edits(&self) -> &[ClientEdit] {
+        &self.clients
+    }
+
+    /// Whether the history of an agent, as `agent:ID`, is in it already.
+    #[must_use]
+    pub fn keeps_history_of(&self, agent: &str) -> bool {
+        self.kept.iter().any(|kept| kept == agent)
+    }
+
     /// Whether nothing is in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -339,7 +410,10 @@ impl<'a> Change<'a> {
     /// # Errors
     /// [`Refusal::is_stale`] when a record is not what the change rests on, and then nothing was changed; else the disk
     /// failed, or a bound of the engine is reached.
-    pub fn commit(self) -> Answer<Revision> {
+    pub fn commit(mut self) -> Answer<Revision> {
+        if let Some(historian) = self.tenant.identity().historian() {
+            historian.keep(&mut self)?;
+        }
         if let Some(fault) = self.fault {
             return Err(fault);
         }

@@ -6,7 +6,8 @@ use super::custom::CompiledClaims;
 use super::keys::KeyChain;
 use super::limit::Counts;
 use super::{
-    Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Stored, TenantSettings, hash_of,
+    Answer, Change, Env, ErrorCode, Event, EventKind, Held, Historian, Outcome, Refusal, Seconds, Stored,
+    TenantSettings, hash_of,
 };
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
@@ -90,6 +91,8 @@ struct Inner {
     limits: Counts,
     /// Where clients show certificates, once somebody listens there.
     mutual_tls_port: OnceLock<u16>,
+    /// Who keeps what becomes of agents, once somebody does.
+    historian: OnceLock<Arc<dyn Historian>>,
 }
 
 /// The identities of a database. Clones share it.
@@ -171,6 +174,7 @@ impl Identity {
             claims: Mutex::default(),
             limits: Counts::default(),
             mutual_tls_port: OnceLock::new(),
+            historian: OnceLock::new(),
         };
         let identity = Identity { inner: Arc::new(inner) };
         let nobody = identity.nobody();
@@ -300,6 +304,15 @@ impl Identity {
     /// Says that clients of all issuers may show certificates (RFC 8705) at this port of the issuers' hosts. It is said once.
     pub fn set_mutual_tls_port(&self, port: u16) {
         let _ = self.inner.mutual_tls_port.set(port); // whoever serves twice serves at the first
+    }
+
+    /// Says who looks at each change from now on, and keeps what it does to agents. It is said once.
+    pub fn set_historian(&self, historian: Arc<dyn Historian>) {
+        let _ = self.inner.historian.set(historian); // the first goes on
+    }
+
+    pub(super) fn historian(&self) -> Option<&dyn Historian> {
+        self.inner.historian.get().map(|historian| &**historian)
     }
 
     /// The engine.
@@ -499,6 +512,7 @@ impl Tenant {
         event = event.detail("suspended", if suspended { "yes" } else { "no" });
         if let Some(by) = by {
             event = event.user(by);
+            change.said_by(by);
         }
         change.event(&event);
     }

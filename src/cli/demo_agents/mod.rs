@@ -161,7 +161,7 @@ fn served(directory: &Path, tape: &Tape) -> Result<(usize, usize), Failure> {
     // What is left is searched for secrets, by us and by others.
     let engine = Engine::open_with(&data, bailiwick::engine::Settings { compress: false, ..Default::default() })?;
     let (ring, ring_key) = prepare::key_ring()?;
-    let identity = Identity::open(engine.clone(), ring, &super::identity::env())?;
+    let identity = super::identity::open(engine.clone(), ring)?;
     let runtime = runtime()?;
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let (ready, listening) = std::sync::mpsc::channel();

@@ -45,12 +45,14 @@ use super::show::{Look, rows, say};
 use crate::config::{self, variable};
 use bailiwick::engine::Engine;
 use bailiwick::identity::{Env, Identity, MACHINE, Seconds};
+use bailiwick::modules::agent::Histories;
 use bailiwick::secrets::KeyRing;
 use bailiwick::wire::{now, random};
 use clap::Args;
 use serde_json::Value;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the identities are.
 #[derive(Args, Clone)]
@@ -80,9 +82,11 @@ pub(super) fn env() -> Env<'static> {
     Env { by: Some(MACHINE), ..Env::new(now(), &random) }
 }
 
-/// Opens the identities of a database, with the model of this program.
+/// Opens the identities of a database, with the model of this program, and the histories of its agents kept.
 pub(super) fn open(engine: Engine, ring: KeyRing) -> Result<Identity, Failure> {
-    Ok(Identity::open(engine, ring, &env())?)
+    let identity = Identity::open(engine, ring, &env())?;
+    identity.set_historian(Arc::new(Histories));
+    Ok(identity)
 }
 
 /// The key ring of a file, or the one that the environment or the settings file names.

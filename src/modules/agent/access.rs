@@ -10,7 +10,7 @@ use super::stage::{Stage, Who};
 use super::{Agent, By, Registry};
 use crate::engine::{Given, Limits, ListObjectsQuery, View};
 use crate::identity::{
-    Answer, Env, ErrorCode, EventKind, Refusal, again, connection_scope_object, connection_scope_of, is_scope,
+    Answer, Env, ErrorCode, EventKind, Refusal, Tenant, again, connection_scope_object, connection_scope_of, is_scope,
 };
 use crate::tuple::{ObjectRef, SubjectRef};
 use serde::{Deserialize, Serialize};
@@ -318,18 +318,23 @@ impl<'a> Registry<'a> {
 
     /// Whether a tuple is stored.
     pub(super) fn has_tuple(&self, object: &str, relation: &str, subject: &str) -> Answer<bool> {
-        let form = |error: crate::tuple::TupleTextError| Refusal::failed("tuple.form", error.to_string());
-        let object = ObjectRef::parse(object).map_err(form)?;
-        let query = crate::engine::ReadQuery {
-            object_type: Some(object.object_type),
-            object_id: Some(object.id),
-            relation: Some(relation),
-            subject: Some(SubjectRef::parse(subject).map_err(form)?),
-            page_size: 1,
-            after: None,
-        };
-        Ok(!self.tenant.engine().read(self.tenant.system_store(), &query)?.value.tuples.is_empty())
+        has_tuple(self.tenant, object, relation, subject)
     }
+}
+
+/// Whether a tuple is stored in a tenant's system store.
+pub(super) fn has_tuple(tenant: &Tenant, object: &str, relation: &str, subject: &str) -> Answer<bool> {
+    let form = |error: crate::tuple::TupleTextError| Refusal::failed("tuple.form", error.to_string());
+    let object = ObjectRef::parse(object).map_err(form)?;
+    let query = crate::engine::ReadQuery {
+        object_type: Some(object.object_type),
+        object_id: Some(object.id),
+        relation: Some(relation),
+        subject: Some(SubjectRef::parse(subject).map_err(form)?),
+        page_size: 1,
+        after: None,
+    };
+    Ok(!tenant.engine().read(tenant.system_store(), &query)?.value.tuples.is_empty())
 }
 
 fn check_scopes(access: &Access) -> Answer<()> {

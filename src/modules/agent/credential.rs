@@ -203,6 +203,7 @@ impl<'a> Registry<'a> {
                 if wanted.keys.is_some() && !by_certificate { &[AuthMethod::PrivateKeyJwt] } else { &[] };
             show_by(&mut wanted, &[AuthMethod::PrivateKeyJwt], methods);
             self.tenant.put_client(&mut edit.change, &client, &wanted, env)?;
+            let kids = |client: &Client| client.keys.as_ref().map(ClientKeys::names);
             edit.fields.push(field("keys", kids(&client).as_deref(), kids(&wanted).as_deref()));
             self.methods_field(&mut edit.fields, &client, &wanted);
             self.finish(edit, EventKind::AgentChanged, env)
@@ -316,16 +317,4 @@ fn show_by(client: &mut Client, before: &[AuthMethod], after: &[AuthMethod]) {
         !(unshown || before.contains(method))
     });
     client.auth_methods.extend_from_slice(after);
-}
-
-/// The keys of a client, as history names them.
-fn kids(client: &Client) -> Option<String> {
-    match client.keys.as_ref()? {
-        ClientKeys::JwksUri(uri) => Some(uri.clone()),
-        ClientKeys::Jwks(set) => {
-            let keys = set.get("keys").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-            let kids = keys.iter().map(|key| key.get("kid").and_then(Value::as_str).unwrap_or("without kid"));
-            Some(kids.collect::<Vec<_>>().join(" "))
-        }
-    }
 }

@@ -232,6 +232,7 @@ impl<'a> Registry<'a> {
             changes: edit.fields,
         };
         edit.change.create(&[&edit.record.id, &padded(edit.record.version)], &entry);
+        edit.change.has_history_of(&edit.record.subject());
         Ok((edit.change, edit.record))
     }
 }

@@ -14,6 +14,7 @@ mod account;
 mod credential;
 mod draft;
 mod edit;
+mod history;
 pub mod http;
 mod orphans;
 mod reach;
@@ -30,6 +31,7 @@ pub use account::{
 };
 pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
+pub use history::Histories;
 pub use orphans::{ESCALATED_AFTER_S, Tell};
 pub use reach::{DataReach, Dependencies, NAMES_MAX, Names, Reach, Side};
 pub use records::{

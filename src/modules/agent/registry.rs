@@ -13,8 +13,8 @@ use std::collections::HashMap;
 
 /// Records that one page of a list looks at when most do not match.
 const LOOKED_AT_MAX: usize = 20_000;
-/// Tuples of an agent that one write takes away.
-const TUPLES_PER_WRITE_MAX: usize = 500;
+/// Tuples of an agent that one write takes away. Each may name another agent, whose history has it in the same write.
+pub(super) const TUPLES_PER_WRITE_MAX: usize = 200;
 
 /// The registry of a tenant.
 #[derive(Clone, Copy)]
@@ -353,17 +353,26 @@ impl<'a> Registry<'a> {
             edit.record.suspension = None;
             self.finish(edit, EventKind::AgentRetired, env)
         })?;
-        loop {
-            let rest = self.tuples_of(&self.tenant.view()?, id, TUPLES_PER_WRITE_MAX)?;
-            if rest.is_empty() {
-                return Ok(retired);
-            }
-            let mut change = self.tenant.change(env);
-            for tuple in rest {
-                change.unrelate(&tuple.object.to_string(), &tuple.relation, &tuple.subject.to_string());
-            }
-            change.commit()?;
+        let mut further = false;
+        while again(|| self.take_rest(by, id, env))? {
+            further = true;
         }
+        if further { self.get(id) } else { Ok(retired) }
+    }
+
+    /// Takes away tuples that still name an agent that is retired, as many as one write takes. Whether there were any.
+    fn take_rest(&self, by: By<'_>, id: &str, env: &Env<'_>) -> Answer<bool> {
+        let rest = self.tuples_of(&self.tenant.view()?, id, TUPLES_PER_WRITE_MAX)?;
+        if rest.is_empty() {
+            return Ok(false);
+        }
+        let mut change = self.tenant.change(env);
+        change.said_by(by.name());
+        for tuple in &rest {
+            change.unrelate(&tuple.object.to_string(), &tuple.relation, &tuple.subject.to_string());
+        }
+        change.commit()?;
+        Ok(true)
     }
 
     /// Takes away what an agent has that ends: its client, its tuples (as many as one write takes), its place among drafts.

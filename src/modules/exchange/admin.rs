@@ -167,10 +167,13 @@ pub fn allow(tenant: &Tenant, id: &str, holder: &str, allowed: bool, env: &Env<'
     connection(tenant, id)?;
     let object = object_of(id);
     let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(&object).action("allowed");
-    let mut change = tenant.change(env);
-    relate(&mut change, (&object, "allowed", holder), allowed);
-    change.event(&event.detail("holder", holder).detail("allowed", if allowed { "yes" } else { "no" }));
-    change.commit()?;
+    let event = event.detail("holder", holder).detail("allowed", if allowed { "yes" } else { "no" });
+    again(|| {
+        let mut change = tenant.change(env);
+        relate(&mut change, (&object, "allowed", holder), allowed);
+        change.event(&event);
+        change.commit()
+    })?;
     Ok(())
 }
 
@@ -198,14 +201,18 @@ pub fn classify(
     if !is_scope(scope) {
         return Err(invalid("connection.scope", format!("`{scope}` is no scope")));
     }
-    let (object, mut change) = (connection_scope_object(id, scope), tenant.change(env));
-    for (other, relation) in ScopeClass::ALL {
-        relate(&mut change, (&object, relation, holder), class == Some(other));
-    }
-    change.relate(&object, "connection", &object_of(id));
+    let object = connection_scope_object(id, scope);
     let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(&object);
-    change.event(&event.action(class.map_or("none", ScopeClass::name)).detail("holder", holder));
-    change.commit()?;
+    let event = event.action(class.map_or("none", ScopeClass::name)).detail("holder", holder);
+    again(|| {
+        let mut change = tenant.change(env);
+        for (other, relation) in ScopeClass::ALL {
+            relate(&mut change, (&object, relation, holder), class == Some(other));
+        }
+        change.relate(&object, "connection", &object_of(id));
+        change.event(&event);
+        change.commit()
+    })?;
     Ok(())
 }
 
@@ -288,10 +295,13 @@ pub fn delegate(tenant: &Tenant, client: &str, to: &str, allowed: bool, env: &En
     if client == to {
         return Err(invalid("delegate.self", "a client may act with its own tokens without being told"));
     }
-    let mut change = tenant.change(env);
-    relate(&mut change, (&client, "delegate", &to), allowed);
     let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(&client).action("delegate");
-    change.event(&event.detail("holder", &to).detail("allowed", if allowed { "yes" } else { "no" }));
-    change.commit()?;
+    let event = event.detail("holder", &to).detail("allowed", if allowed { "yes" } else { "no" });
+    again(|| {
+        let mut change = tenant.change(env);
+        relate(&mut change, (&client, "delegate", &to), allowed);
+        change.event(&event);
+        change.commit()
+    })?;
     Ok(())
 }

@@ -386,16 +386,19 @@ pub fn accounts(tenant: &Tenant) -> Answer<Vec<(String, Vec<String>, String)>> {
 pub fn allow(tenant: &Tenant, id: &str, subject: &str, allowed: bool, by: &str, env: &Env<'_>) -> Answer<()> {
     let held = get(tenant, id)?;
     check_subject(tenant, subject, allowed)?;
-    let mut change = tenant.change(env);
-    if allowed {
-        change.relate(&held.object(), "allowed", subject);
-    } else {
-        change.unrelate(&held.object(), "allowed", subject);
-    }
-    let action = if allowed { "connection.allow" } else { "connection.disallow" };
-    let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(held.object());
-    change.event(&event.action(action).detail("subject", subject).user(by));
-    change.commit()?;
+    again(|| {
+        let mut change = tenant.change(env);
+        change.said_by(by);
+        if allowed {
+            change.relate(&held.object(), "allowed", subject);
+        } else {
+            change.unrelate(&held.object(), "allowed", subject);
+        }
+        let action = if allowed { "connection.allow" } else { "connection.disallow" };
+        let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(held.object());
+        change.event(&event.action(action).detail("subject", subject).user(by));
+        change.commit()
+    })?;
     Ok(())
 }
 
@@ -417,19 +420,23 @@ pub fn classify(
     }
     check_subject(tenant, subject, class.is_some())?;
     let object = connection_scope(id, scope);
-    let mut change = tenant.change(env);
-    change.relate(&object, "connection", &held.object());
-    for (known, relation) in ScopeClass::ALL {
-        if Some(known) == class {
-            change.relate(&object, relation, subject);
-        } else {
-            change.unrelate(&object, relation, subject);
+    again(|| {
+        let mut change = tenant.change(env);
+        change.said_by(by);
+        change.relate(&object, "connection", &held.object());
+        for (known, relation) in ScopeClass::ALL {
+            if Some(known) == class {
+                change.relate(&object, relation, subject);
+            } else {
+                change.unrelate(&object, relation, subject);
+            }
         }
-    }
-    let name = class.map_or("none", ScopeClass::name);
-    let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(object).action("connection.scope");
-    change.event(&event.detail("class", name).detail("subject", subject).user(by));
-    change.commit()?;
+        let name = class.map_or("none", ScopeClass::name);
+        let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(&object);
+        let event = event.action("connection.scope").detail("class", name);
+        change.event(&event.detail("subject", subject).user(by));
+        change.commit()
+    })?;
     Ok(())
 }
 

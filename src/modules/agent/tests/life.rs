@@ -439,3 +439,10 @@ proptest! {
         prop_assert_eq!(versions, (1..=entries).collect::<Vec<_>>());
     }
 }
+                    // It is in history, whoever does it, where it changes something.
+                    entries += match (stage, on) {
+                        (Stage::Suspended, true) | (Stage::Active, false) => 0,
+                        (Stage::Suspended, false) | (Stage::Active, true) => 1,
+                        (_, true) => 2, // and its end below
+                        (_, false) => 0,
+                    };

@@ -1,6 +1,7 @@
 //! The rules of the registry without a server, and one story through its routes.
 
 mod accounts;
+mod history;
 mod life;
 mod orphans;
 mod reach;
@@ -46,6 +47,7 @@ impl World {
         let random = dice();
         let env = Env::new(at(START), &*random);
         let identity = Identity::open(engine, ring, &env).unwrap();
+        identity.set_historian(std::sync::Arc::new(Histories));
         let settings = TenantSettings::default();
         let tenant = identity.create_tenant("acme", "https://id.example/acme", &settings, &env).unwrap();
         let world = World { tenant, now: START, random, _directory: directory };
