@@ -42,7 +42,7 @@ use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
 pub use outgoing::ConnectionAccounts;
 use outgoing::{Connections, Drafts, LastUses, Reconnects};
-use plugs::{Administration, Auditors, Browsers, administration, data_stores, registered};
+use plugs::{Administration, Auditors, Browsers, Introductions, administration, data_stores, registered};
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -339,7 +339,11 @@ fn issuer_routes(
         shapes: Arc::new(Shapes),
     };
     let strangers = Drafts::new(outgoing.clone());
-    let house = login::House { connected: Some(Arc::new(Connections)), devices: Some(Arc::new(channels::Browsers)) };
+    let house = login::House {
+        connected: Some(Arc::new(Connections)),
+        devices: Some(Arc::new(channels::Browsers)),
+        agents: Some(Arc::new(Introductions)),
+    };
     Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(uses).with_details(details))
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))

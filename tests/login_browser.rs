@@ -3,7 +3,7 @@
 
 use bailiwick::Bailiwick;
 use bailiwick::identity::{Env, Identity, Tenant, TenantSettings, User};
-use bailiwick::modules::login::{Call, Cost, Login, LoginSettings, NoOutside, Outside, Rates, Reply};
+use bailiwick::modules::login::{Call, Cost, House, Login, LoginSettings, NoOutside, Outside, Rates, Reply};
 use bailiwick::secrets::KeyRing;
 use bailiwick::tuple::Timestamp;
 use std::collections::BTreeMap;
@@ -46,6 +46,11 @@ impl Site {
         let cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
         let login = Login::new(LoginSettings { cost, rates: Rates::default() }, outside, RandomState::new());
         Site { tenant, login, now: AtomicU64::new(START), _directory: directory }
+    }
+
+    /// The same with the rest of the house.
+    pub(crate) fn in_house(self, house: House) -> Site {
+        Site { login: self.login.with_house(house), ..self }
     }
 
     pub(crate) fn env(&self) -> Env<'static> {

@@ -48,6 +48,7 @@ mod identity_cli;
 mod language;
 mod login;
 mod login_browser;
+mod login_consent;
 mod login_passkeys;
 mod login_upstream;
 mod login_upstream_served;

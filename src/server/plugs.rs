@@ -5,7 +5,7 @@ use crate::modules::audit::http::Access;
 use crate::modules::audit::keys::Fresh;
 use crate::modules::audit::note::Signer;
 use crate::modules::audit::{Audit, AuditError, By, Tenants};
-use crate::modules::login::{CookieKind, Cookies, sign_in_url};
+use crate::modules::login::{self, CookieKind, Cookies, sign_in_url};
 use crate::modules::{agent, approval, oauth, scim, vault};
 use crate::tuple::StoreId;
 use crate::wire::Asked;
@@ -52,6 +52,26 @@ pub(super) fn data_stores(identity: Identity) -> Arc<dyn Fn(u32) -> Vec<StoreId>
         let found = identity.tenant(number).map(|tenant| tenant.data_stores());
         found.transpose().ok().flatten().unwrap_or_default() // none is told of when they cannot be read
     })
+}
+
+/// What the registry says of agents, for the page of consent.
+pub(super) struct Introductions;
+
+impl login::Agents for Introductions {
+    fn introduce(&self, tenant: &Tenant, id: &str) -> Answer<Option<login::Introduction>> {
+        let found = (agent::Registry { tenant, approvals: &agent::NoApprovals }).get(id);
+        let profile = match found {
+            Ok(agent) => agent.record.profile,
+            Err(refusal) if refusal.error == ErrorCode::NotFound => return Ok(None),
+            Err(refusal) => return Err(refusal),
+        };
+        let id_of = |subject: String| subject.split_once(':').map(|(_, id)| id.to_owned());
+        Ok(Some(login::Introduction {
+            purpose: profile.purpose,
+            accountable: profile.accountable.and_then(id_of),
+            team: profile.owner.and_then(id_of),
+        }))
+    }
 }
 
 /// Whether the registry of agents keeps the agent of an id.

@@ -3,15 +3,14 @@
 use super::assurance::{Level, Method, Need};
 use super::browser::PageKind;
 use super::factors::Factors;
-use super::pages::{AgentWords, ConsentPage, DetailWords, Field, Notice, ResourceWords, ScopeWords};
+use super::pages::{ConsentPage, DetailWords, Field, Notice, ResourceWords, ScopeWords};
 use super::passkey::Passkeys;
 use super::sign_in;
 use super::visit::{For, Reply, Visit};
-use super::words;
+use super::{who_asks, words};
 use crate::identity::{
-    self, Answer, AuthRequest, Client, ClientKind, CredentialKind, Decided, ErrorCode, Held, OPENID_SCOPES, Refusal,
+    self, Answer, AuthRequest, ClientKind, CredentialKind, Decided, ErrorCode, Held, OPENID_SCOPES, Refusal,
 };
-use url::Url;
 
 /// What a page of sign-in must know of what it is for.
 pub(super) struct AskedFor {
@@ -236,17 +235,16 @@ pub(super) fn consent_page(visit: &mut Visit<'_>) -> Answer<Reply> {
         return Ok(visit.redirect(next));
     };
     let name = words::shown(&client.name);
-    let agent = (client.kind == ClientKind::Agent).then(|| AgentWords {
-        name: name.clone(),
-        purpose: String::new(),
-        owner: String::new(),
-    });
-    let (destination, verified) = (words::destination(&request.redirect_uri), host_of_id(&client));
+    let agent = (client.kind == ClientKind::Agent).then(|| who_asks::words_of(visit, &client)).transpose()?;
+    let (others, more_others) = who_asks::others(visit, &client)?;
+    let (destination, verified) = (words::destination(&request.redirect_uri), who_asks::verified_host(&client));
     let page = ConsentPage {
         shell: visit.shell(),
         app: &name,
         account: user.logins.first().map_or(user.display_name(), String::as_str),
         agent,
+        others,
+        more_others,
         resources: resources(visit, &request)?,
         details,
         offline: request.scopes.iter().any(|scope| scope == "offline_access"),
@@ -256,12 +254,6 @@ pub(super) fn consent_page(visit: &mut Visit<'_>) -> Answer<Reply> {
         account_page: &visit.path("/account"),
     };
     visit.page(200, PageKind::Leads, &page)
-}
-
-/// The host of a client that is known by a URL of its own (a client id metadata document), or nothing.
-fn host_of_id(client: &Client) -> String {
-    let url = Url::parse(&client.id).ok().filter(|url| url.scheme() == "https");
-    url.and_then(|url| url.host_str().map(words::shown)).unwrap_or_default()
 }
 
 fn resources(visit: &Visit<'_>, request: &AuthRequest) -> Answer<Vec<ResourceWords>> {

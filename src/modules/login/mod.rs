@@ -26,6 +26,7 @@ mod sign_in;
 mod totp;
 mod upstream;
 mod visit;
+mod who_asks;
 mod words;
 
 pub use assurance::{Level, Method};
@@ -137,13 +138,35 @@ pub trait Devices: Send + Sync {
     fn remove(&self, tenant: &Tenant, user: &str, id: &str, env: &Env<'_>) -> Answer<()>;
 }
 
-/// What the page of the account shows of the rest of the house.
+/// An agent, as somebody says of it who is asked what it may do for them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Introduction {
+    /// What it is for.
+    pub purpose: String,
+    /// The id of the person who answers for it.
+    pub accountable: Option<String>,
+    /// The id of the team that owns it.
+    pub team: Option<String>,
+}
+
+/// Who knows what agents are for, and who answers for them. The registry of agents does; `server.rs` plugs it in.
+pub trait Agents: Send + Sync {
+    /// What is said of an agent, by its id; nothing of one that nobody registered.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn introduce(&self, tenant: &Tenant, id: &str) -> Answer<Option<Introduction>>;
+}
+
+/// What the pages of the account and of consent show of the rest of the house.
 #[derive(Clone, Default)]
 pub struct House {
     /// Accounts at others' APIs.
     pub connected: Option<Arc<dyn ConnectedAccounts>>,
     /// Browsers in which people are told.
     pub devices: Option<Arc<dyn Devices>>,
+    /// What agents are for.
+    pub agents: Option<Arc<dyn Agents>>,
 }
 
 /// What all visits share.
@@ -172,7 +195,7 @@ impl Login {
         Login { settings, limiter: Limiter::new(settings.rates, hasher), outside, house: House::default() }
     }
 
-    /// The same, with more on the page of the account.
+    /// The same, with more on the pages of the account and of consent.
     #[must_use]
     pub fn with_house(self, house: House) -> Login {
         Login { house, ..self }

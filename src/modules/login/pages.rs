@@ -202,13 +202,15 @@ pub(super) struct DetailWords {
     pub fields: Vec<Field>,
 }
 
-/// The agent that will act.
-pub(super) struct AgentWords {
+/// An agent or an application that will act, or may.
+pub(super) struct AskerWords {
+    /// Which of them.
+    pub kind: &'static str,
     /// Its name.
     pub name: String,
-    /// What it is for.
+    /// What it is for, as a sentence, or nothing.
     pub purpose: String,
-    /// Who answers for it.
+    /// Who answers for it, or nothing.
     pub owner: String,
 }
 
@@ -220,7 +222,11 @@ page! {
         /// Who is asked.
         account: &'a str,
         /// The agent that will act, if one does.
-        agent: Option<AgentWords>,
+        agent: Option<AskerWords>,
+        /// Who may act besides with what it is given.
+        others: Vec<AskerWords>,
+        /// Whether there are more than are named.
+        more_others: bool,
         /// What it may do where.
         resources: Vec<ResourceWords>,
         /// And in detail.
@@ -229,7 +235,7 @@ page! {
         offline: bool,
         /// The host that the browser is sent to.
         destination: &'a str,
-        /// The host that the application names itself by, if that is how it is known, or nothing.
+        /// The host at which the application is described, if that is how it is known, or nothing.
         verified: &'a str,
         /// The form.
         form: Form,

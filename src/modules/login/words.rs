@@ -51,8 +51,14 @@ pub(super) fn device(user_agent: &str) -> String {
 /// A text of a caller's as a page shows it: without what cannot be seen or turns the direction of writing, and cut.
 #[must_use]
 pub(super) fn shown(text: &str) -> String {
+    shown_up_to(text, SHOWN_CHARS_MAX)
+}
+
+/// The same for a text that may be longer.
+#[must_use]
+pub(super) fn shown_up_to(text: &str, chars_max: usize) -> String {
     let mut chars = text.chars().filter(|c| !is_hidden(*c));
-    let mut shown: String = chars.by_ref().take(SHOWN_CHARS_MAX).collect();
+    let mut shown: String = chars.by_ref().take(chars_max).collect();
     if chars.next().is_some() {
         shown.push('\u{2026}');
     }
@@ -64,7 +70,7 @@ pub(super) fn shown(text: &str) -> String {
 pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    let end = if text.ends_with(['.', '!', '?']) { "" } else { "." };
+    let end = if text.ends_with(['.', '!', '?', '\u{2026}']) { "" } else { "." };
     format!("{first}{}{end}", chars.as_str())
 }
 
