@@ -40,7 +40,7 @@ use house::{Orphans, Resealing, forget_the_gone};
 use logouts::Forms;
 use logs::{keep_logs, keep_witnesses};
 use mcp::{Askers, McpPlugs};
-pub use outgoing::ConnectionAccounts;
+pub use outgoing::{ConnectionAccounts, ConnectionTargets};
 use outgoing::{Connections, Drafts, LastUses, Reconnects};
 use plugs::{Administration, Auditors, Browsers, Introductions, administration, data_stores, registered};
 use std::collections::{HashMap, HashSet};
@@ -322,6 +322,7 @@ fn issuer_routes(
         tokens: Arc::new(Administration),
         approvals: Arc::new(Spent(approvals.clone())),
         accounts: Arc::new(ConnectionAccounts),
+        destinations: Arc::new(ConnectionTargets),
         data_stores: data_stores(identity.clone()),
     };
     let servers = McpPlugs { outgoing: outgoing.clone(), vault: vault.clone(), approvals: approvals.clone() };

@@ -6,7 +6,7 @@ use crate::elsewhere::Furnished;
 use bailiwick::engine::{Engine, Settings, WriteQuery};
 use bailiwick::identity::{Env, Identity, Tenant, TenantSettings};
 use bailiwick::model::Model;
-use bailiwick::modules::agent::{By, NAMES_MAX, NoApprovals, Profile, Registry};
+use bailiwick::modules::agent::{By, NAMES_MAX, NoApprovals, NoDestinations, Profile, Registry};
 use bailiwick::secrets::KeyRing;
 use bailiwick::tuple::{ModelId, StoreId, Timestamp, TupleKeyRef};
 use bailiwick::wire::random;
@@ -49,7 +49,7 @@ fn what_an_agent_reaches_in_a_data_store_has_exact_numbers() {
     let profile = Profile { name: "Bot".into(), ..Profile::default() };
     registry.register(By::Machine, Some("bot"), &profile, &env()).unwrap();
 
-    let reach = registry.reach("bot", Some(store), None).unwrap();
+    let reach = registry.reach("bot", (Some(store), None), &NoDestinations).unwrap();
     assert!(!reach.active, "it is not even active: what it reaches elsewhere counts all the same");
     assert_eq!(reach.data.len(), 1, "{:?}", reach.data);
     let documents = &reach.data[0];
@@ -57,7 +57,7 @@ fn what_an_agent_reaches_in_a_data_store_has_exact_numbers() {
     assert_eq!((documents.objects.count, documents.objects.names.len()), (150, NAMES_MAX));
     assert_eq!(documents.objects.names[0], "document:d000");
     // For a person for whom it acts it reaches what they do.
-    let for_sarah = registry.reach("bot", Some(store), Some("user:sarah")).unwrap();
+    let for_sarah = registry.reach("bot", (Some(store), Some("user:sarah")), &NoDestinations).unwrap();
     assert_eq!(for_sarah.data[0].relation, "editor");
     assert_eq!(for_sarah.data[0].objects.names, ["document:d000"]);
     for (store, subject, rule) in [
@@ -66,7 +66,7 @@ fn what_an_agent_reaches_in_a_data_store_has_exact_numbers() {
         (tenant.system_store(), "agent:bot", "not_found"),
         (StoreId(ulid::Ulid::from_parts(9, 9)), "agent:bot", "reach.store"),
     ] {
-        assert_eq!(registry.reach("bot", Some(store), Some(subject)).unwrap_err().rule, rule);
+        assert_eq!(registry.reach("bot", (Some(store), Some(subject)), &NoDestinations).unwrap_err().rule, rule);
     }
 }
 
@@ -215,6 +215,31 @@ fn what_others_do_to_an_agent_is_in_its_history() {
         assert_eq!(last("sales"), (action.to_owned(), change.to_owned()), "{path}");
     }
     assert_eq!(last("planner").1, r#"agent:sales#delegate null>"agent:planner""#);
+}
+
+/// REG-6: how far the damage goes has what its client may ask for, and where its connections lead.
+#[test]
+fn the_blast_radius_has_scopes_of_our_own_and_servers_of_others() {
+    let (db, secret) = with_sales();
+    let reach = |name: &str| db.json(&["agent", "blast", "sales"])[name]["names"].clone();
+    assert_eq!(reach("targets"), serde_json::json!([]), "before it may act, it reaches nothing");
+    db.good(&["user", "create", "john@example.com", "--id", "john"]);
+    db.good(&["team", "add", "sales-ops", "john"]);
+    let people = ["--owner", "team:sales-ops", "--accountable", "user:john", "--purpose", "Proposals"];
+    db.good(&[&["agent", "set", "sales"], &people[..]].concat());
+    db.good(&["agent", "activate", "sales"]);
+    assert_eq!(reach("targets"), serde_json::json!(["https://api.crm.example/v1"]));
+    assert_eq!(reach("unchecked_scopes"), serde_json::json!(["scope:api|read"]));
+    assert_eq!(reach("resources"), serde_json::json!([API]));
+    assert_eq!(reach("serves"), serde_json::json!([]));
+    assert!(db.good(&["agent", "blast", "sales"]).contains("scope:api|read"));
+
+    db.good(&["managed-connection", "put", "api", "--resource", API]);
+    db.good(&["managed-connection", "allow", "api", "agent:sales"]);
+    let serving = db.serve();
+    let token = serving.token("ops", &secret, "agents:read", "/admin");
+    let reach = serving.with(&token, "GET", "/admin/agents/sales/reach", &Value::Null).json();
+    assert_eq!(reach["targets"]["names"], serde_json::json!(["https://api.crm.example/v1", API]), "{reach}");
 }
 
 /// REG-EX: by a command with a file, and by a program over HTTP, which may do nothing else.

@@ -1,13 +1,15 @@
 //! What the modules that ask other people's servers, or are asked for because of them, want of the rest of the house.
 
 use super::plugs::Administration;
-use crate::identity::{Answer, Client, ClientKind, CredentialUses, Env, ErrorCode, Examined, Refusal, Tenant};
+use crate::identity::{
+    Answer, Client, ClientKind, CredentialUses, Env, ErrorCode, Examined, Refusal, Tenant, check_id,
+};
 use crate::modules::agent::{
-    self, Agent, DOCUMENT_BYTES_MAX, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
+    self, Agent, DOCUMENT_BYTES_MAX, Destinations, Documents, NoApprovals, OwnAccount, OwnAccounts, Registry, Stage,
 };
 use crate::modules::approval::Approvals;
 use crate::modules::approval::channel::News;
-use crate::modules::{login, oauth, vault};
+use crate::modules::{exchange, login, oauth, vault};
 use crate::wire::{Outgoing, OutgoingRequest, now, random};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
@@ -75,6 +77,27 @@ impl OwnAccounts for ConnectionAccounts {
     fn of(&self, tenant: &Tenant) -> Answer<Vec<OwnAccount>> {
         let found = vault::accounts(tenant)?.into_iter();
         Ok(found.map(|(connection, systems, account)| OwnAccount { connection, systems, account }).collect())
+    }
+}
+
+/// Where connections lead: those of the vault, and managed ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConnectionTargets;
+
+impl Destinations for ConnectionTargets {
+    fn of(&self, tenant: &Tenant, connection: &str) -> Answer<Option<String>> {
+        let found = |answer: Answer<String>| match answer {
+            Ok(to) => Ok(Some(to)),
+            Err(refusal) if refusal.error == ErrorCode::NotFound => Ok(None),
+            Err(refusal) => Err(refusal),
+        };
+        if check_id(connection).is_err() {
+            return Ok(None); // neither gives such ids
+        }
+        if let Some(to) = found(vault::get(tenant, connection).map(|held| held.spec.base.clone()))? {
+            return Ok(Some(to));
+        }
+        found(exchange::connection(tenant, connection).map(|held| held.audience().to_owned()))
     }
 }
 

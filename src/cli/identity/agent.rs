@@ -9,6 +9,7 @@ use bailiwick::identity::{AuthMethod, TlsSubject, Workload};
 use bailiwick::modules::agent::{
     Access, Agent as Shown, AgentType, By, Filter, NewKeys, NoApprovals, Profile, Registry, ScopeClass, Stage, Ways,
 };
+use bailiwick::server::ConnectionTargets;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -497,7 +498,7 @@ impl Agent {
             }
             Agent::Blast { agent, data_store, subject, tenant } => {
                 let store = data_store.as_deref().map(super::super::store_id).transpose()?;
-                let reach = with(&tenant, |r| r.reach(&agent, store, subject.as_deref()))?;
+                let reach = with(&tenant, |r| r.reach(&agent, (store, subject.as_deref()), &ConnectionTargets))?;
                 tenant.show(&json_of(&reach)?);
             }
         }

@@ -3,7 +3,10 @@
 //! A token needs the scope [`READ`] or [`WRITE`] (or [`REPORT`], for that alone), and who it is for is judged by Check. A token
 //! with which an agent acts for a person reads and changes nothing here: agents do not administer agents.
 
-use super::{Access, Agent, Approvals, By, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step, Ways};
+use super::{
+    Access, Agent, Approvals, By, Destinations, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step,
+    Ways,
+};
 use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant, Workload};
 use crate::tuple::StoreId;
 use crate::wire::{Call, challenged, json_response, read_json, wrong_body};
@@ -47,6 +50,8 @@ pub struct Setup {
     pub approvals: Arc<dyn Approvals>,
     /// Who knows the tenant's own accounts in other systems.
     pub accounts: Arc<dyn OwnAccounts>,
+    /// Who knows where connections lead.
+    pub destinations: Arc<dyn Destinations>,
     /// The data stores of the tenants, by the tenant's number: what an agent reaches is told of these alone.
     pub data_stores: Arc<dyn Fn(u32) -> Vec<StoreId> + Send + Sync>,
 }
@@ -414,6 +419,7 @@ struct ReachQuery {
 
 async fn reach(call: Call<Setup>, Path(id): Path<String>, Query(query): Query<ReachQuery>) -> Response {
     let stores = (call.setup.data_stores)(call.asked.tenant.number());
+    let destinations = Arc::clone(&call.setup.destinations);
     call.work(move |r, by, _| {
         r.may_read(by, &id)?;
         // Whoever answers for an agent does not thereby see what any person reaches.
@@ -430,7 +436,7 @@ async fn reach(call: Call<Setup>, Path(id): Path<String>, Query(query): Query<Re
                 Some(named.ok_or_else(|| Refusal::not_found("data store of this tenant"))?)
             }
         };
-        Ok(json!(r.reach(&id, store, query.subject.as_deref())?))
+        Ok(json!(r.reach(&id, (store, query.subject.as_deref()), &*destinations)?))
     })
     .await
 }

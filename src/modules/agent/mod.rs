@@ -33,7 +33,7 @@ pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S
 pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
 pub use history::Histories;
 pub use orphans::{ESCALATED_AFTER_S, Tell};
-pub use reach::{DataReach, Dependencies, NAMES_MAX, Names, Reach, Side};
+pub use reach::{DataReach, Dependencies, Destinations, NAMES_MAX, Names, NoDestinations, Reach, Side};
 pub use records::{
     AGENT, AgentRecord, AgentType, FieldChange, HistoryEntry, LastUse, NAME_BYTES_MAX, Origin, PURPOSE_BYTES_MAX,
     Profile, Suspension,

@@ -4,14 +4,34 @@
 use super::Registry;
 use super::records::id_of;
 use crate::engine::{Consistency, Given, Limits, ListObjectsQuery, ListUsersQuery, View};
-use crate::identity::{Answer, ErrorCode, Refusal};
+use crate::identity::{Answer, Client, ErrorCode, Held, OPENID_SCOPES, Refusal, Tenant, scope_object};
 use crate::tuple::{ObjectRef, StoreId, SubjectRef};
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Most names that are told of each kind; the number is exact.
 pub const NAMES_MAX: usize = 100;
 /// Most relations of a data store's model that are asked for.
 const RELATIONS_MAX: usize = 512;
+
+/// Who knows where connections lead: the vault and the exchange of tokens do; whoever puts the house together plugs them in.
+pub trait Destinations: Send + Sync {
+    /// The server to which a connection leads, by the connection's id; nothing of one that is gone.
+    ///
+    /// # Errors
+    /// The disk failed.
+    fn of(&self, tenant: &Tenant, connection: &str) -> Answer<Option<String>>;
+}
+
+/// Where nobody knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoDestinations;
+
+impl Destinations for NoDestinations {
+    fn of(&self, _: &Tenant, _: &str) -> Answer<Option<String>> {
+        Ok(None)
+    }
+}
 
 /// How many, and the first of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +45,12 @@ pub struct Names {
 impl Names {
     fn of(kind: &str, ids: impl Iterator<Item = String>, count: usize) -> Names {
         Names { count, names: ids.take(NAMES_MAX).map(|id| format!("{kind}:{id}")).collect() }
+    }
+
+    /// All of these, each once, in their order.
+    fn all(texts: impl IntoIterator<Item = String>) -> Names {
+        let all: BTreeSet<String> = texts.into_iter().collect();
+        Names { count: all.len(), names: all.into_iter().take(NAMES_MAX).collect() }
     }
 }
 
@@ -72,8 +98,16 @@ pub struct Reach {
     pub automatic: Names,
     /// Scopes of connections that it may have when a person approves.
     pub with_approval: Names,
-    /// Scopes of our own resources that it may hold.
+    /// Servers to which the connections lead that it may use: the API, a resource of ours, the issuer of another domain.
+    pub targets: Names,
+    /// Scopes of our own resources that are checked, and that it may hold.
     pub scopes: Names,
+    /// Scopes that it may ask for and nobody checks: those of our own resources, and of OpenID Connect by their names.
+    pub unchecked_scopes: Names,
+    /// Our own resources that it may ask for.
+    pub resources: Names,
+    /// The resources that it is: what tokens for these say it is told, and may exchange.
+    pub serves: Names,
     /// Agents that break with it.
     pub needed_by: Names,
     /// What it reaches in a data store, by type and relation; those without any object are left out.
@@ -138,15 +172,28 @@ impl Registry<'_> {
     ///
     /// # Errors
     /// There is no such agent or store, or the store's model does not know the subject's type.
-    pub fn reach(&self, id: &str, data: Option<StoreId>, data_subject: Option<&str>) -> Answer<Reach> {
+    pub fn reach(
+        &self,
+        id: &str,
+        (data, data_subject): (Option<StoreId>, Option<&str>),
+        destinations: &dyn Destinations,
+    ) -> Answer<Reach> {
         let agent = self.record(id)?.subject();
         let view = self.tenant.view()?;
+        let active = self.is(&view, &agent, "active", &self.tenant.object())?;
         let data = match data {
             Some(store) => self.data_reach(store, data_subject.unwrap_or(&agent))?,
             None => Vec::new(),
         };
+        // Who is gone, or may do nothing now, asks for nothing.
+        let client = if active { Some(self.tenant.client(id)?) } else { None };
+        let client = client.as_ref();
         Ok(Reach {
-            active: self.is(&view, &agent, "active", &self.tenant.object())?,
+            active,
+            targets: self.targets(&view, &agent, destinations)?,
+            unchecked_scopes: client.map(|client| self.unchecked(client)).transpose()?.unwrap_or_default(),
+            resources: client.map(|client| Names::all(client.resources.clone())).unwrap_or_default(),
+            serves: client.map(|client| Names::all(client.serves.clone())).unwrap_or_default(),
             connections: objects(&view, "connection", "usable", &agent)?,
             automatic: objects(&view, "connection_scope", "granted", &agent)?,
             with_approval: objects(&view, "connection_scope", "requestable", &agent)?,
@@ -154,6 +201,28 @@ impl Registry<'_> {
             needed_by: objects(&view, "agent", "depends_on", &agent)?,
             data,
         })
+    }
+
+    /// Where the connections lead that an agent may use.
+    fn targets(&self, view: &View, agent: &str, destinations: &dyn Destinations) -> Answer<Names> {
+        let mut found = BTreeSet::new();
+        for connection in self.objects(view, "connection", "usable", agent)? {
+            found.extend(destinations.of(self.tenant, &connection)?);
+        }
+        Ok(Names::all(found))
+    }
+
+    /// The scopes that a client may ask for and that take no tuple. As tokens are given: of a scope that two of its resources
+    /// have, each counts for itself.
+    fn unchecked(&self, client: &Held<Client>) -> Answer<Names> {
+        let of_person = client.scopes.iter().filter(|scope| OPENID_SCOPES.contains(&scope.as_str()));
+        let mut found: BTreeSet<String> = of_person.cloned().collect();
+        for identifier in &client.resources {
+            let Some(resource) = self.tenant.resource(identifier)? else { continue };
+            let asked = client.scopes.iter().filter_map(|scope| resource.scope(scope));
+            found.extend(asked.filter(|s| !s.checked).map(|scope| scope_object(&resource.id, &scope.name)));
+        }
+        Ok(Names::all(found))
     }
 
     fn data_reach(&self, store: StoreId, subject: &str) -> Answer<Vec<DataReach>> {

@@ -94,6 +94,7 @@ impl Desk {
             tokens: Arc::new(Bearer),
             approvals: Arc::new(NoApprovals),
             accounts: Arc::new(Own::default()),
+            destinations: Arc::new(NoDestinations),
             data_stores: Arc::new(|_| Vec::new()),
         };
         let front = Front::new(world.tenant.identity().clone(), routes(setup), 1, 16).unwrap();
