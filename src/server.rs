@@ -390,12 +390,12 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     }
     let mutual = issuers.mutual_tls.as_deref().map(|socket| listen(socket, Place::MutualTls)).transpose()?;
     let (port, listener) = listen(&issuers.listener, Place::Issuers)?;
+    issuers.identity.set_historian(Arc::new(agent::Histories));
     let outgoing = Outgoing::apart_from(&own, settings.outgoing.clone(), SystemResolver)?;
     let channels = settings.channels.open(&outgoing, settings.outgoing.authorities.as_deref())?;
     let told = ApprovalSettings { channels: settings.channels.names(), push: true, ..ApprovalSettings::default() };
     let approvals = Approvals::new(told);
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Reconnects(approvals.clone())));
-    issuers.identity.set_historian(Arc::new(agent::Histories));
     let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
     let house = keep_house(issuers.identity.clone(), approvals.clone(), vault.clone());
     let forms = Forms(outgoing.clone());
@@ -491,6 +491,10 @@ fn tidy(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Result<(), Refusal> {
         while tenant.sweep(module, env)? > 0 {}
     }
     while vault::tell_lost(tenant, env)? > 0 {}
+    let drafts = agent::Registry { tenant, approvals: &agent::NoApprovals }.expire_drafts(env)?;
+    if drafts > 0 {
+        tracing::info!(tenant = tenant.name(), drafts, "nobody adopted drafts of agents in time; they are gone");
+    }
     forget_the_gone(tenant, vault, env)?;
     if tenant.rotate_old_keys(env)? {
         tracing::info!(tenant = tenant.name(), "the next signing key is published");

@@ -2,10 +2,12 @@
 //! that nobody registered. LINK-1, TX-2.
 
 use crate::elsewhere::{Elsewhere, Furnished, Serving};
-use crate::identity::{Heard, Issuing, env};
+use crate::identity::{Heard, Issuing, env, send};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use bailiwick::identity::{Authentication, Browser, Client, Decided, EventKind, encode, hash_of, unverified_claim};
+use bailiwick::identity::{
+    Authentication, Browser, Client, Decided, EventKind, STRANGERS_OF_ADDRESS, encode, hash_of, unverified_claim,
+};
 use bailiwick::modules::agent::{By, Filter, NoApprovals, Origin, Profile, Registry, Stage};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -404,6 +406,49 @@ fn what_is_no_document_makes_no_draft_and_nothing_is_told_of_why() {
     }
     let registry = Registry { tenant: &serving.tenant, approvals: &NoApprovals };
     assert!(registry.list(&Filter::default(), None, 100).unwrap().0.is_empty());
+}
+
+/// A stranger cannot make us ask and write without end, whichever endpoint it names a document at.
+#[test]
+fn strangers_are_counted_wherever_they_come() {
+    let serving = Furnished::new().serve();
+    let url = "http://a.example/a.json"; // refused before anybody is asked
+    for n in 0..STRANGERS_OF_ADDRESS.burst {
+        let (status, text) = told(&serving, "/token", url);
+        assert!(status == 401 && text.contains("is not `https`"), "{n}: {status} {text}");
+    }
+    for path in ["/token", "/par", "/introspect", "/revoke", "/authorize"] {
+        let (status, text) = told(&serving, path, url);
+        assert!(status == 429 && text.contains("clients that nobody knows"), "{path}: {status} {text}");
+    }
+    // A client that is unknown and names no document is what it was.
+    assert_eq!(told(&serving, "/token", "nobody").0, 401);
+}
+
+/// Servers of one tenant's strangers that say nothing hold its share of the places, and none of another tenant's.
+#[test]
+fn a_tenants_documents_that_say_nothing_take_no_others_places() {
+    let db = Furnished::new();
+    let other = db.issuer.replace("/t/main", "/t/other");
+    db.good(&["tenant", "create", "other", "--issuer", &other]);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://localhost:{}", silent.local_addr().unwrap().port());
+    let serving = &db.serve();
+    std::thread::scope(|scope| {
+        let urls = ["/1.json", "/2.json"].map(|path| format!("{origin}{path}"));
+        let held = urls.map(|url| scope.spawn(move || told(serving, "/token", &url)));
+        let silence = held.each_ref().map(|_| silent.accept().unwrap());
+        let (status, text) = told(serving, "/token", "https://10.1.2.3/a.json");
+        assert!(status == 503 && text.contains("at this moment"), "the tenant has its share: {status} {text}");
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        let body = "grant_type=client_credentials&client_id=https%3A%2F%2F10.1.2.3%2Fa.json";
+        let heard = send(serving.address, &serving.address.to_string(), "POST", "/t/other/token", &form, body);
+        assert!(heard.status == 401 && heard.body.contains("cannot be had"), "{} {}", heard.status, heard.body);
+        drop(silence);
+        for one in held {
+            assert!(one.join().unwrap().1.contains("cannot be had"));
+        }
+    });
 }
 
 #[test]

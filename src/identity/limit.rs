@@ -50,6 +50,9 @@ impl Rate {
 
 /// Authorization requests from an address (IPv4, or a /64 of IPv6): each is a record until its time is over.
 pub const REQUESTS_OF_ADDRESS: Rate = Rate { burst: 300, period_ms: 200 };
+/// Requests from an address that name a client by the URL of a document that is not known: each may make a draft, and have us
+/// ask another's server.
+pub const STRANGERS_OF_ADDRESS: Rate = Rate { burst: 30, period_ms: 60_000 };
 /// Authorization requests and pushed ones of a client. Anybody can name a client that is public, or at the authorization
 /// endpoint, so that this is much more than people need: it bounds the records of one client.
 pub const REQUESTS_OF_CLIENT: Rate = Rate { burst: 1_000, period_ms: 50 };
@@ -175,6 +178,7 @@ impl Stored for TokenLimit {
 #[derive(Clone, Copy, Hash)]
 pub(super) enum Counted {
     Address,
+    Stranger,
     Client,
     Tokens,
     Told,
@@ -190,6 +194,18 @@ impl Tenant {
         let key = (Counted::Address, self.number(), address_key(address));
         let counted = self.identity().limits().requests.count(REQUESTS_OF_ADDRESS, key, env.now);
         counted.map_err(|limited| limited.refusal("rate.address", "too many requests come from this address"))
+    }
+
+    /// Counts a request of an address that names a client by a document and that nobody knows, wherever it comes.
+    ///
+    /// # Errors
+    /// It is over [`STRANGERS_OF_ADDRESS`].
+    pub fn count_stranger(&self, env: &Env<'_>) -> Answer<()> {
+        let Some(address) = env.address.and_then(|text| text.parse().ok()) else { return Ok(()) };
+        let key = (Counted::Stranger, self.number(), address_key(address));
+        let counted = self.identity().limits().requests.count(STRANGERS_OF_ADDRESS, key, env.now);
+        let text = "too many requests of clients that nobody knows come from this address";
+        counted.map_err(|limited| limited.refusal("rate.stranger", text))
     }
 
     /// Counts a request of a client.

@@ -10,17 +10,17 @@ use crate::modules::agent::{
 use crate::modules::approval::Approvals;
 use crate::modules::approval::channel::News;
 use crate::modules::{exchange, login, oauth, vault};
-use crate::wire::{Outgoing, OutgoingRequest, now, random};
+use crate::wire::{Outgoing, OutgoingRequest, Places, now, random};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// How long a server of client metadata documents may take.
 const DOCUMENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Most of them that are asked at a time: anybody can name one.
-const DOCUMENTS_AT_ONCE_MAX: usize = 4;
+/// Most of them that are asked at a time, each on a thread that waits: anybody can name one. And most of them for one tenant.
+const DOCUMENTS_AT_ONCE_MAX: usize = 8;
+const DOCUMENTS_AT_ONCE_PER_TENANT_MAX: usize = DOCUMENTS_AT_ONCE_MAX / 4;
 
 /// What a person's account page says of their connections.
 pub(super) struct Connections;
@@ -104,27 +104,11 @@ impl Destinations for ConnectionTargets {
 /// Client metadata documents, from where they are.
 struct FromTheNet {
     outgoing: Outgoing,
-    under_way: AtomicUsize,
-}
-
-/// One document that is asked for.
-struct Place<'a>(&'a AtomicUsize);
-
-impl<'a> Place<'a> {
-    fn take(count: &'a AtomicUsize) -> Option<Place<'a>> {
-        let place = Place(count);
-        (count.fetch_add(1, Ordering::Relaxed) < DOCUMENTS_AT_ONCE_MAX).then_some(place)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    places: Places,
 }
 
 impl Documents for FromTheNet {
-    fn fetch(&self, url: &str) -> Answer<Vec<u8>> {
+    fn fetch(&self, tenant: u32, url: &str) -> Answer<Vec<u8>> {
         let busy = || {
             let text = "too many client metadata documents are asked for at this moment; try again in a few seconds";
             Refusal { retry_after_s: Some(2), ..Refusal::new(ErrorCode::TemporarilyUnavailable, "document.busy", text) }
@@ -135,7 +119,7 @@ impl Documents for FromTheNet {
                         a redirect";
             Refusal::new(ErrorCode::InvalidClient, "document.unreachable", text).because(why)
         };
-        let _place = Place::take(&self.under_way).ok_or_else(busy)?;
+        let _place = self.places.take(tenant).ok_or_else(busy)?;
         let mut ask = OutgoingRequest::new(Method::GET, url.parse().map_err(|_| failed("it is no URL".into()))?);
         (ask.timeout, ask.answer_bytes_max) = (DOCUMENT_TIMEOUT, DOCUMENT_BYTES_MAX as u64);
         ask.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -154,7 +138,10 @@ pub(super) struct Drafts(FromTheNet);
 
 impl Drafts {
     pub(super) fn new(outgoing: Outgoing) -> Arc<Drafts> {
-        Arc::new(Drafts(FromTheNet { outgoing, under_way: AtomicUsize::new(0) }))
+        Arc::new(Drafts(FromTheNet {
+            outgoing,
+            places: Places::new(DOCUMENTS_AT_ONCE_MAX, DOCUMENTS_AT_ONCE_PER_TENANT_MAX),
+        }))
     }
 }
 

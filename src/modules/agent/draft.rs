@@ -4,12 +4,14 @@
 //! OAuth Client ID Metadata Document (draft-ietf-oauth-client-id-metadata-document-01): the `client_id` is the URL of a
 //! document that says what the client is. What it says of itself is not believed; it is what an owner looks at.
 
+use super::edit::Edit;
 use super::records::{AGENT, NAME_BYTES_MAX, OfDocument, check_text};
 use super::registry::fresh;
-use super::stage::Stage;
+use super::stage::{Stage, Step};
 use super::{Agent, By, Origin, Profile, Registry};
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, EventKind, Refusal, again, hash_of, is_secure,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, EventKind, Refusal, Seconds, again, hash_of,
+    is_secure,
 };
 use serde_json::Value;
 use url::Url;
@@ -20,17 +22,27 @@ pub const DOCUMENT_BYTES_MAX: usize = 5 << 10;
 const URL_BYTES_MAX: usize = 512;
 /// Most drafts that wait for an owner. Anybody can make one, so there is an end.
 pub const DRAFTS_WAITING_MAX: usize = 500;
+/// Most of them whose documents are at one host.
+pub const DRAFTS_PER_HOST_MAX: usize = 5;
+/// Most of them at hosts that have the last two parts of their names in common: whoever has a domain has as many hosts as they
+/// like.
+pub const DRAFTS_PER_DOMAIN_MAX: usize = 50;
+const _: () = assert!(4 * DRAFTS_PER_DOMAIN_MAX <= DRAFTS_WAITING_MAX, "no domain takes the places of all others");
+/// How long a draft waits for somebody who adopts it.
+pub const DRAFT_LIFE_S: Seconds = 7 * 24 * 3_600;
 /// The index of drafts that wait.
 pub(super) const WAITING: u8 = b'w';
+/// The same by where their documents are: domain, host, draft.
+const WAITING_AT: u8 = b'W';
 
 /// Where documents come from. It refuses private addresses and redirects, bounds time and bytes (at most
 /// [`DOCUMENT_BYTES_MAX`]), and takes an answer of 200 only.
 pub trait Documents: Send + Sync {
-    /// The bytes of a document.
+    /// The bytes of a document, for a tenant (its number).
     ///
     /// # Errors
     /// It cannot be had.
-    fn fetch(&self, url: &str) -> Answer<Vec<u8>>;
+    fn fetch(&self, tenant: u32, url: &str) -> Answer<Vec<u8>>;
 }
 
 /// What became of a document that somebody named as their `client_id`.
@@ -70,6 +82,36 @@ fn check_url(text: &str) -> Answer<Url> {
         return bad("its URL has no path, or has a fragment or a user");
     }
     Ok(url)
+}
+
+/// The domain and the host of a document: the last two parts of a name, and all of it. Of an address both are the address.
+fn place_of(url: &Url) -> (String, String) {
+    let host = url.host_str().unwrap_or_default();
+    let domain = match url.host() {
+        Some(url::Host::Domain(name)) => {
+            let mut parts: Vec<&str> = name.trim_end_matches('.').rsplit('.').take(2).collect();
+            parts.reverse();
+            parts.join(".")
+        }
+        Some(url::Host::Ipv4(_) | url::Host::Ipv6(_)) | None => host.to_owned(),
+    };
+    (domain, host.trim_end_matches('.').to_owned())
+}
+
+/// Where a document is of which an agent came.
+fn place_of_origin(origin: Option<&Origin>) -> Option<(String, String)> {
+    match origin? {
+        Origin::Document { document, .. } => Url::parse(document).ok().map(|url| place_of(&url)),
+        Origin::Account { .. } => None,
+    }
+}
+
+/// A draft of a document gives its place free.
+pub(super) fn waits_no_more(edit: &mut Edit<'_>, id: &str) {
+    edit.change.unmark(AGENT, WAITING, &[id]);
+    if let Some((domain, host)) = place_of_origin(edit.record.origin.as_ref()) {
+        edit.change.unmark(AGENT, WAITING_AT, &[&domain, &host, id]);
+    }
 }
 
 fn texts(document: &Value, name: &'static str) -> Answer<Vec<String>> {
@@ -140,13 +182,10 @@ impl Registry<'_> {
         if let Some(agent) = self.by_document(url)? {
             return Ok(Seen::Known(agent));
         }
-        let waiting = self.tenant.marks(AGENT, WAITING, &[], None, DRAFTS_WAITING_MAX)?.len();
-        if waiting == DRAFTS_WAITING_MAX {
-            let text = "too many agents wait for an owner; adopt or retire some of them";
-            return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "draft.max", text));
-        }
+        self.has_room(&parsed)?;
+        let (domain, host) = place_of(&parsed);
         let id = env.id().to_lowercase();
-        let client = client_of(&id, &parsed, &documents.fetch(url)?)?;
+        let client = client_of(&id, &parsed, &documents.fetch(self.tenant.number(), url)?)?;
         again(|| {
             if let Some(agent) = self.by_document(url)? {
                 return Ok(Seen::Known(agent)); // somebody else's first request was faster
@@ -158,8 +197,63 @@ impl Registry<'_> {
             self.tenant.add_dormant_client(&mut edit.change, &client, env)?;
             edit.change.create(&[&hash_of(url)], &OfDocument { agent: id.clone() });
             edit.change.mark(AGENT, WAITING, &[&id]);
+            edit.change.mark(AGENT, WAITING_AT, &[&domain, &host, &id]);
             Ok(Seen::Draft(self.finish(edit, EventKind::FindingRaised, env)?))
         })
+    }
+
+    /// Refuses one more draft where too many wait: in all, at its host, or at its domain.
+    fn has_room(&self, url: &Url) -> Answer<()> {
+        let (domain, host) = place_of(url);
+        let full = |text: &str, rule| Err(Refusal::new(ErrorCode::TemporarilyUnavailable, rule, text));
+        let waiting =
+            |sort, parts: &[&str], max| Answer::Ok(self.tenant.marks(AGENT, sort, parts, None, max)?.len() >= max);
+        if waiting(WAITING_AT, &[&domain, &host], DRAFTS_PER_HOST_MAX)?
+            || waiting(WAITING_AT, &[&domain], DRAFTS_PER_DOMAIN_MAX)?
+        {
+            let text = "too many agents of this host or domain wait for an owner; adopt or retire some of them";
+            return full(text, "draft.host_max");
+        }
+        if waiting(WAITING, &[], DRAFTS_WAITING_MAX)? {
+            return full("too many agents wait for an owner; adopt or retire some of them", "draft.max");
+        }
+        Ok(())
+    }
+
+    /// Retires the drafts of documents that nobody has adopted in [`DRAFT_LIFE_S`], and answers how many. Their documents are not
+    /// known any more: who names one again is a draft again. Called now and then.
+    ///
+    /// # Errors
+    /// The disk failed; it is gone on from there the next time.
+    pub fn expire_drafts(&self, env: &Env<'_>) -> Answer<usize> {
+        let mut expired = 0;
+        for id in self.tenant.marks(AGENT, WAITING, &[], None, DRAFTS_WAITING_MAX)? {
+            let born = self.record(&id)?.created_at;
+            if born.saturating_add(DRAFT_LIFE_S) > env.seconds() {
+                break; // ids are in the order of their time: those behind it are younger
+            }
+            expired += usize::from(again(|| self.expire(&id, env))?);
+        }
+        Ok(expired)
+    }
+
+    /// Whether it was still a draft.
+    fn expire(&self, id: &str, env: &Env<'_>) -> Answer<bool> {
+        let mut edit = self.edit(By::Machine, id, "expire", env)?;
+        if edit.record.stage != Stage::Discovered {
+            return Ok(false); // somebody has just adopted it
+        }
+        self.step(&self.tenant.view()?, &mut edit, Step::Retire)?;
+        self.clear(&mut edit, env)?;
+        if let Some(Origin::Document { document, .. }) = &edit.record.origin
+            && let Some(known) = self.tenant.get::<OfDocument>(&[&hash_of(document)])?
+        {
+            edit.change.remove(&known);
+        }
+        let days = DRAFT_LIFE_S / (24 * 3_600);
+        edit.evidence.push(("why", format!("nobody adopted it in {days} days")));
+        self.finish(edit, EventKind::AgentRetired, env)?;
+        Ok(true)
     }
 }
 
@@ -226,6 +320,20 @@ mod tests {
                     prop_assert!(url.as_str() == text && url.path().len() > 1 && url.fragment().is_none());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_document_is_at_a_host_of_a_domain() {
+        for (url, domain, host) in [
+            ("https://a.b.example.com/x", "example.com", "a.b.example.com"),
+            ("https://example.com:8443/x", "example.com", "example.com"),
+            ("https://example.com./x", "example.com", "example.com"),
+            ("https://localhost/x", "localhost", "localhost"),
+            ("https://192.0.2.1/x", "192.0.2.1", "192.0.2.1"),
+            ("https://[2001:db8::1]/x", "[2001:db8::1]", "[2001:db8::1]"),
+        ] {
+            assert_eq!(place_of(&Url::parse(url).unwrap()), (domain.to_owned(), host.to_owned()), "{url}");
         }
     }
 

@@ -30,7 +30,9 @@ pub use account::{
     ACCOUNTS_PER_AGENT_MAX, ACCOUNTS_WAITING_MAX, OwnAccount, OwnAccounts, SeenAccount, Sighting, Whose,
 };
 pub use credential::{CredentialInfo, CredentialSort, Issued, NewKeys, USE_STEP_S, Ways};
-pub use draft::{DOCUMENT_BYTES_MAX, DRAFTS_WAITING_MAX, Documents, Seen};
+pub use draft::{
+    DOCUMENT_BYTES_MAX, DRAFT_LIFE_S, DRAFTS_PER_DOMAIN_MAX, DRAFTS_PER_HOST_MAX, DRAFTS_WAITING_MAX, Documents, Seen,
+};
 pub use history::Histories;
 pub use orphans::{ESCALATED_AFTER_S, Tell};
 pub use reach::{DataReach, Dependencies, Destinations, NAMES_MAX, Names, NoDestinations, Reach, Side};

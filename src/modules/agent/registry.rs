@@ -1,7 +1,7 @@
 //! Agents from the first sight to the tombstone: each step a Check, a write and an entry of history.
 
 use super::account::ACCOUNT_WAITING;
-use super::draft::WAITING;
+use super::draft;
 use super::edit::{Edit, complete, conflict, denied, field, team_id};
 use super::records::{check_text, padded};
 use super::stage::{Stage, Step, Who};
@@ -478,9 +478,8 @@ impl<'a> Registry<'a> {
 
 /// A draft gives its place free.
 fn waits_no_more(edit: &mut Edit<'_>, id: &str) {
-    for waiting in [WAITING, ACCOUNT_WAITING] {
-        edit.change.unmark(AGENT, waiting, &[id]);
-    }
+    draft::waits_no_more(edit, id);
+    edit.change.unmark(AGENT, ACCOUNT_WAITING, &[id]);
 }
 
 /// The record of an agent that is new.

@@ -93,7 +93,8 @@ impl OAuth {
         caller.map_err(|refusal| self.stranger(tenant, form, refusal, env))
     }
 
-    /// What a request is told that was refused: of a client that nobody knows, what becomes of it.
+    /// What a request is told that was refused: of a client that nobody knows, what becomes of it. At whichever endpoint, its
+    /// address is counted first.
     fn stranger(&self, tenant: &Tenant, form: &Form, refusal: Refusal, env: &Env<'_>) -> Refusal {
         if !matches!(refusal.rule, "client.unknown" | "request.client") || refusal.cause.is_some() {
             return refusal;
@@ -102,7 +103,10 @@ impl OAuth {
         let named = form.get("client_id").map(str::to_owned).or_else(asserted);
         let url = named.filter(|id| id.starts_with("https://") || id.starts_with("http://"));
         match (url, &self.strangers) {
-            (Some(url), Some(strangers)) => strangers.seen(tenant, &url, env),
+            (Some(url), Some(strangers)) => match tenant.count_stranger(env) {
+                Ok(()) => strangers.seen(tenant, &url, env),
+                Err(limited) => limited,
+            },
             _ => refusal,
         }
     }

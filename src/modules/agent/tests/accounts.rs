@@ -151,7 +151,7 @@ fn what_was_found_may_be_an_agents_that_is_there_or_none() {
 fn a_draft_of_a_document_keeps_the_id_that_its_client_knows() {
     struct Document;
     impl Documents for Document {
-        fn fetch(&self, url: &str) -> Answer<Vec<u8>> {
+        fn fetch(&self, _: u32, url: &str) -> Answer<Vec<u8>> {
             Ok(json!({ "client_id": url }).to_string().into_bytes())
         }
     }

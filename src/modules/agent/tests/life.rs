@@ -304,7 +304,7 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
 struct Document(&'static str);
 
 impl Documents for Document {
-    fn fetch(&self, _: &str) -> Answer<Vec<u8>> {
+    fn fetch(&self, _: u32, _: &str) -> Answer<Vec<u8>> {
         Ok(self.0.as_bytes().to_vec())
     }
 }
@@ -346,18 +346,21 @@ fn what_nobody_registered_is_a_draft_until_somebody_adopts_it() {
     assert_eq!(found, 1);
 }
 
+/// Documents that are whatever is asked for.
+struct Any;
+
+impl Documents for Any {
+    fn fetch(&self, _: u32, url: &str) -> Answer<Vec<u8>> {
+        Ok(serde_json::json!({"client_id": url}).to_string().into_bytes())
+    }
+}
+
 /// A stranger's documents fill the waiting room, and no more: the database does not grow with every URL that is made up.
 #[test]
 fn drafts_have_an_end() {
-    struct Any;
-    impl Documents for Any {
-        fn fetch(&self, url: &str) -> Answer<Vec<u8>> {
-            Ok(serde_json::json!({"client_id": url}).to_string().into_bytes())
-        }
-    }
     let world = World::new();
     let (registry, env) = (world.registry(), world.env());
-    let url = |n: usize| format!("https://bot.example/{n}");
+    let url = |n: usize| format!("https://h{n}.d{}.example/agent.json", n % 20);
     let mut first = None;
     for n in 0..DRAFTS_WAITING_MAX {
         let seen = registry.seen(&url(n), &Any, &env).unwrap();
@@ -368,6 +371,60 @@ fn drafts_have_an_end() {
     registry.seen(&url(DRAFTS_WAITING_MAX), &Any, &env).unwrap();
     assert_eq!(rule(registry.seen(&url(0), &Any, &env)), "allowed", "it stays known, and gone");
     assert_eq!(registry.by_document(&url(0)).unwrap().unwrap().stage, Stage::Retired);
+}
+
+/// Who has a host, or a domain with as many hosts as they like, has a few places in the waiting room, and others have theirs.
+#[test]
+fn no_host_and_no_domain_takes_the_places_of_others() {
+    let world = World::new();
+    let (registry, env) = (world.registry(), world.env());
+    let at = |host: &str, n: usize| registry.seen(&format!("https://{host}/{n}.json"), &Any, &env);
+    let mut ids = Vec::new();
+    for n in 0..DRAFTS_PER_HOST_MAX {
+        ids.push(at("a.evil.example", n).unwrap().agent().record.id.clone());
+    }
+    assert_eq!(rule(at("a.evil.example", 9)), "draft.host_max");
+    assert_eq!(rule(at("a.evil.example:8443", 9)), "draft.host_max", "another port is the same host");
+    assert_eq!(rule(at("a.evil.example", 0)), "allowed", "what waits is known");
+    for n in DRAFTS_PER_HOST_MAX..DRAFTS_PER_DOMAIN_MAX {
+        at(&format!("h{n}.evil.example"), n).unwrap();
+    }
+    assert_eq!(rule(at("other.evil.example", 1)), "draft.host_max");
+    at("good.example", 1).unwrap();
+    at("evil.good.example", 1).unwrap();
+    // Whoever is adopted or retired waits no more.
+    registry.adopt(OLGA, &ids[0], &profile("x"), &env).unwrap();
+    at("a.evil.example", 9).unwrap();
+    registry.retire(ANN, &ids[1], "", &env).unwrap();
+    at("a.evil.example", 10).unwrap();
+    assert_eq!(rule(at("a.evil.example", 11)), "draft.host_max");
+}
+
+#[test]
+fn a_draft_that_nobody_adopts_is_gone_and_may_come_again() {
+    let mut world = World::new();
+    let url = "https://bot.example/agent.json";
+    let seen = |world: &World, url: &str| world.registry().seen(url, &Any, &world.env()).unwrap().agent().clone();
+    let old = seen(&world, url).record.id;
+    let adopted = seen(&world, "https://bot.example/adopted.json").record.id;
+    world.registry().adopt(OLGA, &adopted, &profile("x"), &world.env()).unwrap();
+    world.now += DRAFT_LIFE_S - 1;
+    let young = seen(&world, "https://bot.example/young.json").record.id;
+    assert_eq!(world.registry().expire_drafts(&world.env()).unwrap(), 0, "not yet");
+    world.now += 1;
+    assert_eq!(world.registry().expire_drafts(&world.env()).unwrap(), 1);
+    assert_eq!(world.registry().expire_drafts(&world.env()).unwrap(), 0);
+    let stage = |id: &str| world.registry().get(id).unwrap().stage;
+    assert_eq!((stage(&old), stage(&young), stage(&adopted)), (Stage::Retired, Stage::Discovered, Stage::Registered));
+    let event = world.events().into_iter().rfind(|event| event.kind() == EventKind::AgentRetired).unwrap();
+    assert_eq!((event.get_resource(), event.get_action()), (Some(format!("agent:{old}").as_str()), Some("expire")));
+    assert_eq!(event.details()["why"], "nobody adopted it in 7 days");
+    let last = world.registry().history(&old, 0, 100).unwrap().pop().unwrap();
+    assert_eq!((last.by.as_str(), last.action.as_str()), ("machine", "expire"));
+    // The document is not known any more: its next request is a draft again, of another id.
+    let again = seen(&world, url);
+    assert_eq!(again.stage, Stage::Discovered);
+    assert_ne!(again.record.id, old);
 }
 
 /// What a person tries on an agent.
@@ -406,6 +463,13 @@ proptest! {
                 Try::Step(Step::Retire) => registry.retire(by, "bot", "", &env).map(|_| ()),
                 Try::Suspension(on) => {
                     world.tenant.suspend("agent:bot", on, None, &env).unwrap();
+                    // It is in history, whoever does it, where it changes something.
+                    entries += match (stage, on) {
+                        (Stage::Suspended, true) | (Stage::Active, false) => 0,
+                        (Stage::Suspended, false) | (Stage::Active, true) => 1,
+                        (_, true) => 2, // and its end below
+                        (_, false) => 0,
+                    };
                     match (stage, on) {
                         (Stage::Active, true) => stage = Stage::Suspended,
                         (Stage::Suspended, false) => stage = Stage::Active,
@@ -439,10 +503,3 @@ proptest! {
         prop_assert_eq!(versions, (1..=entries).collect::<Vec<_>>());
     }
 }
-                    // It is in history, whoever does it, where it changes something.
-                    entries += match (stage, on) {
-                        (Stage::Suspended, true) | (Stage::Active, false) => 0,
-                        (Stage::Suspended, false) | (Stage::Active, true) => 1,
-                        (_, true) => 2, // and its end below
-                        (_, false) => 0,
-                    };
