@@ -508,6 +508,22 @@ fn sessions_end_by_their_owner_by_rest_and_by_time() {
     assert!(site.now() > START);
 }
 
+/// Sessions that are over stay on the disk while something hangs on them; the account shows those that are not.
+#[test]
+fn the_account_shows_where_one_is_signed_in_now() {
+    use bailiwick::identity::{Authentication, Browser as Told, SESSIONS_PAGE_MAX};
+    let site = Site::new();
+    let user = sarah(&site);
+    for _ in 0..SESSIONS_PAGE_MAX {
+        let authentication = Authentication { at: site.now(), acr: "aal1".into(), amr: vec!["pwd".into()] };
+        let (session, _) = site.tenant.start_session(&user.id, authentication, Told::default(), &site.env()).unwrap();
+        site.tenant.end_session(&user.id, &session.id, "test", &site.env()).unwrap();
+    }
+    site.pass(5);
+    let mut browser = Browser::new(&site);
+    sign_in(&mut browser).shows("this browser");
+}
+
 #[test]
 fn changing_ways_in_asks_again_and_leaves_one() {
     let site = Site::new();

@@ -99,7 +99,7 @@ pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_
 pub use roles::{Appointment, ROLES_PAGE_MAX, Role, RolesPage};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};
 pub use scopes::{RESOURCES_MAX, Resource, Scope};
-pub use sessions::{AMR_MAX, Browser, SESSIONS_PAGE_MAX, Session, Shown};
+pub use sessions::{AMR_MAX, Browser, LIVE_SESSIONS_MAX, SESSIONS_PAGE_MAX, Session, Shown};
 pub use settings::TenantSettings;
 pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use stores::DATA_STORES_MAX;

@@ -5,7 +5,7 @@
 
 use super::{
     Answer, Authentication, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored,
-    Tenant, again, hash_of, same,
+    Tenant, User, again, hash_of, same,
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub const AMR_MAX: usize = 8;
 /// Sessions of a user that are listed at a time.
 pub const SESSIONS_PAGE_MAX: usize = 100;
+/// Most live sessions of a user that are shown.
+pub const LIVE_SESSIONS_MAX: usize = 100;
+/// Most records that are looked at for them: those of sessions that are over stay while something hangs on them.
+const LOOKED_AT_MAX: usize = 10_000;
 /// How old the last noted activity grows before another is noted: a page costs no write each time.
 const NOTED_S: Seconds = 60;
 /// The index of the sessions of a user.
@@ -92,6 +96,13 @@ impl Session {
 pub struct Browser<'a> {
     /// Its `User-Agent`.
     pub name: &'a str,
+}
+
+/// Some sessions of a user, how many records were looked at for them, and behind which to go on.
+struct SessionsPage {
+    sessions: Vec<Held<Session>>,
+    looked_at: usize,
+    next: Option<String>,
 }
 
 impl Tenant {
@@ -220,6 +231,48 @@ impl Tenant {
             sessions.extend(self.get::<Session>(&[&id])?);
         }
         Ok(sessions)
+    }
+
+    /// The sessions in which a user is signed in now, the newest first: at most [`LIVE_SESSIONS_MAX`]. Those that began as long
+    /// ago as a session lives, and since, are looked at before those from before, of which there may be many that are over.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn live_sessions(&self, user: &User, env: &Env<'_>) -> Answer<Vec<Held<Session>>> {
+        // Ids are in the order of their time; a setting may have been longer when an older session began.
+        let since = env.seconds().saturating_sub(self.settings().session_s).saturating_mul(1_000);
+        let since = ulid::Ulid::from_parts(since, 0).to_string();
+        let (mut live, mut left) = (Vec::new(), LOOKED_AT_MAX);
+        for (begin, end) in [(Some(since.clone()), None), (None, Some(since))] {
+            let mut after = begin;
+            while left > 0 {
+                let page = self.sessions_to(&user.id, after.as_deref(), end.as_deref())?;
+                left = left.saturating_sub(page.looked_at);
+                let is_live = |held: &Held<Session>| held.is_live(env.seconds()) && held.epoch == user.epoch;
+                live.extend(page.sessions.into_iter().filter(is_live));
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        live.sort_by(|one, other| other.id.cmp(&one.id));
+        live.truncate(LIVE_SESSIONS_MAX);
+        Ok(live)
+    }
+
+    /// A page of the sessions of a user, up to the one of an id and without it.
+    fn sessions_to(&self, user: &str, after: Option<&str>, end: Option<&str>) -> Answer<SessionsPage> {
+        let ids = self.marks(IDENTITY, BY_USER, &[user], after, SESSIONS_PAGE_MAX)?;
+        let whole = ids.len() == SESSIONS_PAGE_MAX;
+        let within: Vec<&String> = ids.iter().take_while(|id| end.is_none_or(|end| id.as_str() <= end)).collect();
+        let (looked_at, ended) = (within.len(), within.len() < ids.len());
+        let mut sessions = Vec::with_capacity(looked_at);
+        for id in within {
+            sessions.extend(self.get::<Session>(&[id])?);
+        }
+        let next = ids.last().filter(|_| whole && !ended).cloned();
+        Ok(SessionsPage { sessions, looked_at, next })
     }
 
     /// Ends a session of a user. All that hangs on it is void from then on, and clients that were given tokens in it are told.

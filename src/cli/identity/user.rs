@@ -41,7 +41,7 @@ pub(crate) enum User {
         #[command(flatten)]
         tenant: InTenant,
     },
-    /// Print a user, their ways to log in, their sessions and what they have allowed
+    /// Print a user, their ways to log in, where they are signed in and what they have allowed
     Show {
         /// Id or login name
         user: String,
@@ -103,7 +103,7 @@ fn shown(tenant: &Tenant, user: &Record) -> Result<Value, Failure> {
     let credential = |c: &Held<bailiwick::identity::Credential>| json!({"id": c.id, "kind": c.kind.name(), "label": c.label, "created_at": time(c.created_at)});
     let session = |s: &Held<bailiwick::identity::Session>| {
         json!({
-            "id": s.id, "live": s.is_live(env().seconds()), "started_at": time(s.started_at), "address": s.address,
+            "id": s.id, "started_at": time(s.started_at), "address": s.address,
             "browser": s.browser, "acr": s.authentication.acr,
         })
     };
@@ -116,7 +116,7 @@ fn shown(tenant: &Tenant, user: &Record) -> Result<Value, Failure> {
         "active": tenant.is_active(&user.subject())?,
         "administrator": tenant.check(&user.subject(), "admin", &tenant.object())? == Decision::Allow,
         "credentials": tenant.credentials(&user.id)?.iter().map(credential).collect::<Vec<_>>(),
-        "sessions": tenant.sessions(&user.id, None)?.iter().map(session).collect::<Vec<_>>(),
+        "sessions": tenant.live_sessions(user, &env())?.iter().map(session).collect::<Vec<_>>(),
         "consents": consents.iter().map(|c| json_of(&c.value)).collect::<Result<Vec<_>, _>>()?,
     }))
 }

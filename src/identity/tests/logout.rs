@@ -247,6 +247,40 @@ fn other_sessions_end_however_many_there_are() {
     assert_eq!(live, std::slice::from_ref(&kept.id));
 }
 
+/// Records of sessions that are over stay while something hangs on them, and may be many: who is signed in now is found.
+#[test]
+fn live_sessions_are_found_behind_any_number_that_are_over() {
+    let mut world = World::new();
+    let live = |world: &World| -> Vec<String> {
+        let user = world.tenant.user("sarah").unwrap();
+        world.tenant.live_sessions(&user, &world.env()).unwrap().into_iter().map(|session| session.id.clone()).collect()
+    };
+    for _ in 0..SESSIONS_PAGE_MAX + 5 {
+        let session = world.sign_in("sarah");
+        world.tenant.end_session("sarah", &session.id, "test", &world.env()).unwrap();
+    }
+    assert_eq!(live(&world), Vec::<String>::new());
+    world.now += 1;
+    let old = world.sign_in("sarah").id.clone();
+    world.now += 1;
+    let new = world.sign_in("sarah").id.clone();
+    assert_eq!(live(&world), [new.clone(), old.clone()], "the newest is first");
+    // One that began when sessions lived longer is found too, and many of now push out the oldest.
+    let settings = crate::identity::TenantSettings { session_s: 1, ..world.tenant.settings().clone() };
+    world.tenant = world.tenant.change_settings(settings, &world.env()).unwrap();
+    world.now += 60;
+    assert_eq!(live(&world), [new, old]);
+    let settings = crate::identity::TenantSettings { session_s: 3_600, ..world.tenant.settings().clone() };
+    world.tenant = world.tenant.change_settings(settings, &world.env()).unwrap();
+    let mut newest = String::new();
+    for _ in 0..crate::identity::LIVE_SESSIONS_MAX + 5 {
+        world.now += 1;
+        newest = world.sign_in("sarah").id.clone();
+    }
+    let shown = live(&world);
+    assert_eq!((shown.len(), &shown[0]), (crate::identity::LIVE_SESSIONS_MAX, &newest));
+}
+
 #[test]
 fn what_cannot_be_told_is_refused() {
     let world = World::new();

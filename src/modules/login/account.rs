@@ -17,7 +17,7 @@ use super::totp::{TOTP_SECRET_BYTES, TotpSecret};
 use super::visit::{CHANGE, For, Reply, STEP_SECONDS, Visit};
 use super::words;
 use super::{devices, enrol};
-use crate::identity::{Answer, CredentialKind, Held, Refusal, Session, User, decode, encode};
+use crate::identity::{Answer, CredentialKind, Held, Refusal, User, decode, encode};
 use serde::{Deserialize, Serialize};
 
 /// A secret that is shown, before a code has shown that the app has it.
@@ -159,8 +159,7 @@ fn ways(visit: &Visit<'_>, factors: &Factors) -> Vec<Way> {
 fn session_rows(visit: &Visit<'_>, user: &User) -> Answer<Vec<SessionRow>> {
     let (now, own) = (visit.env.seconds(), visit.session.as_ref().map(|s| s.id.as_str()));
     let mut rows = Vec::new();
-    let live = |session: &Held<Session>| session.is_live(now) && session.epoch == user.epoch;
-    for session in visit.tenant.sessions(&user.id, None)?.iter().rev().filter(|session| live(session)) {
+    for session in visit.tenant.live_sessions(user, &visit.env)? {
         let from = if session.address.is_empty() { String::new() } else { format!(" from {}", session.address) };
         let (began, seen) = (words::ago(session.started_at, now), words::ago(session.seen_at, now));
         rows.push(SessionRow {
