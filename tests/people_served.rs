@@ -127,6 +127,23 @@ fn the_last_administrator_neither_suspends_nor_deletes_themselves() {
 }
 
 #[test]
+fn a_program_that_is_the_last_administrator_stays() {
+    let desk = Desk::new(["clients:read", "clients:write"], |_| {});
+    let (tenant, none, suspended) = (&desk.serving.tenant, Value::Null, json!({"suspended": true}));
+    let others = tenant.roles_of("tenant:main", None, 100).unwrap().roles;
+    for held in others.iter().filter(|held| held.subject != "app:ops") {
+        tenant.take_role(held, &env()).unwrap();
+    }
+    let says = (409, "last administrator");
+    desk.refused("DELETE", "/admin/clients/ops", &none, says);
+    desk.refused("PUT", "/admin/clients/ops/suspended", &suspended, says);
+    desk.good("PUT", "/admin/clients/clerk/suspended", &suspended);
+    desk.good("DELETE", "/admin/clients/clerk", &none);
+    tenant.give_role(&tenant.appointment_named("admin", None, "user:paul").unwrap(), &env()).unwrap();
+    desk.good("DELETE", "/admin/clients/ops", &none);
+}
+
+#[test]
 fn teams_are_made_filled_and_deleted() {
     let desk = Desk::new(["teams:read", "teams:write"], |db| {
         db.good(&["user", "create", "ann@example.com", "--id", "ann"]);

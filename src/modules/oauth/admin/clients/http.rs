@@ -65,7 +65,9 @@ async fn change(call: Call<Registered>, Path(id): Path<String>, Json(wanted): Js
 async fn remove(call: Call<Registered>, Path(id): Path<String>) -> Response {
     let registered = call.setup;
     call.administer_with(judge, SCOPES, move |tenant, token, env| {
-        tenant.delete_client(&kept_here(&By { tenant, token, registered }, &id)?.id, env)?;
+        let held = kept_here(&By { tenant, token, registered }, &id)?;
+        tenant.spare_administrator(&held.subject())?;
+        tenant.delete_client(&held.id, env)?;
         Ok(json!({ "removed": id }))
     })
     .await
@@ -105,6 +107,9 @@ async fn suspend(call: Call<Registered>, Path(id): Path<String>, Json(wanted): J
     let registered = call.setup;
     call.administer_with(judge, SCOPES, move |tenant, token, env| {
         let held = kept_here(&By { tenant, token, registered }, &id)?;
+        if wanted.suspended {
+            tenant.spare_administrator(&held.subject())?;
+        }
         tenant.suspend(&held.subject(), wanted.suspended, None, env)?;
         shown(tenant, &held)
     })
