@@ -145,7 +145,7 @@ impl OAuth {
             let event = if caller.client.kind == ClientKind::Agent { event.agent(&subject) } else { event };
             let event = event.reason(refusal.rule).action(form.get("scope").unwrap_or_default());
             let mut change = tenant.change(env);
-            change.event(&event.detail("by", form.get("grant_type").unwrap_or_default()));
+            change.event(&event.detail("grant_type", form.get("grant_type").unwrap_or_default()));
             change.commit()?;
         }
         answer
