@@ -487,6 +487,10 @@ async fn keep_telling(
 }
 
 fn tidy(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Result<(), Refusal> {
+    // First, because what fails behind it must not keep a key from growing old.
+    if tenant.rotate_old_keys(env)? {
+        tracing::info!(tenant = tenant.name(), "the next signing key is published");
+    }
     for module in [IDENTITY, EXCHANGE, VAULT, APPROVAL, agent::AGENT] {
         while tenant.sweep(module, env)? > 0 {}
     }
@@ -495,9 +499,5 @@ fn tidy(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Result<(), Refusal> {
     if drafts > 0 {
         tracing::info!(tenant = tenant.name(), drafts, "nobody adopted drafts of agents in time; they are gone");
     }
-    forget_the_gone(tenant, vault, env)?;
-    if tenant.rotate_old_keys(env)? {
-        tracing::info!(tenant = tenant.name(), "the next signing key is published");
-    }
-    Ok(())
+    forget_the_gone(tenant, vault, env)
 }

@@ -7,7 +7,9 @@ use super::records::{check_text, padded};
 use super::stage::{Stage, Step, Who};
 use super::{AGENT, AgentRecord, Approvals, By, HistoryEntry, Origin, PURPOSE_BYTES_MAX, Profile, Suspension};
 use crate::engine::{Given, Limits, ListUsersQuery, ReadQuery, View};
-use crate::identity::{Answer, Client, ClientKind, Env, EventKind, Held, PAGE_MAX, Refusal, Tenant, again, check_id};
+use crate::identity::{
+    Answer, Client, ClientKind, Env, ErrorCode, EventKind, Held, PAGE_MAX, Refusal, Tenant, again, check_id,
+};
 use crate::tuple::{ObjectRef, Subject, SubjectRef, Tuple};
 use std::collections::HashMap;
 
@@ -386,8 +388,11 @@ impl<'a> Registry<'a> {
                 edit.change.unrelate(&object, &tuple.relation, &subject);
             }
         }
-        let client = self.tenant.client(&id)?;
-        self.tenant.drop_client(&mut edit.change, &client, env); // and `tenant#member`
+        match self.tenant.client(&id) {
+            Ok(client) => self.tenant.drop_client(&mut edit.change, &client, env), // and `tenant#member`
+            Err(refusal) if refusal.error == ErrorCode::NotFound => {}             // it was deleted by itself
+            Err(refusal) => return Err(refusal),
+        }
         Ok(())
     }
 

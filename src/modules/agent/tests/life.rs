@@ -425,6 +425,12 @@ fn a_draft_that_nobody_adopts_is_gone_and_may_come_again() {
     let again = seen(&world, url);
     assert_eq!(again.stage, Stage::Discovered);
     assert_ne!(again.record.id, old);
+    // One whose client was deleted by itself ends as others do, and keeps none behind it.
+    world.tenant.delete_client(&young, &world.env()).unwrap();
+    world.now += DRAFT_LIFE_S;
+    assert_eq!(world.registry().expire_drafts(&world.env()).unwrap(), 2);
+    let stage = |id: &str| world.registry().get(id).unwrap().stage;
+    assert_eq!((stage(&young), stage(&again.record.id)), (Stage::Retired, Stage::Retired));
 }
 
 /// What a person tries on an agent.
