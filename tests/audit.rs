@@ -292,6 +292,25 @@ fn a_query_answers_what_reading_all_gives() {
 }
 
 #[test]
+fn an_event_that_is_missing_stops_neither_the_index_nor_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    append(&database, (0..40).map(done));
+    let log = Audit::new(&database).log(TENANT);
+    grow(&log);
+    as_an_older_one(&database);
+    let records = database.records(AUDIT);
+    let (key, _) = records.scan(&audit_key(TENANT, b'e'), None, 8).unwrap().pop().unwrap();
+    records.write(vec![records.delete(key)]).unwrap();
+    append(&database, (40..50).map(done));
+    while log.grow().unwrap().more {}
+    assert_eq!(log.sign(&log_key(), now(3_000)).unwrap().size, 50);
+    assert!(log.entry(7).unwrap_err().to_string().contains("missing"));
+    let found = log.query(&Filter { user: Some("user:5".into()), ..Filter::default() }, 10, None).unwrap();
+    assert!(!found.entries.is_empty());
+}
+
+#[test]
 fn the_index_of_an_older_program_is_made_anew_and_asked_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let database = open(directory.path());

@@ -173,8 +173,21 @@ fn user(subject: &str) -> Value {
     json!({"uid": subject, "type_id": number, "type": name})
 }
 
+/// To whom a role was given, or from whom it was taken. Who did it is another.
+fn holder(event: &Event) -> Option<&str> {
+    let of_role = matches!(event.kind(), EventKind::RoleGiven | EventKind::RoleTaken);
+    event.details().get("subject").filter(|_| of_role).map(String::as_str)
+}
+
 fn actor(event: &Event) -> Value {
     let mut actor = Map::new();
+    if holder(event).is_some() {
+        // The event is about the holder; what else of it acts is nobody.
+        if let Some(subject) = event.done_by().or(event.get_user()) {
+            actor.insert("user".to_owned(), user(subject));
+        }
+        return Value::Object(actor_or_ours(actor));
+    }
     if let Some(subject) = event.get_user() {
         actor.insert("user".to_owned(), user(subject));
     }
@@ -189,11 +202,15 @@ fn actor(event: &Event) -> Value {
     if let Some(behind) = event.get_actors().first() {
         actor.insert("invoked_by".to_owned(), json!(behind));
     }
+    Value::Object(actor_or_ours(actor))
+}
+
+/// The schema wants somebody: nobody but the server itself did what has no actor.
+fn actor_or_ours(mut actor: Map<String, Value>) -> Map<String, Value> {
     if actor.is_empty() {
-        // The schema wants somebody: nobody but the server itself did this.
         actor.insert("app_name".to_owned(), json!("Bailiwick"));
     }
-    Value::Object(actor)
+    actor
 }
 
 fn endpoint(event: &Event, class: Class) -> Value {
@@ -208,7 +225,7 @@ fn endpoint(event: &Event, class: Class) -> Value {
 
 /// Whom it is about: the person, else who acts.
 fn about(event: &Event) -> Value {
-    let subject = event.get_user().or(event.get_agent()).or(event.get_client());
+    let subject = holder(event).or(event.get_user()).or(event.get_agent()).or(event.get_client());
     subject.map_or_else(|| json!({"name": "unknown", "type_id": 0, "type": "Unknown"}), user)
 }
 
