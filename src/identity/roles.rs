@@ -6,8 +6,8 @@
 
 use super::names::scope_of;
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Outcome, Refusal, Stored, Tenant, again, check, check_id, is_scope,
-    scope_object,
+    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Stored, Tenant, again, check, check_id,
+    is_scope, scope_object,
 };
 use crate::engine::{Decision, Given, Limits, ListUsersQuery, Position, ReadPage, ReadQuery, View};
 use crate::tuple::{ObjectRef, Revision, Subject, SubjectRef};
@@ -172,6 +172,14 @@ impl Stored for Dismissals {
 /// The one record of [`Dismissals`].
 const DISMISSALS: &[&str] = &["admin"];
 
+/// Counts one more in a change, which so rests on the count that was read.
+fn dismiss(change: &mut Change<'_>, before: Option<&Held<Dismissals>>) {
+    match before {
+        Some(held) => change.replace(held, &Dismissals { count: held.count.saturating_add(1) }),
+        None => change.create(DISMISSALS, &Dismissals { count: 1 }),
+    }
+}
+
 fn missing(rule: &'static str, text: String) -> Refusal {
     Refusal::new(ErrorCode::NotFound, rule, text)
 }
@@ -270,10 +278,7 @@ impl Tenant {
                 if !others && self.somebody_administers(|_, _| true)? {
                     return Err(last_administrator(&appointment.subject));
                 }
-                match &before {
-                    Some(held) => change.replace(held, &Dismissals { count: held.count.saturating_add(1) }),
-                    None => change.create(DISMISSALS, &Dismissals { count: 1 }),
-                }
+                dismiss(&mut change, before.as_ref());
             }
             self.put_role(&mut change, appointment, false, env);
             change.commit()?;
@@ -305,15 +310,21 @@ impl Tenant {
         }
     }
 
-    /// Refuses when nobody would administer the tenant without this person or client.
+    /// Adds to a change, by which a person or a client will administer nothing any more, that somebody else does: of two who end
+    /// each other in one moment one stays.
     ///
     /// # Errors
     /// Nobody would, or it could not be decided.
-    pub fn spare_administrator(&self, subject: &str) -> Answer<()> {
-        if self.somebody_administers(|_, who| who != subject)? || !self.somebody_administers(|_, who| who == subject)? {
+    pub fn spare_administrator(&self, change: &mut Change<'_>, subject: &str) -> Answer<()> {
+        let before = self.get::<Dismissals>(DISMISSALS)?;
+        if !self.somebody_administers(|_, who| who == subject)? {
             return Ok(());
         }
-        Err(last_administrator(subject))
+        if !self.somebody_administers(|_, who| who != subject)? {
+            return Err(last_administrator(subject));
+        }
+        dismiss(change, before.as_ref());
+        Ok(())
     }
 
     fn put_role(&self, change: &mut Change<'_>, appointment: &Appointment, there: bool, env: &Env<'_>) {

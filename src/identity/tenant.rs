@@ -479,12 +479,39 @@ impl Tenant {
     pub fn suspend(&self, subject: &str, suspended: bool, by: Option<&str>, env: &Env<'_>) -> Answer<Revision> {
         again(|| {
             let mut change = self.change(env);
-            self.put_suspended(&mut change, subject, suspended, by, env);
-            if let Some(("user", id)) = subject.split_once(':').filter(|_| suspended) {
-                self.end_all_of(&mut change, id, "suspended", env)?;
-            }
+            self.add_suspension(&mut change, subject, suspended, by, env)?;
             change.commit()
         })
+    }
+
+    /// As [`Tenant::suspend`], unless nobody would administer the tenant then.
+    ///
+    /// # Errors
+    /// Nobody would, or the disk failed.
+    pub fn suspend_sparing(&self, subject: &str, suspended: bool, env: &Env<'_>) -> Answer<Revision> {
+        again(|| {
+            let mut change = self.change(env);
+            if suspended {
+                self.spare_administrator(&mut change, subject)?;
+            }
+            self.add_suspension(&mut change, subject, suspended, None, env)?;
+            change.commit()
+        })
+    }
+
+    fn add_suspension(
+        &self,
+        change: &mut Change<'_>,
+        subject: &str,
+        suspended: bool,
+        by: Option<&str>,
+        env: &Env<'_>,
+    ) -> Answer<()> {
+        self.put_suspended(change, subject, suspended, by, env);
+        if let Some(("user", id)) = subject.split_once(':').filter(|_| suspended) {
+            self.end_all_of(change, id, "suspended", env)?;
+        }
+        Ok(())
     }
 
     /// As [`Tenant::suspend`], in a change that has more: who signs a person out does it there.

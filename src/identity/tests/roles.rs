@@ -108,8 +108,13 @@ fn the_last_administrator_stays() {
     person(&world, "ann");
     give(&world, "admin", None, "user:sarah").unwrap();
     assert_eq!(rule(take(&world, "admin", None, "user:sarah")), "role.last_administrator");
-    assert_eq!(rule(world.tenant.spare_administrator("user:sarah")), "role.last_administrator");
-    world.tenant.spare_administrator("user:ann").unwrap();
+    let spare = |who: &str| {
+        let env = world.env();
+        world.tenant.spare_administrator(&mut world.tenant.change(&env), who)
+    };
+    assert_eq!(rule(spare("user:sarah")), "role.last_administrator");
+    assert_eq!(rule(world.tenant.suspend_sparing("user:sarah", true, &world.env())), "role.last_administrator");
+    spare("user:ann").unwrap();
 
     // Another one must be able to act, and a team is who is in it.
     give(&world, "admin", None, "user:ann").unwrap();
@@ -119,11 +124,11 @@ fn the_last_administrator_stays() {
     world.tenant.suspend("user:ann", false, None, &world.env()).unwrap();
     team(&world, "ops", &["ann"]);
     give(&world, "admin", None, "team:ops").unwrap();
-    world.tenant.spare_administrator("user:sarah").unwrap();
+    spare("user:sarah").unwrap();
     take(&world, "admin", None, "user:sarah").unwrap();
     assert!(may(&world, "user:ann", "admin", "tenant:acme"));
     assert_eq!(rule(take(&world, "admin", None, "team:ops")), "role.last_administrator");
-    assert_eq!(rule(world.tenant.spare_administrator("user:ann")), "role.last_administrator");
+    assert_eq!(rule(spare("user:ann")), "role.last_administrator");
 }
 
 #[test]
@@ -144,6 +149,26 @@ fn of_two_who_dismiss_each_other_one_stays() {
         both.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert_eq!(taken.iter().filter(|answer| answer.is_ok()).count(), 1, "{taken:?}");
+}
+
+#[test]
+fn of_two_who_suspend_each_other_one_stays() {
+    let world = World::new();
+    person(&world, "ann");
+    for who in ["user:sarah", "user:ann"] {
+        give(&world, "admin", None, who).unwrap();
+    }
+    let done: Vec<Answer<_>> = std::thread::scope(|scope| {
+        let act = |who: &'static str| {
+            let tenant = world.tenant.clone();
+            scope.spawn(move || {
+                tenant.suspend_sparing(who, true, &Env::new(at(START), &|bytes: &mut [u8]| bytes.fill(7)))
+            })
+        };
+        let both = [act("user:sarah"), act("user:ann")];
+        both.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(done.iter().filter(|answer| answer.is_ok()).count(), 1, "{done:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::{
     By, CLIENTS_READ, CLIENTS_WRITE, ClientSettings, NewClient, Registered, add_secret, change as change_client,
     create, kept_here, list, shown,
 };
-use crate::identity::Seconds;
+use crate::identity::{Seconds, again};
 use crate::wire::{Call, Json};
 use axum::Router;
 use axum::extract::{Path, Query};
@@ -65,9 +65,13 @@ async fn change(call: Call<Registered>, Path(id): Path<String>, Json(wanted): Js
 async fn remove(call: Call<Registered>, Path(id): Path<String>) -> Response {
     let registered = call.setup;
     call.administer_with(judge, SCOPES, move |tenant, token, env| {
-        let held = kept_here(&By { tenant, token, registered }, &id)?;
-        tenant.spare_administrator(&held.subject())?;
-        tenant.delete_client(&held.id, env)?;
+        again(|| {
+            let held = kept_here(&By { tenant, token, registered }, &id)?;
+            let mut change = tenant.change(env);
+            tenant.spare_administrator(&mut change, &held.subject())?;
+            tenant.drop_client(&mut change, &held, env);
+            change.commit()
+        })?;
         Ok(json!({ "removed": id }))
     })
     .await
@@ -107,10 +111,7 @@ async fn suspend(call: Call<Registered>, Path(id): Path<String>, Json(wanted): J
     let registered = call.setup;
     call.administer_with(judge, SCOPES, move |tenant, token, env| {
         let held = kept_here(&By { tenant, token, registered }, &id)?;
-        if wanted.suspended {
-            tenant.spare_administrator(&held.subject())?;
-        }
-        tenant.suspend(&held.subject(), wanted.suspended, None, env)?;
+        tenant.suspend_sparing(&held.subject(), wanted.suspended, env)?;
         shown(tenant, &held)
     })
     .await

@@ -146,17 +146,18 @@ fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<
 /// Lets a person do nothing for now, or again. The last administrator stays one who may act.
 fn suspend(tenant: &Tenant, id: &str, suspended: bool, env: &Env<'_>) -> Answer<Value> {
     let user = find(tenant, id)?;
-    if suspended {
-        tenant.spare_administrator(&user.subject())?;
-    }
-    tenant.suspend(&user.subject(), suspended, None, env)?;
+    tenant.suspend_sparing(&user.subject(), suspended, env)?;
     shown(tenant, &user)
 }
 
 /// Deletes a person who is not the last administrator.
 fn delete(tenant: &Tenant, id: &str, env: &Env<'_>) -> Answer<Value> {
-    let user = find(tenant, id)?;
-    tenant.spare_administrator(&user.subject())?;
-    tenant.delete_user(&user.id, env)?;
+    again(|| {
+        let user = find(tenant, id)?;
+        let mut change = tenant.change(env);
+        tenant.spare_administrator(&mut change, &user.subject())?;
+        tenant.drop_user(&mut change, &user, env)?;
+        change.commit()
+    })?;
     Ok(json!({ "removed": id }))
 }
