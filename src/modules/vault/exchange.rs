@@ -110,6 +110,10 @@ fn takes_approval(scope: &str) -> Refusal {
 /// handed out.
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
 fn every_rule(view: &View, connection: &Connection, acting: &Caller, now: Seconds) -> Answer<()> {
+    if connection.spec.rules.is_empty() {
+        let text = "no rule of this connection lets anything through, so that it hands out nothing";
+        return Err(Refusal::new(ErrorCode::AccessDenied, "exchange.rules", text));
+    }
     for rule in &connection.spec.rules {
         let asks = proxy::scoped(view, connection, acting, rule, now).map_err(|refusal| match refusal.error {
             ErrorCode::InsufficientScope => Refusal { error: ErrorCode::InvalidScope, ..refusal },

@@ -372,6 +372,11 @@ async fn tokens_are_handed_out_only_where_a_connection_says_so() {
     assert_eq!(classed("contacts.read", ScopeClass::Never), Err("exchange.scope.denied"));
     assert_eq!(classed("contacts.read", ScopeClass::NeedsApproval), Err("exchange.approval"));
     assert!(classed("contacts.read", ScopeClass::Automatic).is_ok());
+    let spec = ConnectionSpec { exchange: true, rules: Vec::new(), ..crm(&stub.origin) };
+    now_is(|env| change(&world.tenant, &spec, None, "user:admin", env).unwrap());
+    assert_eq!(ask("sales", &[]).err().unwrap().rule, "exchange.rules", "what lets nothing through hands out nothing");
+    let spec = ConnectionSpec { exchange: true, ..crm(&stub.origin) };
+    now_is(|env| change(&world.tenant, &spec, None, "user:admin", env).unwrap());
     let mut public = world.client("sales");
     public.client.value.auth_methods = vec![AuthMethod::None];
     let refused = now_is(|env| grant.redeem(&world.tenant, &public, &form(&[]), env));
