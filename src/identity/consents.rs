@@ -48,34 +48,34 @@ pub struct ShownTogether {
 }
 
 impl Consent {
-    /// Whether it covers what is asked for: each scope was allowed for each of the resources, not for another. What the person
-    /// themselves is asked for ([`OPENID_SCOPES`]) is of no resource.
+    /// Whether it covers what is asked for: each scope was allowed for each of the resources that have it, not for another. What
+    /// the person themselves is asked for ([`OPENID_SCOPES`]) is of no resource.
     #[must_use]
-    pub fn covers(&self, scopes: &[String], resources: &[String]) -> bool {
-        let of_person = |scope: &&String| OPENID_SCOPES.contains(&scope.as_str());
-        let nowhere = [String::new()];
-        let resources = if resources.is_empty() { nowhere.as_slice() } else { resources };
-        scopes.iter().filter(of_person).all(|scope| self.scopes.contains(scope))
-            && resources.iter().all(|resource| {
-                let shown = self.shown.iter().find(|shown| shown.resource == *resource);
-                let has = |scope| shown.is_some_and(|shown| shown.scopes.contains(scope));
-                (shown.is_some() || resource.is_empty()) && scopes.iter().filter(|s| !of_person(s)).all(has)
-            })
+    pub fn covers(&self, wanted: &[ShownTogether]) -> bool {
+        wanted.iter().all(|wanted| {
+            let shown = self.shown.iter().find(|shown| shown.resource == wanted.resource);
+            let has = |scope: &String| match OPENID_SCOPES.contains(&scope.as_str()) {
+                true => self.scopes.contains(scope),
+                false => shown.is_some_and(|shown| shown.scopes.contains(scope)),
+            };
+            (shown.is_some() || wanted.resource.is_empty()) && wanted.scopes.iter().all(has)
+        })
     }
 
     /// Adds what was shown together, and allowed.
-    fn add(&mut self, scopes: &[String], resources: &[String]) {
+    fn add(&mut self, allowed: Vec<ShownTogether>) {
         let add = |list: &mut Vec<String>, more: &[String]| {
             let fresh: Vec<String> = more.iter().filter(|item| !list.contains(item)).cloned().collect();
             list.extend(fresh);
         };
-        add(&mut self.scopes, scopes);
-        add(&mut self.resources, resources);
-        let nowhere = [String::new()];
-        for resource in if resources.is_empty() { nowhere.as_slice() } else { resources } {
-            match self.shown.iter_mut().find(|shown| shown.resource == *resource) {
-                Some(shown) => add(&mut shown.scopes, scopes),
-                None => self.shown.push(ShownTogether { resource: resource.clone(), scopes: scopes.to_vec() }),
+        for more in allowed {
+            add(&mut self.scopes, &more.scopes);
+            if !more.resource.is_empty() {
+                add(&mut self.resources, std::slice::from_ref(&more.resource));
+            }
+            match self.shown.iter_mut().find(|shown| shown.resource == more.resource) {
+                Some(shown) => add(&mut shown.scopes, &more.scopes),
+                None => self.shown.push(more),
             }
         }
     }
@@ -96,6 +96,21 @@ impl Tenant {
     /// The disk failed.
     pub fn consents(&self, user: &str, after: Option<&str>) -> Answer<Vec<Held<Consent>>> {
         self.list(&[user], after, CONSENTS_PAGE_MAX)
+    }
+
+    /// What of these scopes each of these resources has, which is what the page of consent shows with it; without a resource, all.
+    pub(super) fn by_resource(&self, scopes: &[String], resources: &[String]) -> Answer<Vec<ShownTogether>> {
+        if resources.is_empty() {
+            return Ok(vec![ShownTogether { resource: String::new(), scopes: scopes.to_vec() }]);
+        }
+        let of = |identifier: &String| {
+            let resource = self.resource(identifier)?;
+            let of_person = |scope: &str| OPENID_SCOPES.contains(&scope);
+            // Of one that is unknown here nothing is known that it lacks.
+            let has = |scope: &&String| of_person(scope) || resource.as_ref().is_none_or(|r| r.scope(scope).is_some());
+            Ok(ShownTogether { resource: identifier.clone(), scopes: scopes.iter().filter(has).cloned().collect() })
+        };
+        resources.iter().map(of).collect()
     }
 
     /// Adds a consent to a change: to what was allowed before, or as the first. Answers its id.
@@ -122,7 +137,7 @@ impl Tenant {
             },
             |held| held.value.clone(),
         );
-        consent.add(scopes, resources);
+        consent.add(self.by_resource(scopes, resources)?);
         match &before {
             Some(held) if held.value == consent => change.expect(held),
             Some(held) => change.replace(held, &Consent { changed_at: now, ..consent.clone() }),
@@ -159,6 +174,11 @@ mod tests {
         list.iter().map(|text| (*text).to_owned()).collect()
     }
 
+    fn together(scopes: &[&str], resources: &[&str]) -> Vec<ShownTogether> {
+        let of = |resource: &&str| ShownTogether { resource: (*resource).to_owned(), scopes: strings(scopes) };
+        resources.iter().map(of).collect()
+    }
+
     #[test]
     fn what_was_shown_for_one_resource_is_not_allowed_for_another() {
         let mut consent: Consent = serde_json::from_value(serde_json::json!({
@@ -166,18 +186,17 @@ mod tests {
             "given_at": 1, "changed_at": 1
         }))
         .unwrap();
-        let covers = |consent: &Consent, scopes: &[&str], resources: &[&str]| {
-            consent.covers(&strings(scopes), &strings(resources))
-        };
+        let covers =
+            |consent: &Consent, scopes: &[&str], resources: &[&str]| consent.covers(&together(scopes, resources));
         assert!(!covers(&consent, &["read"], &["a"]), "a record that says not what was together is asked for again");
         let mut add = |scopes: &[&str], resources: &[&str]| {
-            consent.add(&strings(scopes), &strings(resources));
+            consent.add(together(scopes, resources));
             consent.clone()
         };
         let first = add(&["openid", "read", "write"], &["a"]);
-        assert!(covers(&first, &["read", "write"], &["a"]) && covers(&first, &["openid"], &[]));
+        assert!(covers(&first, &["read", "write"], &["a"]) && covers(&first, &["openid"], &[""]));
         assert!(!covers(&first, &["read"], &["b"]) && !covers(&first, &["openid"], &["b"]));
-        assert!(!covers(&first, &["read"], &[]) && !covers(&first, &["read"], &["a", "b"]));
+        assert!(!covers(&first, &["read"], &[""]) && !covers(&first, &["read"], &["a", "b"]));
         let second = add(&["read"], &["b"]);
         assert!(covers(&second, &["openid", "read"], &["a", "b"]) && covers(&second, &["read"], &["b"]));
         assert!(!covers(&second, &["write"], &["b"]) && !covers(&second, &["write"], &["a", "b"]));

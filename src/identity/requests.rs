@@ -493,7 +493,8 @@ impl Tenant {
             return Ok(Need::Nothing);
         }
         let consent = self.consent(&session.user, &client.id)?;
-        let covered = consent.is_some_and(|consent| consent.covers(&request.scopes, &request.resources));
+        let wanted = self.by_resource(&request.scopes, &request.resources)?;
+        let covered = consent.is_some_and(|consent| consent.covers(&wanted));
         // Details say what exactly: that was never allowed for good.
         Ok(if covered && request.details.is_empty() { Need::Nothing } else { Need::Consent })
     }
