@@ -52,7 +52,7 @@ fn people_are_made_listed_and_changed() {
     assert_eq!(desk.good("GET", "/admin/users?login=nobody", &none)["users"], json!([]));
     // Who has set up a way to log in: it is shown, and nothing of it that is secret.
     let paul = desk.good("GET", "/admin/users/paul", &none);
-    assert_eq!((&paul["credentials"][0]["kind"], &paul["sessions"][0]["live"]), (&json!("password"), &json!(true)));
+    assert_eq!((&paul["credentials"][0]["kind"], paul["sessions"].as_array().unwrap().len()), (&json!("password"), 1));
     assert!(!paul.to_string().contains("sealed") && !paul.to_string().contains("cookie"), "{paul}");
 
     // What is said is all there is.

@@ -3,9 +3,10 @@
 
 pub mod http;
 
+use super::present;
 use crate::identity::{
     Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, Examined, Held, OPENID_SCOPES,
-    PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again, check_id,
+    PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,8 +16,6 @@ pub const CLIENTS_READ: &str = "clients:read";
 /// The scope that changes clients, and reads them. Who has it can become any client of the tenant that may do no more at the
 /// administration than who has it.
 pub const CLIENTS_WRITE: &str = "clients:write";
-/// Pages of records that one page of clients is found in, those that are deleted among them.
-const PAGES_MAX: usize = 20;
 
 /// Whether the registry of agents keeps the agent of an id. The registry says so; `server.rs` plugs it in.
 pub type Registered = fn(&Tenant, &str) -> Answer<bool>;
@@ -130,27 +129,9 @@ fn shown(tenant: &Tenant, client: &Client) -> Answer<Value> {
     }))
 }
 
-/// Clients in the order of their ids, behind the id `after`: at most `max`, and behind which to go on when there may be more.
+/// Clients in the order of their ids: see [`present`].
 fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<Client>>, Option<String>)> {
-    after.as_deref().map(check_id).transpose()?;
-    let (mut page, mut at) = (Vec::new(), after);
-    for _ in 0..PAGES_MAX {
-        let records = tenant.clients(at.as_deref(), PAGE_MAX)?;
-        let last = records.len() < PAGE_MAX;
-        for held in records {
-            if page.len() >= max {
-                return Ok((page, at));
-            }
-            at = Some(held.id.clone());
-            if held.deleted_at.is_none() {
-                page.push(held);
-            }
-        }
-        if last {
-            return Ok((page, None));
-        }
-    }
-    Ok((page, at))
+    present(after, max, |after| tenant.clients(after, PAGE_MAX), |client| client.deleted_at.is_none())
 }
 
 /// Whether a token with these scopes of the administration may do what a scope says: the one that changes reads too.

@@ -3,6 +3,7 @@
 
 pub mod http;
 
+use super::present;
 use crate::identity::{
     Answer, Credential, Env, ErrorCode, Held, INVITATION_LIFE_MAX_S, PAGE_MAX, Refusal, Seconds, Session, Tenant, User,
     again, check_id,
@@ -16,8 +17,6 @@ pub const USERS_READ: &str = "users:read";
 pub const USERS_WRITE: &str = "users:write";
 /// How long an invitation is good when nobody says how long.
 const LINK_LIFE_S: Seconds = 3 * 24 * 3_600;
-/// Pages of records that one page of people is found in, those that are deleted among them.
-const PAGES_MAX: usize = 20;
 
 /// What may be an id; no key is made of what cannot.
 fn known(id: &str) -> Answer<&str> {
@@ -106,41 +105,23 @@ fn whole(tenant: &Tenant, user: &User, env: &Env<'_>) -> Answer<Value> {
     };
     let session = |held: &Held<Session>| {
         json!({
-            "id": held.id, "live": held.is_live(env.seconds()), "started_at": held.started_at, "address": held.address,
+            "id": held.id, "started_at": held.started_at, "address": held.address,
             "browser": held.browser, "acr": held.authentication.acr,
         })
     };
     let mut value = shown(tenant, user)?;
     if let Some(members) = value.as_object_mut() {
         let credentials = tenant.credentials(&user.id)?.iter().map(credential).collect();
-        let sessions = tenant.sessions(&user.id, None)?.iter().map(session).collect();
+        let sessions = tenant.live_sessions(user, env)?.iter().map(session).collect();
         members.insert("credentials".to_owned(), credentials);
         members.insert("sessions".to_owned(), sessions);
     }
     Ok(value)
 }
 
-/// People in the order of their ids, behind the id `after`: at most `max`, and behind which to go on when there may be more.
+/// People in the order of their ids: see [`present`].
 fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<User>>, Option<String>)> {
-    after.as_deref().map(check_id).transpose()?;
-    let (mut page, mut at) = (Vec::new(), after);
-    for _ in 0..PAGES_MAX {
-        let records = tenant.users(at.as_deref(), PAGE_MAX)?;
-        let last = records.len() < PAGE_MAX;
-        for held in records {
-            if page.len() >= max {
-                return Ok((page, at));
-            }
-            at = Some(held.id.clone());
-            if held.deleted_at.is_none() {
-                page.push(held);
-            }
-        }
-        if last {
-            return Ok((page, None));
-        }
-    }
-    Ok((page, at))
+    present(after, max, |after| tenant.users(after, PAGE_MAX), |user| user.deleted_at.is_none())
 }
 
 /// Lets a person do nothing for now, or again. The last administrator stays one who may act.
