@@ -127,8 +127,11 @@ impl Metadata<'_> {
     }
 
     fn keys(&self) -> Answer<Option<ClientKeys>> {
-        match (self.0.get("jwks"), self.text("jwks_uri")?) {
+        match (self.0.get("jwks").filter(|set| !set.is_null()), self.text("jwks_uri")?) {
             (Some(_), Some(_)) => Err(refuse("registration.keys", "say `jwks` or `jwks_uri`, not both")),
+            (Some(set), None) if !set.is_object() => {
+                Err(refuse("registration.keys", "`jwks` is a JWK set: an object with `keys` (RFC 7517 5)"))
+            }
             (Some(set), None) => Ok(Some(ClientKeys::Jwks(set.clone()))),
             (None, uri) => Ok(uri.map(|uri| ClientKeys::JwksUri(uri.to_owned()))),
         }

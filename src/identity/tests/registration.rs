@@ -110,6 +110,7 @@ fn what_may_not_be_registered_is_refused_in_the_words_of_the_standard() {
         (json!({"token_endpoint_auth_method": "client_secret_jwt"}), other),
         (json!({"token_endpoint_auth_method": "private_key_jwt"}), other),
         (json!({"jwks": {"keys": []}}), other),
+        (json!({"jwks": []}), other),
         (json!({"jwks": {"keys": []}, "jwks_uri": "https://app.example/keys"}), other),
         (json!({"jwks_uri": "http://app.example/keys"}), other),
         (json!({"scope": "write"}), other),
