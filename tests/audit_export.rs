@@ -581,3 +581,32 @@ fn ocsf_has_the_class_of_every_kind() {
         }
     }
 }
+
+/// Of a role, the user is who holds it, and the actor who gave or took it.
+#[test]
+fn ocsf_tells_who_holds_a_role_from_who_gave_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = open(directory.path());
+    let role = |kind, subject: &str| {
+        let event = Event::new(TENANT, kind, Outcome::Done, now(0)).resource("tenant:acme").action("admin");
+        event.detail("subject", subject)
+    };
+    append(
+        &database,
+        [
+            role(EventKind::RoleGiven, "user:paul").user("user:paul").detail("by", "user:olga"),
+            role(EventKind::RoleGiven, "agent:x").client("agent:x").user("user:olga"),
+            role(EventKind::RoleTaken, "team:ops#member").user("user:olga"),
+        ],
+    );
+    let log = Audit::new(&database).log(TENANT);
+    grow(&log);
+    log.sign(&log_key(), now(1)).unwrap();
+    let (text, _) = export(&log, &ExportQuery { format: Format::Ocsf, ..ExportQuery::default() });
+    let told: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let holders: Vec<&Value> = told.iter().map(|value| &value["user"]["uid"]).collect();
+    assert_eq!(holders, ["user:paul", "agent:x", "team:ops#member"]);
+    for value in &told {
+        assert_eq!(value["actor"], json!({"user": {"uid": "user:olga", "type_id": 1, "type": "User"}}), "{value}");
+    }
+}

@@ -181,20 +181,13 @@ fn holder(event: &Event) -> Option<&str> {
 
 fn actor(event: &Event) -> Value {
     let mut actor = Map::new();
-    if holder(event).is_some() {
-        // The event is about the holder; what else of it acts is nobody.
-        if let Some(subject) = event.done_by().or(event.get_user()) {
-            actor.insert("user".to_owned(), user(subject));
-        }
-        return Value::Object(actor_or_ours(actor));
-    }
-    if let Some(subject) = event.get_user() {
+    // What says of a role who holds it, says not who acts.
+    let of_role = holder(event).is_some();
+    if let Some(subject) = event.done_by().filter(|_| of_role).or(event.get_user()) {
         actor.insert("user".to_owned(), user(subject));
     }
-    if let Some(agent) = event.get_agent() {
-        actor.insert("app_uid".to_owned(), json!(agent));
-    } else if let Some(client) = event.get_client() {
-        actor.insert("app_uid".to_owned(), json!(client));
+    if let Some(program) = event.get_agent().or(event.get_client()).filter(|_| !of_role) {
+        actor.insert("app_uid".to_owned(), json!(program));
     }
     if let Some(session) = event.get_session() {
         actor.insert("session".to_owned(), json!({"uid": session}));
@@ -202,15 +195,11 @@ fn actor(event: &Event) -> Value {
     if let Some(behind) = event.get_actors().first() {
         actor.insert("invoked_by".to_owned(), json!(behind));
     }
-    Value::Object(actor_or_ours(actor))
-}
-
-/// The schema wants somebody: nobody but the server itself did what has no actor.
-fn actor_or_ours(mut actor: Map<String, Value>) -> Map<String, Value> {
     if actor.is_empty() {
+        // The schema wants somebody: nobody but the server itself did this.
         actor.insert("app_name".to_owned(), json!("Bailiwick"));
     }
-    actor
+    Value::Object(actor)
 }
 
 fn endpoint(event: &Event, class: Class) -> Value {

@@ -330,7 +330,7 @@ impl Policy {
         let text = |name: &str| params.get(name).and_then(Value::as_str);
         let named = |name: &str| text(name).ok_or_else(|| Unmapped::Parameter(name.to_owned()));
         let server = self.server.needs(|_| None)?;
-        let mut needs = match request.method.as_str() {
+        let needs = match request.method.as_str() {
             "ping" => return Ok(None),
             "initialize"
             | "server/discover"
@@ -353,10 +353,13 @@ impl Policy {
             "subscriptions/listen" => self.of_subscription(params)?,
             _ => return Err(Unmapped::Method),
         };
-        let of_rule = std::mem::replace(&mut needs.questions, server.questions);
-        let more: Vec<Question> = of_rule.into_iter().filter(|question| !needs.questions.contains(question)).collect();
-        needs.questions.extend(more);
-        Ok(Some(needs))
+        let mut questions = server.questions;
+        for question in needs.questions {
+            if !questions.contains(&question) {
+                questions.push(question);
+            }
+        }
+        Ok(Some(Needs { questions, ..needs }))
     }
 
     /// Whether a request is about a resource that no rule's URI has the form of.

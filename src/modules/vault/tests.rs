@@ -362,6 +362,17 @@ fn furnish(tenant: &Tenant, env: &Env<'_>) {
     }
 }
 
+/// A connection of an agent's own, by a key in a header.
+pub(super) fn llm() -> ConnectionSpec {
+    ConnectionSpec {
+        id: "llm".into(),
+        holder: HolderKind::Agent,
+        provider: Provider::ApiKeyHeader { header: "x-api-key".into(), prefix: String::new() },
+        exchange: false,
+        ..crm("https://llm.example")
+    }
+}
+
 /// A connection by OAuth to a stub.
 pub(super) fn crm(origin: &str) -> ConnectionSpec {
     let rule = |methods: &[&str], path: &str, scope: &str| ProxyRule {

@@ -1,6 +1,6 @@
 //! INT-2: what people gave and what agents have lie in two areas, each under keys of its own; neither is read by the other.
 
-use super::super::records::{Provider, credential, opened};
+use super::super::records::{credential, opened};
 use super::*;
 use crate::identity::decode;
 use crate::secrets::{self, Hierarchy};
@@ -13,13 +13,7 @@ async fn what_people_gave_and_what_agents_have_cannot_be_read_by_each_other() {
     world.store("crm", ACCESS, Some(REFRESH), 3_600);
     let agent = Holder::Agent("agent:sales".into());
     now_is(|env| {
-        let spec = ConnectionSpec {
-            id: "llm".into(),
-            holder: HolderKind::Agent,
-            provider: Provider::ApiKeyHeader { header: "x-api-key".into(), prefix: String::new() },
-            exchange: false,
-            ..crm("https://llm.example")
-        };
+        let spec = llm();
         create(tenant, spec, None, "user:admin", env).unwrap();
         let key = Secret::ApiKey { key: Hidden::new("llm-key-aa11bb22cc33".into()) };
         set_credential(tenant, "llm", &agent, key, "user:admin", env).unwrap();

@@ -82,13 +82,7 @@ async fn everything_that_is_held_for_the_caller_is_filtered() {
     world.connect(other);
     world.store("other", "another-token-5f4e3d2c1b0a", None, 3_600);
     now_is(|env| {
-        let spec = ConnectionSpec {
-            id: "llm".into(),
-            holder: HolderKind::Agent,
-            provider: Provider::ApiKeyHeader { header: "x-api-key".into(), prefix: String::new() },
-            exchange: false,
-            ..crm("https://llm.example")
-        };
+        let spec = llm();
         create(&world.tenant, spec, None, "user:admin", env).unwrap();
         let key = Secret::ApiKey { key: Hidden::new("llm-key-aa11bb22cc33".into()) };
         set_credential(&world.tenant, "llm", &Holder::Agent("agent:sales".into()), key, "user:admin", env).unwrap();
