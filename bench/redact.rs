@@ -8,10 +8,11 @@
     reason = "a bench fails loudly and talks to a person"
 )]
 
-use bailiwick::secrets::Filter;
+use bailiwick::secrets::{Filter, HOLDINGS_MAX, Holdings};
 use hdrhistogram::Histogram;
 use serde_json::json;
 use std::hash::{BuildHasher as _, Hasher};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Letters of tokens.
@@ -74,6 +75,15 @@ fn added(name: &str, filter: &Filter, events: &[String], hash: &mut impl Hasher)
     println!("{name:24} {:>8} {removed:>8} {p50:>10.1} {p99:>10.1} {most:>10.1}", events.len());
 }
 
+/// So many secrets of others, each of 48 letters.
+fn holdings(count: usize) -> Arc<Holdings> {
+    let holdings = Holdings::new(HOLDINGS_MAX);
+    for n in 0..count {
+        holdings.put(&format!("user:{n}"), [token(n as u64 + 1_000, 48).as_bytes()]).unwrap();
+    }
+    Arc::new(holdings)
+}
+
 /// The documentation of this repository, again and again.
 fn prose(bytes: usize) -> String {
     let mut paths: Vec<_> = std::fs::read_dir("docs").unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -94,10 +104,24 @@ fn main() {
         (0..20_usize).map(|n| token(n as u64 + 7, if n % 4 == 0 { 1_500 } else { 48 })).collect();
     println!("{:24} {:8} {:>10} {:>10} {:>8}", "filter", "text", "chunk", "MB/s", "waits");
     let mut hash = std::hash::BuildHasherDefault::<std::hash::DefaultHasher>::default().build_hasher();
-    for (name, held, shapes) in [("20 secrets and shapes", 20, true), ("20 secrets", 20, false), ("shapes", 0, true)] {
+    let few = holdings(1_000);
+    let begun = Instant::now();
+    let many = holdings(if full { 200_000 } else { 20_000 });
+    println!("{many:?} made in {:?}", begun.elapsed());
+    for (name, held, others, shapes) in [
+        ("20 secrets and shapes", 20, None, true),
+        ("20 secrets", 20, None, false),
+        ("shapes", 0, None, true),
+        ("1,000 of others", 0, Some(&few), false),
+        ("many of others", 0, Some(&many), false),
+        ("20, many, and shapes", 20, Some(&many), true),
+    ] {
         let begun = Instant::now();
-        let filter = Filter::new(secrets.iter().take(held).map(|secret| secret.as_bytes())).unwrap();
+        let mut filter = Filter::new(secrets.iter().take(held).map(|secret| secret.as_bytes())).unwrap();
         println!("{name:24} made in {:?}", begun.elapsed());
+        if let Some(others) = others {
+            filter = filter.with_holdings(Arc::clone(others));
+        }
         let filter = if shapes { filter } else { filter.without_shapes() };
         let _ = filter.redact(b"compiles the shapes");
         for (kind, text) in [("prose", prose.as_bytes()), ("json", json.as_bytes()), ("random", &random)] {
@@ -121,8 +145,13 @@ fn main() {
         "added to each event", "events", "removed", "p50 us", "p99 us", "most us"
     );
     let events = events(&prose, &secrets, if full { 200_000 } else { 5_000 });
-    for (name, held) in [("20 secrets and shapes", 20), ("shapes", 0)] {
-        let filter = Filter::new(secrets.iter().take(held).map(|secret| secret.as_bytes())).unwrap();
+    for (name, held, others) in
+        [("20 secrets and shapes", 20, None), ("shapes", 0, None), ("20, many, and shapes", 20, Some(&many))]
+    {
+        let mut filter = Filter::new(secrets.iter().take(held).map(|secret| secret.as_bytes())).unwrap();
+        if let Some(others) = others {
+            filter = filter.with_holdings(Arc::clone(others));
+        }
         added(name, &filter, &events, &mut hash);
     }
     println!("hash of answers: {:016x}", hash.finish());

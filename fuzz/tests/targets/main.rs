@@ -19,7 +19,7 @@ use bailiwick_fuzz::identity::{
 };
 use bailiwick_fuzz::keys::{Fields, Key, Table};
 use bailiwick_fuzz::model::{Model, parse_module_file};
-use bailiwick_fuzz::secrets::{Filter, Hierarchy, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
+use bailiwick_fuzz::secrets::{Filter, HOLDINGS_MAX, Hierarchy, Holdings, KeyRing, NONCE_BYTES, OpenError, is_newest, open, seal};
 use bailiwick_fuzz::tuple::{ObjectRef, SubjectRef, TupleKeyRef};
 
 /// Words of the language, so that random input gets past the first line.
@@ -286,7 +286,7 @@ fn tree_proofs() {
 #[test]
 fn redact() {
     const SECRETS: [&[u8]; 3] = [b"s3cr3t/with+es%63apes", b"plain-token-0123", b"two\r\nlines of it"];
-    const WORDS: [&[u8]; 16] = [
+    const WORDS: [&[u8]; 19] = [
         b"s3cr3t/with+es%63apes",
         b"plain-token-0123",
         b"two\\r\\nlines of it",
@@ -303,10 +303,19 @@ fn redact() {
         b"eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0.",
         b"-----BEGIN PRIVATE KEY-----",
         b"https://bob:",
+        OF_ANOTHER,
+        b"9xK-other4Tok3nQ7",
+        b"39784b2d6f74",
     ];
+    const OF_ANOTHER: &[u8] = b"9xK-other4Tok3nQ7w8e9r0t1y";
     static FILTER: std::sync::OnceLock<Filter> = std::sync::OnceLock::new();
-    let filter = FILTER.get_or_init(|| Filter::new(SECRETS).expect("good secrets"));
+    let make = || {
+        let holdings = Holdings::new(HOLDINGS_MAX);
+        holdings.put("another", [OF_ANOTHER]).expect("there is room");
+        Filter::new(SECRETS).expect("good secrets").with_holdings(holdings.into())
+    };
     bolero::check!().for_each(|input: &[u8]| {
+        let filter = FILTER.get_or_init(make);
         let words: Vec<u8> = input.iter().flat_map(|byte| WORDS[usize::from(*byte) % WORDS.len()]).copied().collect();
         for text in [input, &words] {
             let (whole, report) = filter.redact(text);
@@ -316,7 +325,7 @@ fn redact() {
                 assert!(stream.held() < 64 << 10);
             }
             assert_eq!((stream.finish(&mut out), out), (report, whole.clone()));
-            assert!(SECRETS.iter().all(|secret| !whole.windows(secret.len()).any(|window| window == *secret)));
+            assert!(SECRETS.iter().chain([&OF_ANOTHER]).all(|secret| !whole.windows(secret.len()).any(|window| window == *secret)));
         }
     });
 }

@@ -2,8 +2,8 @@
 //!
 //! Escapes are no forms: there are too many ways to write them. They are undone in the stream instead.
 
-use super::literal::{Form, LineBreak};
-use super::unescape::{begins, unescape};
+use super::literal::{Form, Lines};
+use super::unescape::{Unit, begins, unescape};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use zeroize::Zeroizing;
@@ -32,6 +32,71 @@ pub(super) fn forms(secret: &[u8]) -> Vec<Form> {
     forms
 }
 
+/// The kinds of forms, of which one letter at a time can be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As it is.
+    Raw,
+    /// In hexadecimal, in small digits.
+    Hex,
+    /// The same in large ones.
+    HexLarge,
+    /// In base64, behind so many bytes of three.
+    Base64(usize),
+}
+
+/// All of them, the text as it is first.
+pub(super) const KINDS: &[Kind] =
+    &[Kind::Raw, Kind::Hex, Kind::HexLarge, Kind::Base64(0), Kind::Base64(1), Kind::Base64(2)];
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Letters of base64 that share bits with what stands before the text.
+fn skipped(phase: usize) -> usize {
+    if phase == 0 { 0 } else { phase + 1 }
+}
+
+/// How long a form is.
+pub(super) fn length(text: &[u8], kind: Kind) -> usize {
+    match kind {
+        Kind::Raw => text.len(),
+        Kind::Hex | Kind::HexLarge => text.len() * 2,
+        Kind::Base64(phase) => ((phase + text.len()) * 8 / 6).saturating_sub(skipped(phase)),
+    }
+}
+
+/// A letter of a form; zero behind its end.
+pub(super) fn letter(text: &[u8], kind: Kind, at: usize) -> u8 {
+    let byte = |at: usize| text.get(at).copied().unwrap_or_default();
+    let digit = || {
+        let both = byte(at / 2);
+        DIGITS.get(usize::from(if at.is_multiple_of(2) { both >> 4 } else { both & 15 })).copied().unwrap_or_default()
+    };
+    match kind {
+        Kind::Raw => byte(at),
+        Kind::Hex => digit(),
+        Kind::HexLarge => digit().to_ascii_uppercase(),
+        Kind::Base64(phase) => {
+            // Six bits, of two bytes; what stands before the text has none in the letters that are looked at.
+            let bit = (at + skipped(phase)) * 6;
+            let padded = |at: usize| u16::from(at.checked_sub(phase).map_or(0, byte));
+            let two = padded(bit / 8) << 8 | padded(bit / 8 + 1);
+            let six = two >> (10 - bit % 8) & 63;
+            LETTERS.get(usize::from(six)).copied().unwrap_or_default()
+        }
+    }
+}
+
+/// A letter as it is in URLs: base64 has two alphabets.
+pub(super) fn in_urls(kind: Kind, letter: u8) -> u8 {
+    match (kind, letter) {
+        (Kind::Base64(_), b'+') => b'-',
+        (Kind::Base64(_), b'/') => b'_',
+        _ => letter,
+    }
+}
+
 /// The forms of a secret as they stand in a stream of which two layers of escapes and single line breaks are taken
 /// away.
 ///
@@ -47,8 +112,9 @@ pub(super) fn bare(forms: &[Form]) -> Vec<Form> {
             layers.insert(1, once);
         }
         for form in layers {
-            let mut breaks = LineBreak::No;
-            let form = Zeroizing::new(form.iter().filter_map(|byte| breaks.step(*byte)).collect::<Vec<_>>());
+            let mut lines = Lines::default();
+            let units = form.iter().zip(0..).map(|(byte, at)| Unit { byte: *byte, start: at, end: at + 1 });
+            let form = Zeroizing::new(units.filter_map(|unit| lines.step(unit)).collect::<Vec<_>>());
             if !bare.contains(&form) {
                 bare.push(form);
             }
@@ -99,6 +165,28 @@ mod tests {
     }
 
     #[test]
+    fn a_form_can_be_made_letter_by_letter() {
+        for secret in [&b"s3cr3t-T0ken"[..], b"\xff\xfe\xfdbinary?>\xfb\xff", b"12345678", b"123456789", b"1234567890"]
+        {
+            let all = forms(secret);
+            let made = |kind, in_url: bool| {
+                let letters = (0..length(secret, kind)).map(|at| letter(secret, kind, at));
+                letters.map(|letter| if in_url { in_urls(kind, letter) } else { letter }).collect::<Vec<u8>>()
+            };
+            for form in &all {
+                assert!(
+                    KINDS.iter().any(|kind| made(*kind, false) == **form || made(*kind, true) == **form),
+                    "{}",
+                    String::from_utf8_lossy(form)
+                );
+            }
+            for kind in KINDS {
+                assert!(all.iter().any(|form| **form == made(*kind, false)), "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
     fn forms_are_long_enough() {
         for form in forms(b"8 bytes!") {
             assert!(form.len() >= 8, "{:?}", String::from_utf8_lossy(&form));
@@ -109,10 +197,12 @@ mod tests {
     fn a_secret_with_escapes_in_it_has_them_undone_too() {
         let all = bare(&[Zeroizing::new(b"a%2541b\nc".to_vec())]);
         let all: Vec<_> = all.iter().map(|form| String::from_utf8_lossy(form)).collect();
-        assert_eq!(all, ["a%2541bc", "a%41bc", "aAbc"]);
+        assert_eq!(all, ["a%2541b\nc", "a%41b\nc", "aAb\nc"]);
         assert_eq!(bare(&[Zeroizing::new(b"plain".to_vec())]).len(), 1);
-        let blank = bare(&[Zeroizing::new(b"\na\r\n\nb\n\n\nc".to_vec())]);
-        assert_eq!(blank.iter().map(|form| form.as_slice()).collect::<Vec<_>>(), [b"a\nb\n\nc"]);
+        let lines = b"\na\r\n\nb\n\n\nabcdefghijkl\r\nmnop\nabcdefghijkl\n\nq";
+        let bare = bare(&[Zeroizing::new(lines.to_vec())]);
+        let bare: Vec<_> = bare.iter().map(|form| String::from_utf8_lossy(form)).collect();
+        assert_eq!(bare, ["\na\n\nb\n\n\nabcdefghijklmnop\nabcdefghijkl\nq"], "long lines go on, short ones end");
     }
 
     #[test]

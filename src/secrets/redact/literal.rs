@@ -4,6 +4,7 @@
 //! compared as it comes. So the automaton stays small however long the secrets are.
 
 use super::unescape::Unit;
+use super::words::{self, LINE_LETTERS_MIN};
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, MatchKind};
@@ -17,17 +18,24 @@ pub(super) type Form = Zeroizing<Vec<u8>>;
 /// How many first bytes of a form the automaton looks for. No form is shorter.
 pub(super) const ANCHOR_BYTES: usize = 8;
 /// How many bytes of the stream may stand for one byte of a form. Escapes of escapes are longer only on purpose.
-const BYTES_PER_BYTE_MAX: u64 = 12;
+pub(super) const BYTES_PER_BYTE_MAX: u64 = 12;
 /// Places of the last bytes that are remembered: more than [`ANCHOR_BYTES`], and a power of two.
 const RECENT: usize = 16;
 const _: () = assert!(RECENT > ANCHOR_BYTES && RECENT.is_power_of_two());
+
+/// The number of the rule of what is held for the caller.
+pub(super) const HELD: usize = 0;
+/// Of what is held for others.
+pub(super) const HOLDING: usize = 1;
+/// Of the first shape.
+pub(super) const SHAPES_FROM: usize = 2;
 
 /// Bytes of the stream that are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) start: u64,
     pub(super) end: u64,
-    /// The rule's place in the list of rules; the first is that of known secrets.
+    /// [`HELD`], [`HOLDING`], or [`SHAPES_FROM`] and the rule's place in the list of rules.
     pub(super) rule: usize,
 }
 
@@ -39,6 +47,8 @@ pub(super) struct Literals {
     depths: HashMap<StateID, usize>,
     /// By the number of the anchor in the automaton.
     forms: Vec<Vec<Form>>,
+    /// The bytes of the longest form.
+    longest: usize,
 }
 
 impl fmt::Debug for Literals {
@@ -52,7 +62,9 @@ impl Literals {
     pub(super) fn new(forms: impl IntoIterator<Item = Form>) -> Option<Literals> {
         let mut by_anchor: Vec<([u8; ANCHOR_BYTES], Vec<Form>)> = Vec::new();
         let mut places: HashMap<[u8; ANCHOR_BYTES], usize> = HashMap::new();
+        let mut longest = 0;
         for form in forms {
+            longest = longest.max(form.len());
             let anchor = *form.first_chunk::<ANCHOR_BYTES>()?;
             let place = *places.entry(anchor).or_insert_with(|| {
                 by_anchor.push((anchor, Vec::new()));
@@ -75,7 +87,13 @@ impl Literals {
                 depths.insert(state, depth);
             }
         }
-        Some(Literals { automaton, start, depths, forms: by_anchor.into_iter().map(|(_, forms)| forms).collect() })
+        let forms = by_anchor.into_iter().map(|(_, forms)| forms).collect();
+        Some(Literals { automaton, start, depths, forms, longest })
+    }
+
+    /// The bytes of the longest form.
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Whether there is nothing to look for.
@@ -100,41 +118,53 @@ pub(super) struct Search {
     /// Where the last bytes began, each at its number modulo [`RECENT`].
     recent: [u64; RECENT],
     seen: usize,
-    /// The line breaks that just came.
-    line_break: LineBreak,
 }
 
-/// Where a run of line breaks is. One alone counts as nothing, because long encodings are broken into lines.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum LineBreak {
-    No,
-    Return,
-    Feed,
+/// Where the lines of a stream are. A line break behind [`LINE_LETTERS_MIN`] letters of base64 counts as nothing, because long
+/// encodings are broken into lines; `\r\n` is one, and counts as `\n`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lines {
+    /// The line break that came just now.
+    after: Option<u8>,
+    /// How many letters of base64 came just now, and how many of them stood for themselves: before a line break that is none
+    /// of an escape only those count, as they do where a word ends.
+    letters: usize,
+    own_letters: usize,
 }
 
-impl LineBreak {
-    /// What the next byte counts as: a break behind another, `\r\n` being one, as a feed.
+impl Lines {
+    /// What the next byte counts as.
     #[inline]
-    pub(super) fn step(&mut self, byte: u8) -> Option<u8> {
-        let (now, counts) = match (*self, byte) {
-            (LineBreak::No, b'\r') => (LineBreak::Return, None),
-            (LineBreak::No | LineBreak::Return, b'\n') => (LineBreak::Feed, None),
-            (_, b'\r' | b'\n') => (LineBreak::Feed, Some(b'\n')),
-            _ => (LineBreak::No, Some(byte)),
-        };
-        *self = now;
-        counts
+    pub(super) fn step(&mut self, unit: Unit) -> Option<u8> {
+        let own = unit.end - unit.start == 1;
+        if !matches!(unit.byte, b'\r' | b'\n') {
+            self.after = None;
+            self.letters = if words::is_base64(unit.byte) { self.letters + 1 } else { 0 };
+            self.own_letters = if words::is_base64(unit.byte) && own { self.own_letters + 1 } else { 0 };
+            return Some(unit.byte);
+        }
+        let before = self.after.replace(unit.byte);
+        let letters = if own { self.own_letters } else { self.letters };
+        (self.letters, self.own_letters) = (0, 0);
+        let second = before == Some(b'\r') && unit.byte == b'\n';
+        (!second && (before.is_some() || letters < LINE_LETTERS_MIN)).then_some(b'\n')
+    }
+
+    /// Takes bytes that stand for themselves and have no line break.
+    pub(super) fn span(&mut self, span: &[u8]) {
+        let last = span.iter().rev().take(LINE_LETTERS_MIN).take_while(|byte| words::is_base64(**byte)).count();
+        let (letters, own) = if last == span.len() { (self.letters, self.own_letters) } else { (0, 0) };
+        (self.after, self.letters, self.own_letters) = (None, letters + last, own + last);
     }
 }
 
 impl Search {
     pub(super) fn new(literals: &Literals) -> Search {
-        Search { state: literals.start, open: Vec::new(), recent: [0; RECENT], seen: 0, line_break: LineBreak::No }
+        Search { state: literals.start, open: Vec::new(), recent: [0; RECENT], seen: 0 }
     }
 
     /// Takes bytes that stand for themselves, the first at `start`, and that have no line break.
     pub(super) fn push_span(&mut self, literals: &Literals, span: &[u8], start: u64, found: &mut Vec<Found>) {
-        self.line_break = LineBreak::No;
         let unit = |byte: u8, at: usize| Unit { byte, start: start + at as u64, end: start + at as u64 + 1 };
         let mut from = 0;
         while let Some(first) = span.get(from) {
@@ -167,14 +197,6 @@ impl Search {
     /// Whether nothing has begun.
     pub(super) fn rests(&self, literals: &Literals) -> bool {
         self.open.is_empty() && self.state == literals.start
-    }
-
-    /// Takes the next byte, of a stream whose single line breaks count as nothing.
-    #[inline]
-    pub(super) fn push_lines(&mut self, literals: &Literals, unit: Unit, found: &mut Vec<Found>) {
-        if let Some(byte) = self.line_break.step(unit.byte) {
-            self.push(literals, Unit { byte, ..unit }, found);
-        }
     }
 
     /// Takes the next byte.
@@ -222,7 +244,7 @@ impl Search {
             if open.come < form.len() {
                 return true;
             }
-            found.push(Found { start: open.start, end: unit.end, rule: 0 });
+            found.push(Found { start: open.start, end: unit.end, rule: HELD });
             false
         });
     }
@@ -236,7 +258,7 @@ impl Search {
                     continue;
                 }
                 if bytes.len() == ANCHOR_BYTES {
-                    found.push(Found { start, end: unit.end, rule: 0 });
+                    found.push(Found { start, end: unit.end, rule: HELD });
                 } else {
                     self.open.push(Open { anchor, form, come: ANCHOR_BYTES, start });
                 }
@@ -246,6 +268,6 @@ impl Search {
 }
 
 /// Whether so much of the stream stands for a form that no usual encoding made it. It bounds what is held back.
-fn is_stretched(start: u64, end: u64, length: usize) -> bool {
+pub(super) fn is_stretched(start: u64, end: u64, length: usize) -> bool {
     end - start > BYTES_PER_BYTE_MAX * u64::try_from(length).unwrap_or(u64::MAX / BYTES_PER_BYTE_MAX)
 }

@@ -1,6 +1,7 @@
 //! Takes secrets out of what leaves: texts and streams, whatever the chunks.
 //!
-//! A [`Filter`] knows what to look for: secrets that are held, in their usual encodings, and shapes that secrets have.
+//! A [`Filter`] knows what to look for: secrets that are held for the caller and for all others, in their usual encodings, and
+//! shapes that secrets have.
 //! A [`Redactor`] is one stream that goes through it. Each byte that belongs to a find is replaced, with its neighbours, by
 //! `[removed:RULE]`; the report counts finds by rule and repeats none.
 //!
@@ -9,14 +10,18 @@
 mod delta;
 mod events;
 mod form;
+mod holdings;
 mod literal;
 mod rules;
 mod shape;
 mod unescape;
+mod words;
 
 pub use events::{EVENT_BYTES_MAX, EventRedactor};
-use literal::{Found, Literals};
-use std::collections::BTreeMap;
+use holdings::Table;
+pub use holdings::{HOLDING_BYTES_MIN, HOLDINGS_MAX, Holdings, HoldingsFull, can_be_guessed};
+use literal::{Found, HELD, HOLDING, Literals, SHAPES_FROM};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use unescape::{Unescape, Unit};
@@ -32,8 +37,10 @@ pub const HELD_SECRETS_MAX: usize = 1_024;
 pub const SHAPE_BYTES_MAX: usize = 2_048;
 /// How often a secret may repeat itself: `abababab` does so four times.
 const REPEATS_MAX: usize = 16;
-/// The rule of secrets that are held.
-const HELD: &str = "held-secret";
+/// The least letters with which a secret must begin like a word of ordinary text to make all words wait.
+const PLAIN_LETTERS_MAX: usize = 4;
+/// In how many parts what waits of a long word lets go.
+const WAITING_PARTS: u64 = 4;
 
 /// Why a secret cannot be looked for. It is not shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,10 +66,13 @@ pub enum FilterError {
 #[derive(Clone)]
 pub struct Filter {
     inner: Arc<Inner>,
+    holdings: Option<Arc<Holdings>>,
     shapes: bool,
 }
 
 struct Inner {
+    /// Whether words of ordinary text wait too, because a secret begins like one.
+    plainly: bool,
     /// Forms as they stand in the stream.
     plain: Literals,
     /// Whether one of them has what may be an escape or a line break.
@@ -83,12 +93,13 @@ impl Filter {
     /// # Errors
     /// A secret cannot be looked for. See [`Filter::takes`].
     pub fn new<'a>(secrets: impl IntoIterator<Item = &'a [u8]>) -> Result<Filter, FilterError> {
-        let (mut plain, mut bare) = (Vec::new(), Vec::new());
+        let (mut plain, mut bare, mut plainly) = (Vec::new(), Vec::new(), false);
         for (count, secret) in secrets.into_iter().enumerate() {
             if count == HELD_SECRETS_MAX {
                 return Err(FilterError::Many);
             }
             Filter::takes(secret)?;
+            plainly |= words::plain_letters(secret) > PLAIN_LETTERS_MAX;
             let forms = form::forms(secret);
             bare.extend(form::bare(&forms));
             plain.extend(forms);
@@ -96,7 +107,13 @@ impl Filter {
         let escaped = plain.iter().any(|form| form.iter().any(|byte| stands_out(*byte)));
         let (plain, bare) = (Literals::new(plain), Literals::new(bare));
         let (plain, bare) = (plain.ok_or(FilterError::Many)?, bare.ok_or(FilterError::Many)?);
-        Ok(Filter { inner: Arc::new(Inner { plain, escaped, bare }), shapes: true })
+        Ok(Filter { inner: Arc::new(Inner { plainly, plain, escaped, bare }), holdings: None, shapes: true })
+    }
+
+    /// The same, which looks for what is held for others too: [`Holdings`] says for what of it.
+    #[must_use]
+    pub fn with_holdings(&self, holdings: Arc<Holdings>) -> Filter {
+        Filter { holdings: Some(holdings), ..self.clone() }
     }
 
     /// The same without shapes, for bytes that are no text: there they occur by chance.
@@ -140,14 +157,19 @@ impl Filter {
     pub fn stream(&self) -> Redactor {
         Redactor {
             plain: literal::Search::new(&self.inner.plain),
-            bare: literal::Search::new(&self.inner.bare),
-            shapes: self.shapes.then(|| shape::Search::new(&shape::SHAPES)),
             outer: Unescape::default(),
             inner: Unescape::default(),
+            behind: Behind {
+                lines: literal::Lines::default(),
+                bare: literal::Search::new(&self.inner.bare),
+                holdings: self.holdings.as_ref().map(|_| holdings::Search::default()),
+                shapes: self.shapes.then(|| shape::Search::new(&shape::SHAPES)),
+                found: Vec::new(),
+            },
+            word: words::Words::default(),
             held: Zeroizing::default(),
             base: 0,
             gone: 0,
-            found: Vec::new(),
             report: Report::default(),
             filter: self.clone(),
         }
@@ -158,12 +180,18 @@ impl Filter {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     counts: BTreeMap<&'static str, u64>,
+    owners: BTreeSet<Arc<str>>,
 }
 
 impl Report {
     /// By the names of rules, in their order.
     pub fn counts(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.counts.iter().map(|(rule, count)| (*rule, *count))
+    }
+
+    /// Whose secrets of [`Holdings`] were found, at most sixteen. It is for the log, and nothing that the caller may see.
+    pub fn owners(&self) -> impl Iterator<Item = &str> {
+        self.owners.iter().map(|owner| &**owner)
     }
 
     /// How many in all.
@@ -177,25 +205,76 @@ impl Report {
         for (rule, count) in other.counts() {
             *self.counts.entry(rule).or_default() += count;
         }
+        self.add_owners(&other.owners);
+    }
+
+    fn add_owners(&mut self, owners: &BTreeSet<Arc<str>>) {
+        for owner in owners {
+            if self.owners.len() < holdings::OWNERS_MAX {
+                self.owners.insert(Arc::clone(owner));
+            }
+        }
     }
 }
 
-/// A stream that goes through a filter. It holds back only what may still become a find: at most twelve times the longest
-/// form of a secret, and [`SHAPE_BYTES_MAX`] times the bytes of an escape; of ordinary text, a few bytes.
+/// A stream that goes through a filter. It holds back what may still become a find, and words that may, so that what waits
+/// does not tell what is held: at most sixteen times the longest form of a secret, and [`SHAPE_BYTES_MAX`] times the bytes of an
+/// escape; of ordinary text, a few bytes.
 pub struct Redactor {
     filter: Filter,
     plain: literal::Search,
-    bare: literal::Search,
-    shapes: Option<shape::Search>,
     outer: Unescape,
     inner: Unescape,
+    behind: Behind,
+    /// The word that is coming.
+    word: words::Words,
     /// The bytes from `base` on, which have come and not left.
     held: Zeroizing<Vec<u8>>,
     base: u64,
     /// Everything before it has left or was removed, and what touches it from behind is removed with it. 0: nothing was.
     gone: u64,
-    found: Vec<Found>,
     report: Report,
+}
+
+/// What looks at the stream behind both layers of escapes.
+struct Behind {
+    /// The lines of what the next two see.
+    lines: literal::Lines,
+    bare: literal::Search,
+    holdings: Option<holdings::Search>,
+    shapes: Option<shape::Search>,
+    found: Vec<Found>,
+}
+
+impl Behind {
+    fn push_span(&mut self, filter: &Inner, table: Option<&Table>, span: &[u8], start: u64) {
+        self.lines.span(span);
+        if !filter.bare.is_empty() {
+            self.bare.push_span(&filter.bare, span, start, &mut self.found);
+        }
+        if let (Some(holdings), Some(table)) = (&mut self.holdings, table) {
+            holdings.push_span(table, span, start, &mut self.found);
+        }
+        if let Some(shapes) = &mut self.shapes {
+            shapes.push_span(&shape::SHAPES, span, start, &mut self.found);
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, filter: &Inner, table: Option<&Table>, unit: Unit) {
+        if let Some(byte) = self.lines.step(unit) {
+            let unit = Unit { byte, ..unit };
+            if !filter.bare.is_empty() {
+                self.bare.push(&filter.bare, unit, &mut self.found);
+            }
+            if let (Some(holdings), Some(table)) = (&mut self.holdings, table) {
+                holdings.push(table, unit, &mut self.found);
+            }
+        }
+        if let Some(shapes) = &mut self.shapes {
+            shapes.push(&shape::SHAPES, unit, &mut self.found);
+        }
+    }
 }
 
 impl fmt::Debug for Redactor {
@@ -207,29 +286,48 @@ impl fmt::Debug for Redactor {
 impl Redactor {
     /// Takes a chunk, and adds to `out` what may leave.
     pub fn push(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        let holdings = self.filter.holdings.clone();
+        let table = holdings.as_ref().map(|holdings| holdings.read()).filter(|table| !table.is_empty());
         let begin = self.base + self.held.len() as u64;
         let (mut rest, mut at) = (chunk, begin);
         while let Some(byte) = rest.first() {
             let stand = if self.is_even() { rest.iter().take_while(|byte| !stands_out(**byte)).count() } else { 0 };
             let (now, behind) = rest.split_at(stand.max(1));
             if stand == 0 {
-                self.push_byte(Unit { byte: *byte, start: at, end: at + 1 });
+                self.push_byte(Unit { byte: *byte, start: at, end: at + 1 }, table.as_deref());
             } else {
-                self.push_span(now, at);
+                self.behind.push_span(&self.filter.inner, table.as_deref(), now, at);
             }
             (rest, at) = (behind, at + now.len() as u64);
         }
-        let mut upto = begin + chunk.len() as u64;
-        let shapes = self.shapes.as_mut().and_then(|search| search.holds_from(&shape::SHAPES, &mut self.found));
+        let Behind { shapes, found, .. } = &mut self.behind;
+        let shapes = shapes.as_mut().and_then(|search| search.holds_from(&shape::SHAPES, found));
         let holds = [
             self.plain.holds_from(&self.filter.inner.plain),
-            self.bare.holds_from(&self.filter.inner.bare),
+            self.behind.bare.holds_from(&self.filter.inner.bare),
             shapes,
             self.outer.waits_from(),
             self.inner.waits_from(),
+            self.word_waits_from(chunk, begin, table.as_deref()),
         ];
-        upto = holds.into_iter().flatten().fold(upto, u64::min);
+        drop(table);
+        let upto = holds.into_iter().flatten().fold(begin + chunk.len() as u64, u64::min);
         self.release(chunk, upto, out);
+    }
+
+    /// From where on a word waits, behind this chunk.
+    fn word_waits_from(&mut self, chunk: &[u8], begin: u64, table: Option<&Table>) -> Option<u64> {
+        let longest = table.map_or(0, Table::longest).max(self.filter.inner.bare.longest());
+        if longest == 0 {
+            return None;
+        }
+        self.word.push(chunk, begin);
+        let from = self.word.waits_from(self.filter.inner.plainly)?;
+        // Of one that is longer than every form could be, what is too far behind lets go, some at a time.
+        let most = longest as u64 * literal::BYTES_PER_BYTE_MAX;
+        let end = begin + chunk.len() as u64;
+        let part = most / WAITING_PARTS + 1;
+        Some(from.max(end.saturating_sub(most) / part * part).max(self.base))
     }
 
     /// Whether what comes next stands for itself, and no escape or line break is at work.
@@ -243,53 +341,34 @@ impl Redactor {
         asleep && self.outer.waits_from().is_none() && self.inner.waits_from().is_none()
     }
 
-    fn push_span(&mut self, span: &[u8], start: u64) {
-        let Inner { bare, .. } = &*self.filter.inner;
-        if !bare.is_empty() {
-            self.bare.push_span(bare, span, start, &mut self.found);
-        }
-        if let Some(shapes) = &mut self.shapes {
-            shapes.push_span(&shape::SHAPES, span, start, &mut self.found);
-        }
-    }
-
-    fn push_byte(&mut self, unit: Unit) {
+    fn push_byte(&mut self, unit: Unit, table: Option<&Table>) {
         let even = self.is_even();
-        let Redactor { filter, plain, bare, shapes, outer, inner, found, .. } = self;
-        let Inner { plain: plain_forms, bare: bare_forms, .. } = &*filter.inner;
-        if !plain_forms.is_empty() && !even {
-            plain.push(plain_forms, unit, found);
+        let Redactor { filter, plain, outer, inner, behind, .. } = self;
+        if !filter.inner.plain.is_empty() && !even {
+            plain.push(&filter.inner.plain, unit, &mut behind.found);
         }
-        let mut sink = |unit: Unit| {
-            if !bare_forms.is_empty() {
-                bare.push_lines(bare_forms, unit, found);
-            }
-            if let Some(shapes) = shapes {
-                shapes.push(&shape::SHAPES, unit, found);
-            }
-        };
+        let mut sink = |unit: Unit| behind.push(&filter.inner, table, unit);
         outer.push(unit, &mut |unit| inner.push(unit, &mut sink));
     }
 
     /// The stream is over: adds what was held back, and reports what was removed.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Report {
-        let Redactor { filter, bare, shapes, outer, inner, found, .. } = &mut self;
-        let bare_forms = &filter.inner.bare;
-        let mut sink = |unit: Unit| {
-            if !bare_forms.is_empty() {
-                bare.push_lines(bare_forms, unit, found);
-            }
-            if let Some(shapes) = shapes {
-                shapes.push(&shape::SHAPES, unit, found);
-            }
-        };
+        let holdings = self.filter.holdings.clone();
+        let table = holdings.as_ref().map(|holdings| holdings.read()).filter(|table| !table.is_empty());
+        let Redactor { filter, outer, inner, behind, .. } = &mut self;
+        let mut sink = |unit: Unit| behind.push(&filter.inner, table.as_deref(), unit);
         outer.finish(&mut |unit| inner.push(unit, &mut sink));
         inner.finish(&mut sink);
-        if let Some(shapes) = shapes {
-            shapes.finish(&shape::SHAPES, found);
+        drop(table);
+        if let Some(shapes) = &mut behind.shapes {
+            shapes.finish(&shape::SHAPES, &mut behind.found);
         }
         self.release(&[], self.base + self.held.len() as u64, out);
-        std::mem::take(&mut self.report)
+        let mut report = std::mem::take(&mut self.report);
+        if let Some(holdings) = &self.behind.holdings {
+            report.add_owners(&holdings.owners);
+        }
+        report
     }
 
     /// How many bytes wait.
@@ -298,24 +377,18 @@ impl Redactor {
         self.held.len()
     }
 
-    /// What was removed so far.
-    #[must_use]
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-
     /// Lets go of everything before `upto`, of what is held and of the chunk behind it: no find that is still to come
     /// begins there. Holds the rest.
     fn release(&mut self, chunk: &[u8], upto: u64, out: &mut Vec<u8>) {
         // What begins first names the removed; of those that begin together, the first rule.
-        self.found.sort_unstable_by_key(|found| (found.start, found.rule, found.end));
-        let count = self.found.partition_point(|found| found.start < upto);
+        self.behind.found.sort_unstable_by_key(|found| (found.start, found.rule, found.end));
+        let count = self.behind.found.partition_point(|found| found.start < upto);
         let mut at = self.base.max(self.gone);
         for index in 0..count {
-            let Some(Found { start, end, rule }) = self.found.get(index).copied() else { break };
+            let Some(Found { start, end, rule }) = self.behind.found.get(index).copied() else { break };
             if self.gone == 0 || start > self.gone {
                 self.copy(chunk, at, start, out);
-                let rule = rule.checked_sub(1).and_then(|rule| rules::RULES.get(rule)).map_or(HELD, |rule| rule.id);
+                let rule = rule_name(rule);
                 out.extend_from_slice(b"[removed:");
                 out.extend_from_slice(rule.as_bytes());
                 out.push(b']');
@@ -324,7 +397,7 @@ impl Redactor {
             self.gone = self.gone.max(end);
             at = self.gone;
         }
-        self.found.drain(..count);
+        self.behind.found.drain(..count);
         self.copy(chunk, at, upto, out);
         let leave = usize::try_from(upto - self.base).unwrap_or(usize::MAX);
         self.base = upto;
@@ -350,6 +423,15 @@ impl Redactor {
     }
 }
 
+/// What is removed by a rule is called so.
+fn rule_name(rule: usize) -> &'static str {
+    match rule {
+        HELD => "held-secret",
+        HOLDING => "secret-of-another",
+        shape => shape.checked_sub(SHAPES_FROM).and_then(|at| rules::RULES.get(at)).map_or("", |rule| rule.id),
+    }
+}
+
 /// Whether it may be a part of an escape, or is one of a line break.
 fn stands_out(byte: u8) -> bool {
     unescape::begins(byte) || matches!(byte, b'\r' | b'\n')
@@ -359,5 +441,7 @@ fn stands_out(byte: u8) -> bool {
 mod tests;
 #[cfg(test)]
 mod events_tests;
+#[cfg(test)]
+mod holdings_tests;
 #[cfg(test)]
 mod rules_tests;

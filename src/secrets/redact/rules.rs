@@ -232,8 +232,13 @@ const SPECIAL: &[u8] = b"!@%^*~";
 const ENTROPY_MIN: f64 = 3.1;
 
 /// Whether it looks drawn, and not chosen to be read: a long part that mixes letters and digits, or letters of all kinds as
-/// generators of passwords mix them and no name does; and few repetitions.
+/// generators of passwords mix them and no name does; few repetitions; and no word of those that stand in examples.
 fn is_random(text: &[u8], _next: Option<u8>) -> bool {
+    looks_drawn(text) && !is_placeholder(text)
+}
+
+/// The same, but that it may be an example.
+pub(super) fn looks_drawn(text: &[u8]) -> bool {
     let mixed = |part: &[u8]| {
         part.len() >= RANDOM_RUN_MIN && part.iter().any(u8::is_ascii_digit) && part.iter().any(u8::is_ascii_alphabetic)
     };
@@ -243,7 +248,7 @@ fn is_random(text: &[u8], _next: Option<u8>) -> bool {
         && has(u8::is_ascii_digit)
         && text.iter().any(|byte| SPECIAL.contains(byte));
     let drawn = of_all_kinds || text.split(|byte| !byte.is_ascii_alphanumeric()).any(mixed);
-    drawn && entropy(text) >= ENTROPY_MIN && !is_placeholder(text)
+    drawn && entropy(text) >= ENTROPY_MIN
 }
 
 fn is_url_password(text: &[u8], next: Option<u8>) -> bool {

@@ -5,7 +5,7 @@
 //! byte by byte. Nothing is read twice, so that it does not matter where a chunk ends, and a shape that is certain holds
 //! nothing back: what still belongs to it is removed as it comes.
 
-use super::literal::Found;
+use super::literal::{Found, SHAPES_FROM};
 use super::rules::{RULES, Rule};
 use super::unescape::Unit;
 use aho_corasick::automaton::{Automaton as _, StateID as AnchorState};
@@ -191,7 +191,7 @@ impl Search {
         for open in self.open.iter_mut().filter(|open| !open.naming) {
             let Some(Compiled { rule: Rule { judge: None, .. }, .. }) = shapes.rules.get(open.rule) else { continue };
             if let Some(end) = open.end.filter(|end| *end > open.start) {
-                found.push(Found { start: open.start, end, rule: open.rule + 1 });
+                found.push(Found { start: open.start, end, rule: open.rule + SHAPES_FROM });
                 open.start = end;
             }
         }
@@ -293,7 +293,7 @@ impl Open {
         // The automaton says one byte late that it had all it wanted, so that what stands behind has mostly come already.
         let behind = self.bytes.get(self.judged).copied().or(next);
         if compiled.rule.judge.is_none_or(|judge| judge(bytes, behind)) {
-            found.push(Found { start: self.start, end, rule: self.rule + 1 });
+            found.push(Found { start: self.start, end, rule: self.rule + SHAPES_FROM });
         }
     }
 }

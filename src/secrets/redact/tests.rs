@@ -23,7 +23,7 @@ fn redact(text: &[u8]) -> (String, Report) {
 }
 
 /// In chunks of these lengths, again and again.
-fn in_chunks(filter: &Filter, text: &[u8], lengths: &[usize]) -> (Vec<u8>, Report) {
+pub(super) fn in_chunks(filter: &Filter, text: &[u8], lengths: &[usize]) -> (Vec<u8>, Report) {
     let (mut redactor, mut out) = (filter.stream(), Vec::new());
     let mut rest = text;
     for length in lengths.iter().cycle() {
@@ -65,7 +65,7 @@ fn lines(text: &str, width: usize, end: &str) -> String {
 }
 
 /// OUT-1: the usual encodings of a secret, each of which a reader turns back into the secret.
-fn encodings(secret: &[u8]) -> Vec<(String, Vec<u8>)> {
+pub(super) fn encodings(secret: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = vec![("raw".into(), secret.to_vec())];
     let mut add = |name: &str, text: String| all.push((name.to_owned(), text.into_bytes()));
     for before in 0..3 {
@@ -127,9 +127,11 @@ fn ordinary_text_is_unchanged_and_hardly_held_back() {
     let text = "Reset it under https://example.com/a?b=c&d=%20e; then run `make`.\\n \u{e9}\n\n{\"next_page_token\":\"CAUQAA\"}\n";
     let filter = filter();
     let (mut redactor, mut out) = (filter.stream(), Vec::new());
+    let mut word = 0;
     for byte in text.bytes() {
         redactor.push(&[byte], &mut out);
-        assert!(redactor.held() <= 12, "{} bytes wait", redactor.held());
+        word = if byte.is_ascii_graphic() { word + 1 } else { 0 };
+        assert!(redactor.held() <= word.max(12), "{} bytes wait of a word of {word}", redactor.held());
     }
     assert_eq!(redactor.held(), 0, "the end of a line lets go");
     assert_eq!(redactor.finish(&mut out), Report::default());
@@ -164,7 +166,7 @@ fn a_secret_that_repeats_itself_is_found_where_it_begins_late() {
 fn what_cannot_be_looked_for_is_refused_and_not_shown() {
     for (secret, error) in [
         (&b"1234567"[..], FilterError::Short(7)),
-        (b"12345\r\n67", FilterError::Short(7)),
+        (b"12345\r\n6", FilterError::Short(7)),
         (b"%41%42%43%44", FilterError::Short(4)),
         (&vec![b'a'; 17][..], FilterError::Repeats(17)),
         (&vec![b'x'; HELD_SECRET_BYTES_MAX + 1][..], FilterError::Long(HELD_SECRET_BYTES_MAX + 1)),
@@ -184,7 +186,7 @@ fn what_cannot_be_looked_for_is_refused_and_not_shown() {
 fn what_waits_is_bounded() {
     let filter = filter();
     let longest = 2 * SECRETS.iter().map(|s| s.len()).max().unwrap();
-    let bound = 12 * longest + 12 * SHAPE_BYTES_MAX;
+    let bound = 16 * longest + 12 * SHAPE_BYTES_MAX;
     let start = &SECRETS[0][..20];
     let escaped: String = start.iter().map(|b| format!("\\u005cu{b:04x}")).collect();
     for evil in [
