@@ -47,6 +47,7 @@ mod strict;
 mod tenant;
 mod users;
 mod workload;
+mod written;
 
 pub use authentication::{Authentication, StepUp};
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, KeySource, NoKeys, NoUses};
@@ -109,6 +110,7 @@ pub use users::{CLAIMS_BYTES_MAX, LOGIN_BYTES_MAX, LOGINS_MAX, User};
 pub use workload::{
     WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,
 };
+pub use written::{WriteMark, Written};
 
 pub use redirects::{REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX};
 

@@ -417,9 +417,12 @@ impl<'a> Change<'a> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }
-        let engine = self.tenant.engine();
+        let (engine, writes) = (self.tenant.engine(), self.tenant.identity().writes());
+        let wanted = writes.wanted(self.tenant.number(), &self.records);
         if self.writes.is_empty() && self.deletes.is_empty() {
-            return Ok(engine.records(IDENTITY).write_if(self.expectations, self.records)?.revision);
+            let revision = engine.records(IDENTITY).write_if(self.expectations, self.records)?.revision;
+            writes.note(self.tenant.number(), wanted);
+            return Ok(revision);
         }
         let query = WriteQuery {
             writes: self.writes,
@@ -429,6 +432,8 @@ impl<'a> Change<'a> {
             records: self.records,
             expectations: self.expectations,
         };
-        Ok(engine.write(self.tenant.system_store(), None, query, self.now)?.revision)
+        let revision = engine.write(self.tenant.system_store(), None, query, self.now)?.revision;
+        writes.note(self.tenant.number(), wanted);
+        Ok(revision)
     }
 }

@@ -5,6 +5,7 @@
 use super::custom::CompiledClaims;
 use super::keys::KeyChain;
 use super::limit::Counts;
+use super::written::Writes;
 use super::{
     Answer, Change, Env, ErrorCode, Event, EventKind, Held, Historian, Outcome, Refusal, Seconds, Stored,
     TenantSettings, hash_of,
@@ -93,6 +94,7 @@ struct Inner {
     mutual_tls_port: OnceLock<u16>,
     /// Who keeps what becomes of agents, once somebody does.
     historian: OnceLock<Arc<dyn Historian>>,
+    writes: Writes,
 }
 
 /// The identities of a database. Clones share it.
@@ -175,6 +177,7 @@ impl Identity {
             limits: Counts::default(),
             mutual_tls_port: OnceLock::new(),
             historian: OnceLock::new(),
+            writes: Writes::default(),
         };
         let identity = Identity { inner: Arc::new(inner) };
         let nobody = identity.nobody();
@@ -329,6 +332,10 @@ impl Identity {
 
     pub(super) fn compiled(&self) -> &Mutex<HashMap<u32, Arc<CompiledClaims>>> {
         &self.inner.claims
+    }
+
+    pub(super) fn writes(&self) -> &Writes {
+        &self.inner.writes
     }
 
     pub(super) fn limits(&self) -> &Counts {

@@ -1,10 +1,11 @@
-//! The filter of a caller: everything that is held for the person and the agent, and for the connection itself.
+//! The filter of a caller: what is held for the person, the agent and the connection, and what is held for all others.
 
 use super::Caller;
+use super::everybody::Everybody;
 use super::lease::Lease;
 use super::records::{Connection, HeldCredential, Holder, Secret, client_secret, credentials_of, opened};
 use crate::identity::{Answer, Refusal, Tenant, hash_of};
-use crate::secrets::Filter;
+use crate::secrets::{Filter, can_be_guessed};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
@@ -22,11 +23,15 @@ type Key = (u32, Option<String>, String, Option<String>);
 pub(super) struct Filters {
     // INVARIANT: at most `FILTERS_MAX`.
     known: Mutex<HashMap<Key, (String, Filter)>>,
+    everybody: Everybody,
 }
 
 impl Filters {
     /// The filter of a caller, and of the connection through which it calls with a lease: its credential may be another
     /// already when it is looked for here.
+    ///
+    /// A secret that could be guessed is looked for in answers of its own connection alone: what is removed tells whether a
+    /// guess was right.
     ///
     /// # Errors
     /// A credential does not open: then nothing may be let through.
@@ -36,6 +41,11 @@ impl Filters {
         caller: &Caller,
         through: Option<(&Connection, &Lease)>,
     ) -> Answer<Filter> {
+        let everybody = self.everybody.of(tenant)?;
+        Ok(self.of_caller(tenant, caller, through)?.with_holdings(everybody))
+    }
+
+    fn of_caller(&self, tenant: &Tenant, caller: &Caller, through: Option<(&Connection, &Lease)>) -> Answer<Filter> {
         let (connection, lease) = through.unzip();
         let mut held: Vec<HeldCredential> = credentials_of(tenant, &Holder::Agent(caller.agent.clone()))?;
         if let Some(user) = &caller.user {
@@ -52,7 +62,7 @@ impl Filters {
                 .join(" "),
         );
         let id = connection.map(|connection| connection.spec.id.clone());
-        let key = (tenant.number(), caller.user.clone(), caller.agent.clone(), id);
+        let key = (tenant.number(), caller.user.clone(), caller.agent.clone(), id.clone());
         if let Some((known, filter)) = self.known.lock().get(&key)
             && *known == stamp
         {
@@ -60,11 +70,14 @@ impl Filters {
         }
         let secrets = held.iter().map(|held| opened(tenant, held)).collect::<Answer<Vec<_>>>()?;
         let client = connection.map(|connection| client_secret(tenant, connection)).transpose()?.flatten();
-        let secrets = secrets.iter().chain(lease.map(|lease| &lease.secret));
-        let texts: Vec<&str> = secrets.flat_map(Secret::texts).chain(client.as_deref().map(String::as_str)).collect();
-        let within: Vec<Zeroizing<Vec<u8>>> = texts.iter().filter_map(|text| within_pem(text)).collect();
-        let bytes = texts.iter().map(|text| text.as_bytes()).chain(within.iter().map(|bytes| bytes.as_slice()));
-        let filter = Filter::new(bytes);
+        let of_others = held.iter().zip(&secrets).filter(|(held, _)| id.as_deref() != Some(&held.connection));
+        let of_others =
+            of_others.flat_map(|(_, secret)| secret.texts()).filter(|text| !can_be_guessed(text.as_bytes()));
+        let own = held.iter().zip(&secrets).filter(|(held, _)| id.as_deref() == Some(&held.connection));
+        let own = own.map(|(_, secret)| secret).chain(lease.map(|lease| &lease.secret)).flat_map(Secret::texts);
+        let texts = of_others.chain(own).chain(client.as_deref().map(String::as_str));
+        let bytes = with_bytes(texts);
+        let filter = Filter::new(bytes.iter().map(|bytes| bytes.as_slice()));
         let filter = filter.map_err(|error| Refusal::failed("filter.secret", error.to_string()))?;
         let mut known = self.known.lock();
         if known.len() >= FILTERS_MAX {
@@ -73,6 +86,12 @@ impl Filters {
         known.insert(key, (stamp, filter.clone()));
         Ok(filter)
     }
+}
+
+/// Texts as bytes, and what stands in those that are PEM.
+pub(super) fn with_bytes<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<Zeroizing<Vec<u8>>> {
+    let both = |text: &str| [Some(Zeroizing::new(text.as_bytes().to_vec())), within_pem(text)];
+    texts.flat_map(both).flatten().collect()
 }
 
 /// What stands in a PEM text (RFC 7468): a key leaves no more when somebody takes it out of its lines.

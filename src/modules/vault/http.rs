@@ -452,7 +452,7 @@ async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> R
     let (parts, body) = request.into_parts();
     let shown = Shown::of(&parts);
     let judged = asked.run(move |tenant, env| {
-        let audiences = [tenant.url("/proxy"), tenant.url("/filter"), tenant.issuer().to_owned()];
+        let audiences = [tenant.url("/proxy"), tenant.url("/filter")];
         let caller = shown.caller(tenant, &audiences, env)?;
         let filter = vault.filter_of(tenant, &caller)?;
         Ok((caller, filter))

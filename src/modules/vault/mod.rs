@@ -11,6 +11,7 @@ mod answer;
 mod approved;
 mod connect;
 mod connections;
+mod everybody;
 mod exchange;
 mod filter;
 mod lease;

@@ -401,13 +401,15 @@ fn ended(tenant: &Tenant, caller: &Caller, what: &What, end: &Ended, env: &Env<'
     Ok(())
 }
 
-/// What was removed, by rule; never what it was.
+/// What was removed, by rule, and whose it was; never what it was.
 fn with_removed(event: Event, removed: &Report) -> Event {
     if removed.total() == 0 {
         return event;
     }
     let rules: Vec<String> = removed.counts().map(|(rule, count)| format!("{rule}={count}")).collect();
-    event.detail("removed", removed.total().to_string()).detail("removed_rules", rules.join(" "))
+    let event = event.detail("removed", removed.total().to_string()).detail("removed_rules", rules.join(" "));
+    let owners: Vec<&str> = removed.owners().collect();
+    if owners.is_empty() { event } else { event.detail("removed_of", owners.join(", ")) }
 }
 
 /// The event of a call that was refused. Who has not shown who they are gets none: they could fill the log.

@@ -13,7 +13,9 @@ pub(super) use secret::NewCredential;
 pub use secret::{Hidden, Secret};
 
 use crate::engine::Module;
-use crate::identity::{Answer, Change, Env, Held, Refusal, Seconds, Stored, Tenant, decode, encode, record_key};
+use crate::identity::{
+    Answer, Change, Env, Held, PAGE_MAX, Refusal, Seconds, Stored, Tenant, decode, encode, record_key,
+};
 use crate::secrets::{self, Hierarchy};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -210,6 +212,55 @@ pub(super) fn client_secret(tenant: &Tenant, connection: &Connection) -> Answer<
 
 fn credential_place(tenant: &Tenant, connection: &str, holder: &Holder) -> Vec<u8> {
     record_key(tenant.number(), holder.sort(), &[connection, holder.part()])
+}
+
+/// What the key of a record of the vault names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum KeyOf {
+    /// A connection, by its id.
+    Connection(String),
+    /// A credential, by its connection and its holder.
+    Credential(String, Holder),
+}
+
+/// What a key names, if it is a connection or a credential.
+pub(super) fn key_of(key: &[u8]) -> Option<KeyOf> {
+    let (sort, parts) = key.get(4..)?.split_first()?;
+    let parts = std::str::from_utf8(parts).ok()?;
+    let held = |holder: fn(String) -> Holder| {
+        let (connection, part) = parts.split_once('\0')?;
+        Some(KeyOf::Credential(connection.to_owned(), holder(part.to_owned())))
+    };
+    match *sort {
+        Connection::SORT => Some(KeyOf::Connection(parts.to_owned())),
+        OfUser::SORT => held(Holder::User),
+        OfAgent::SORT => held(Holder::Agent),
+        _ => None,
+    }
+}
+
+/// All credentials of a tenant, one after another.
+///
+/// # Errors
+/// The disk failed, or what `look` answers.
+pub(super) fn every_credential(tenant: &Tenant, mut look: impl FnMut(&HeldCredential) -> Answer<()>) -> Answer<()> {
+    let last = |held: &HeldCredential| format!("{}\0{}", held.connection, held.holder.part());
+    let pages: [&dyn Fn(Option<&str>) -> Answer<Vec<HeldCredential>>; 2] = [
+        &|after| Ok(tenant.list::<OfUser>(&[], after, PAGE_MAX)?.into_iter().map(HeldCredential::of_user).collect()),
+        &|after| Ok(tenant.list::<OfAgent>(&[], after, PAGE_MAX)?.into_iter().map(HeldCredential::of_agent).collect()),
+    ];
+    for page in pages {
+        let mut after: Option<String> = None;
+        loop {
+            let all = page(after.as_deref())?;
+            all.iter().try_for_each(&mut look)?;
+            after = all.last().map(last);
+            if all.len() < PAGE_MAX {
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The credential of a holder.

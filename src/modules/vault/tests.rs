@@ -4,6 +4,7 @@
 mod areas;
 mod calls;
 mod connecting;
+mod everybody;
 mod leases;
 mod leaving;
 mod stub;
