@@ -174,7 +174,9 @@ settings! {
     identity_client_ca: File = "", "identity-client-ca", None,
         "authorities in PEM that are trusted to sign certificates of the issuers' clients, for `tls_client_auth` and X.509-SVIDs; the engine does not trust them";
     outgoing_allow: AllowList = "", "outgoing-allow", None,
-        "what the issuers may connect to although its address is private, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too, but never the engine's own `http-addr` and `grpc-addr` (docs/vault.md)";
+        "what the issuers may connect to although its address is private, where an administrator names it, as `10.1.0.0/16`, `crm.corp.example` or `*.corp.example`; `localhost` or `127.0.0.1` is this machine, over http too, but never the engine's own `http-addr` and `grpc-addr` (docs/vault.md)";
+    outgoing_allow_strangers: AllowList = "", "outgoing-allow-strangers", None,
+        "the same for URLs that nobody who administers has written: client metadata documents, keys of clients that registered themselves, push services of people's browsers (docs/vault.md)";
     outgoing_authorities: File = "", "outgoing-authorities", None,
         "a file of certificates in PEM whose authorities are trusted besides the system's, by the requests of the issuers and for the mail relay";
     outgoing_connect_timeout: Time<60> = "5s", "outgoing-connect-timeout", None,

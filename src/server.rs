@@ -339,7 +339,7 @@ fn issuer_routes(
         askers: Arc::new(Askers),
         shapes: Arc::new(Shapes),
     };
-    let strangers = Drafts::new(outgoing.clone());
+    let strangers = Drafts::new(outgoing.for_strangers());
     let house = login::House {
         connected: Some(Arc::new(Connections)),
         devices: Some(Arc::new(channels::Browsers)),

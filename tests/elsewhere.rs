@@ -161,7 +161,11 @@ impl Furnished {
             http: any,
             grpc: any,
             issuers: Some(Issuers { listener: Arc::new(listener), mutual_tls: None, identity }),
-            outgoing: OutgoingSettings { allow: vec!["localhost".parse().unwrap()], ..OutgoingSettings::default() },
+            outgoing: OutgoingSettings {
+                allow: vec!["localhost".parse().unwrap()],
+                allow_strangers: vec!["localhost".parse().unwrap()],
+                ..OutgoingSettings::default()
+            },
             ..server::Settings::default()
         };
         change(&mut settings);

@@ -276,6 +276,7 @@ fn outgoing(config: &Config) -> Result<OutgoingSettings, Failure> {
     let settings = OutgoingSettings {
         loopback: false,
         allow: config.outgoing_allow.0.clone(),
+        allow_strangers: config.outgoing_allow_strangers.0.clone(),
         authorities: config.outgoing_authorities.0.as_ref().map(read).transpose()?,
         connect_timeout: timeout,
     };

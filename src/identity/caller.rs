@@ -57,6 +57,14 @@ pub trait KeySource: Send + Sync {
     /// # Errors
     /// It cannot be had.
     fn jwks(&self, tenant: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>>;
+
+    /// The same for a URL that nobody has written who administers: what may be asked there can be less.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    fn jwks_of_stranger(&self, tenant: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
+        self.jwks(tenant, uri, fresh)
+    }
 }
 
 /// A source that has none, where nothing may be asked for.
@@ -224,7 +232,7 @@ impl Tenant {
         let found = match &client.keys {
             Some(ClientKeys::Jwks(set)) => shown.key_in(set).map(kid),
             Some(ClientKeys::JwksUri(uri)) => {
-                let found = |fresh| keys.jwks(self.number(), uri, fresh).map(|set| shown.key_in(&set).map(kid));
+                let found = |fresh| self.jwks_of(&client, uri, keys, fresh).map(|set| shown.key_in(&set).map(kid));
                 match found(false)? {
                     None => found(true)?,
                     found => found,
@@ -234,6 +242,18 @@ impl Tenant {
         };
         let kid = found.ok_or_else(|| refuse("client.certificate.key"))?;
         Ok(Some((AuthMethod::SelfSignedTlsClientAuth, kid)))
+    }
+
+    /// The keys of a client at its `jwks_uri`.
+    ///
+    /// # Errors
+    /// They cannot be had.
+    pub fn jwks_of(&self, client: &Client, uri: &str, keys: &dyn KeySource, fresh: bool) -> Answer<Arc<Value>> {
+        if self.registered_itself(&client.id)? {
+            keys.jwks_of_stranger(self.number(), uri, fresh)
+        } else {
+            keys.jwks(self.number(), uri, fresh)
+        }
     }
 
     /// The client that signed an assertion, and with which key. An assertion is used once.
@@ -252,7 +272,7 @@ impl Tenant {
         let verified = match &client.keys {
             Some(ClientKeys::Jwks(set)) => jwt::verify_with(assertion, set),
             Some(ClientKeys::JwksUri(uri)) => {
-                let set = |fresh| keys.jwks(self.number(), uri, fresh);
+                let set = |fresh| self.jwks_of(&client, uri, keys, fresh);
                 match jwt::verify_with(assertion, &*set(false)?) {
                     Err(refusal) if refusal.rule == "token.kid" => jwt::verify_with(assertion, &*set(true)?),
                     done => done,

@@ -3,7 +3,7 @@
 
 use super::{
     Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, IDENTITY, Refusal, SigningAlgorithm, Tenant,
-    again, scopes_of,
+    again, record_key, scopes_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -256,6 +256,15 @@ impl Tenant {
             change.commit()?;
             Ok(registered(&made, secret))
         })
+    }
+
+    /// Whether a client has registered itself.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn registered_itself(&self, id: &str) -> Answer<bool> {
+        let key = record_key(self.number(), REGISTERED, &[id]);
+        Ok(self.engine().records(IDENTITY).get(&key)?.is_some())
     }
 
     /// Adds to a change that a client that is deleted no longer counts as one that has registered itself.

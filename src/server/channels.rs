@@ -77,7 +77,7 @@ impl ChannelSettings {
             let (name, url, bearer) = (WEBHOOK.to_owned(), url.clone(), bearer.clone());
             channels.push(Box::new(Webhook { name, url, bearer, calls: Box::new(Posts(outgoing.clone())) }));
         }
-        let (push, callback) = (Box::new(Posts(outgoing.clone())), Box::new(Posts(outgoing.clone())));
+        let (push, callback) = (Box::new(Posts(outgoing.for_strangers())), Box::new(Posts(outgoing.clone())));
         let begun = Instant::now();
         Ok(Channels { channels, push, callback, clock: Box::new(move || begun.elapsed()) })
     }

@@ -13,8 +13,8 @@ const ANSWER_BYTES_MAX: u64 = 16 << 10;
 /// Posts through the one client.
 pub(super) struct Forms(pub(super) Outgoing);
 
-impl Posts for Forms {
-    fn post(&self, url: &str, form: &str) -> Posted {
+impl Forms {
+    fn post_by(outgoing: &Outgoing, url: &str, form: &str) -> Posted {
         let Ok(url) = url.parse() else { return Posted::Refused };
         let mut request = OutgoingRequest::new(Method::POST, url);
         let media = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -22,7 +22,7 @@ impl Posts for Forms {
         request.body = Body::from(form.to_owned());
         (request.timeout, request.answer_bytes_max) = (TIMEOUT, ANSWER_BYTES_MAX);
         request.redirects = Redirects::Pass;
-        match self.0.wait(self.0.send(request)) {
+        match outgoing.wait(outgoing.send(request)) {
             Some(Ok(answer)) => Posted::Answered(answer.status.as_u16()),
             Some(Err(error)) => {
                 tracing::info!(%error, "a logout");
@@ -30,5 +30,15 @@ impl Posts for Forms {
             }
             None => Posted::Failed,
         }
+    }
+}
+
+impl Posts for Forms {
+    fn post(&self, url: &str, form: &str) -> Posted {
+        Forms::post_by(&self.0, url, form)
+    }
+
+    fn post_to_stranger(&self, url: &str, form: &str) -> Posted {
+        Forms::post_by(&self.0.for_strangers(), url, form)
     }
 }

@@ -83,6 +83,8 @@ pub struct JwkSets {
     landed: Condvar,
     waiting: Places,
     at_once: Places,
+    /// The same for URLs that strangers wrote, which are asked through another client.
+    strangers: Option<Box<JwkSets>>,
 }
 
 #[derive(Default)]
@@ -188,7 +190,8 @@ impl JwkSets {
     /// Sets that are asked for through this client.
     #[must_use]
     pub fn new(outgoing: Outgoing) -> JwkSets {
-        JwkSets::with_clock(outgoing, seconds)
+        let strangers = JwkSets::with_clock(outgoing.for_strangers(), seconds);
+        JwkSets { strangers: Some(Box::new(strangers)), ..JwkSets::with_clock(outgoing, seconds) }
     }
 
     /// The same where one issuer alone is asked, the only one whom its callers can have chosen: as many wait for it as may.
@@ -213,6 +216,7 @@ impl JwkSets {
             landed: Condvar::new(),
             waiting: Places::new(WAITING_MAX, WAITING_PER_TENANT_MAX),
             at_once: Places::new(AT_ONCE_MAX, AT_ONCE_PER_TENANT_MAX),
+            strangers: None,
         }
     }
 
@@ -296,6 +300,10 @@ impl KeySource for JwkSets {
             tracing::warn!(%refusal, "a JWK set of others could not be had");
         }
         answer.map(|(set, _)| set)
+    }
+
+    fn jwks_of_stranger(&self, tenant: u32, uri: &str, fresh: bool) -> Answer<Arc<Value>> {
+        self.strangers.as_deref().unwrap_or(self).jwks(tenant, uri, fresh)
     }
 }
 

@@ -51,8 +51,11 @@ pub struct OutgoingSettings {
     /// Whether servers on this machine may be asked, over http too. For development and tests. An entry of the allow list
     /// that is this machine (`localhost`, `127.0.0.1`) says the same.
     pub loopback: bool,
-    /// What may be connected to although its address is special.
+    /// What may be connected to although its address is special, where whoever administers says so: no URL of a stranger.
     pub allow: Vec<Allowed>,
+    /// The same for URLs that strangers and people write: of metadata documents, of what clients say that registered
+    /// themselves, of push services. See [`Outgoing::for_strangers`].
+    pub allow_strangers: Vec<Allowed>,
     /// Certificates of authorities in PEM, which are trusted besides the system's.
     pub authorities: Option<Vec<u8>>,
     /// How long a connection may take to be made, name and TLS included.
@@ -64,6 +67,7 @@ impl Default for OutgoingSettings {
         OutgoingSettings {
             loopback: false,
             allow: Vec::new(),
+            allow_strangers: Vec::new(),
             authorities: None,
             connect_timeout: Duration::from_secs(5),
         }
@@ -271,6 +275,8 @@ pub struct WholeAnswer {
 #[derive(Clone)]
 pub struct Outgoing {
     inner: Arc<Inner>,
+    /// What asks where a stranger says.
+    strangers: Arc<Inner>,
 }
 
 struct Inner {
@@ -406,12 +412,15 @@ impl Outgoing {
         settings: OutgoingSettings,
         resolver: impl Resolver,
     ) -> Result<Outgoing, OutgoingStartError> {
-        let OutgoingSettings { loopback, allow, authorities, connect_timeout } = settings;
-        let loopback = loopback || allow.iter().any(Allowed::is_here);
+        let OutgoingSettings { loopback, allow, allow_strangers, authorities, connect_timeout } = settings;
         // An error means that the program has chosen a provider already; that one is used.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard =
-            Guard { resolver: Arc::new(resolver), allow: allow.into(), loopback, plain: false, own: Arc::default() };
+        let resolver: Arc<dyn Resolver> = Arc::new(resolver);
+        let guard = |allow: Vec<Allowed>| {
+            let loopback = loopback || allow.iter().any(Allowed::is_here);
+            let (resolver, own) = (Arc::clone(&resolver), Arc::default());
+            Guard { resolver, allow: allow.into(), loopback, plain: false, own }
+        };
         let authorities = match authorities {
             Some(pem) => match Certificate::from_pem_bundle(&pem) {
                 Ok(some) if !some.is_empty() => some,
@@ -420,15 +429,24 @@ impl Outgoing {
             },
             None => Vec::new(),
         };
-        let clients = Clients::new(guard.clone(), &authorities, connect_timeout)?;
-        let at_own_ports = if own.is_empty() {
-            None
-        } else {
-            let ports = own.iter().map(SocketAddr::port).collect();
-            Some((ports, Clients::new(Guard { own: own.into(), ..guard }, &authorities, connect_timeout)?))
+        let inner = |guard: Guard| {
+            let clients = Clients::new(guard.clone(), &authorities, connect_timeout)?;
+            let at_own_ports = if own.is_empty() {
+                None
+            } else {
+                let ports = own.iter().map(SocketAddr::port).collect();
+                Some((ports, Clients::new(Guard { own: own.into(), ..guard }, &authorities, connect_timeout)?))
+            };
+            Ok(Arc::new(Inner { runtime: Handle::try_current().ok(), clients, at_own_ports }))
         };
-        let runtime = Handle::try_current().ok();
-        Ok(Outgoing { inner: Arc::new(Inner { runtime, clients, at_own_ports }) })
+        Ok(Outgoing { inner: inner(guard(allow))?, strangers: inner(guard(allow_strangers))? })
+    }
+
+    /// What asks at URLs that a stranger wrote, or somebody who administers nothing: the allow list is one of its own, so that
+    /// what is allowed for an administrator's URLs opens no way into a network for everybody.
+    #[must_use]
+    pub fn for_strangers(&self) -> Outgoing {
+        Outgoing { inner: Arc::clone(&self.strangers), strangers: Arc::clone(&self.strangers) }
     }
 
     /// Whether a URL may be asked as far as it tells by itself; the addresses of its name are judged when it is asked.

@@ -149,3 +149,41 @@ fn there_are_at_most_as_many_as_may_be_and_one_that_is_deleted_makes_room() {
     register().unwrap();
     assert_eq!(rule(register()), "registration.max");
 }
+
+/// Who asks at which URLs.
+struct Asked(std::sync::Mutex<Vec<&'static str>>);
+
+impl KeySource for Asked {
+    fn jwks(&self, _: u32, _: &str, _: bool) -> Answer<std::sync::Arc<Value>> {
+        self.0.lock().unwrap().push("administrator");
+        Err(Refusal::not_found("keys"))
+    }
+
+    fn jwks_of_stranger(&self, _: u32, _: &str, _: bool) -> Answer<std::sync::Arc<Value>> {
+        self.0.lock().unwrap().push("stranger");
+        Err(Refusal::not_found("keys"))
+    }
+}
+
+/// What an administrator's URLs may reach, those of who registers itself may not.
+#[test]
+fn keys_of_who_registered_itself_are_asked_for_as_a_strangers() {
+    let world = World::new();
+    let tenant = with(&world, open());
+    let wanted = json!({"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "https://tool.example/keys"});
+    let told = tenant.register_client(&metadata(&wanted), None, &world.env()).unwrap();
+    let ours = Client {
+        auth_methods: vec![AuthMethod::PrivateKeyJwt],
+        keys: Some(ClientKeys::JwksUri("https://tool.example/keys".into())),
+        ..Client::new("ours", ClientKind::Agent, "Ours")
+    };
+    tenant.create_client(&ours, &world.env()).unwrap();
+    let asked = Asked(std::sync::Mutex::default());
+    for id in [told["client_id"].as_str().unwrap(), "ours"] {
+        let claims = encode(json!({"sub": id}).to_string().as_bytes());
+        let assertion = format!("{}.{claims}.AAAA", encode(br#"{"alg":"ES256","kid":"k"}"#));
+        let form = form(&[("client_assertion_type", JWT_BEARER), ("client_assertion", &assertion)]);
+        assert!(tenant.authenticate_client(None, &form, &asked, &NoUses, &world.env()).is_err());
+    }
+    assert_eq!(*asked.0.lock().unwrap(), ["stranger", "administrator"]);
+}

@@ -72,7 +72,7 @@ fn verify(tenant: &Tenant, client: &Client, object: &str, keys: &dyn KeySource) 
     let verified = match &client.keys {
         Some(ClientKeys::Jwks(set)) => verify_with(object, set),
         Some(ClientKeys::JwksUri(uri)) => {
-            let set = |fresh| keys.jwks(tenant.number(), uri, fresh);
+            let set = |fresh| tenant.jwks_of(client, uri, keys, fresh);
             match verify_with(object, &*set(false)?) {
                 Err(refusal) if refusal.rule == "token.kid" => verify_with(object, &*set(true)?),
                 done => done,

@@ -19,6 +19,11 @@ pub enum Posted {
 pub trait Posts: Send + Sync {
     /// Posts a form, from a thread that may wait. Redirects are answers.
     fn post(&self, url: &str, form: &str) -> Posted;
+
+    /// The same at a URL of a client that has registered itself: fewer may be called.
+    fn post_to_stranger(&self, url: &str, form: &str) -> Posted {
+        self.post(url, form)
+    }
 }
 
 /// Tells what is due. One caller at a time for a tenant: what is told twice was told by two. Answers how many clients know.
@@ -37,7 +42,9 @@ pub fn tell(tenant: &Tenant, posts: &dyn Posts, env: &Env<'_>) -> Answer<usize> 
         let told = match tenant.logout_token(&call, env)? {
             Some((url, token)) => {
                 let mut form = url::form_urlencoded::Serializer::new(String::new());
-                judged(posts.post(&url, &form.append_pair("logout_token", &token).finish()))
+                let form = form.append_pair("logout_token", &token).finish();
+                let by_itself = tenant.registered_itself(&call.client)?;
+                judged(if by_itself { posts.post_to_stranger(&url, &form) } else { posts.post(&url, &form) })
             }
             None => LogoutTold::Never("logout.unwanted"),
         };

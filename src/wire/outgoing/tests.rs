@@ -339,3 +339,27 @@ fn a_listener_is_found_at_every_address_that_is_its_own() {
         assert!(is_own("0.0.0.0:8080", &address) && is_own("[::]:8080", &address), "{address}");
     }
 }
+
+#[tokio::test]
+async fn what_an_administrator_may_reach_no_stranger_does() {
+    let (port, got) = server(|_| async { "within".into_response() }).await;
+    let table = Table::new([("crm.corp.example", &["127.0.0.1"])]);
+    let url = format!("http://crm.corp.example:{port}/");
+    let with = |allow: &str, allow_strangers: &[&str]| {
+        let allow_strangers = allow_strangers.iter().map(|entry| entry.parse().unwrap()).collect();
+        let settings =
+            OutgoingSettings { allow: vec![allow.parse().unwrap()], allow_strangers, ..OutgoingSettings::default() };
+        Outgoing::new(settings, table.clone()).unwrap()
+    };
+    let client = with("localhost", &[]);
+    assert_eq!(client.fetch(get(&url)).await.unwrap().body, b"within");
+    for client in [client.for_strangers(), client.for_strangers().for_strangers()] {
+        assert_eq!(refusal(&client, &url).await, OutgoingError::Url("it is no https URL"));
+        let error = refusal(&client, &format!("https://crm.corp.example:{port}/")).await;
+        assert!(matches!(error, OutgoingError::Address { range: Range::Loopback, .. }), "{error}");
+    }
+    assert_eq!(got.load(Ordering::Relaxed), 1);
+    let client = with("10.1.2.3", &["localhost"]);
+    assert_eq!(client.for_strangers().fetch(get(&url)).await.unwrap().body, b"within");
+    assert_eq!(refusal(&client, &url).await, OutgoingError::Url("it is no https URL"));
+}

@@ -102,7 +102,7 @@ def form(page, action):
 def serve(relay, tls, more=()):
     """Starts the server with a relay, and answers it."""
     arguments = ["serve", *keys, "--http-addr", "127.0.0.1:0", "--grpc-addr", "127.0.0.1:0", "--identity-addr", f"127.0.0.1:{port}",
-                 "--outgoing-allow", "localhost", "--approval-mail-relay", relay,
+                 "--outgoing-allow-strangers", "localhost", "--approval-mail-relay", relay,
                  "--approval-mail-from", "Bailiwick <approvals@example.com>", "--approval-mail-tls", tls, *more]
     # With the machine's own authorities, so that it knows the push service and the relay by `outgoing-authorities` alone.
     known = {name: value for name, value in os.environ.items() if name not in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
