@@ -184,6 +184,17 @@ impl Sorted {
         self.scopes.iter().filter(|(_, of)| *of == class).map(|(scope, _)| scope.clone()).collect()
     }
 
+    /// What the client would get: the scopes that need nobody, and those that it gets with an approval, which are left out
+    /// when it did not ask for them by name. Nothing is used up.
+    pub(super) fn outlook(&self, by_name: bool) -> Answer<[Vec<String>; 2]> {
+        let asking = if by_name { self.of(ScopeClass::NeedsApproval) } else { Vec::new() };
+        let had = self.of(ScopeClass::Automatic);
+        if had.is_empty() && asking.is_empty() && !self.scopes.is_empty() {
+            return Err(nothing_had());
+        }
+        Ok([had, asking])
+    }
+
     /// What the client gets. Scopes that need an approval are refused when it asked for them by name and has none; when it
     /// asked for whatever there is, they are left out.
     pub(super) fn decide(
@@ -214,9 +225,12 @@ impl Sorted {
         had.dropped.extend(lacking);
         had.scopes = self.scopes.into_iter().map(|(scope, _)| scope).filter(|s| !had.dropped.contains(s)).collect();
         if had.scopes.is_empty() && !none {
-            let text = "this client may have none of these scopes there";
-            return Err(Refusal::new(ErrorCode::InvalidScope, "connection.never", text));
+            return Err(nothing_had());
         }
         Ok(had)
     }
+}
+
+fn nothing_had() -> Refusal {
+    Refusal::new(ErrorCode::InvalidScope, "connection.never", "this client may have none of these scopes there")
 }

@@ -2,6 +2,7 @@
 
 use super::admin::connection_to;
 use super::class::{Approvals, Had, NeedsApproval, Sorted, check_usable, not_connected};
+use super::idjag::{Asked, Basis};
 use super::records::Connection;
 use super::request::{Request, Wants};
 use super::subject::{Seen, actor, noted, part_of, subject};
@@ -41,17 +42,17 @@ impl GrantType for TokenExchange {
 
     fn redeem(&self, tenant: &Tenant, caller: &Caller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
         let attempt = Attempt { tenant, caller, approvals: &*self.approvals, env };
-        noted(tenant, caller, env, |seen| again(|| attempt.run(form, seen)))
+        noted(tenant, &caller.client, env, |seen| again(|| attempt.run(form, seen)))
     }
 }
 
 /// One request.
 #[derive(Clone, Copy)]
-pub(super) struct Attempt<'a> {
-    pub(super) tenant: &'a Tenant,
-    pub(super) caller: &'a Caller,
-    pub(super) approvals: &'a dyn Approvals,
-    pub(super) env: &'a Env<'a>,
+struct Attempt<'a> {
+    tenant: &'a Tenant,
+    caller: &'a Caller,
+    approvals: &'a dyn Approvals,
+    env: &'a Env<'a>,
 }
 
 /// A resource that is asked for, and the connection that leads to it.
@@ -73,18 +74,44 @@ impl Attempt<'_> {
         let until = examined.ends().min(actor_ends.unwrap_or(Seconds::MAX));
         match request.wants {
             Wants::Access => self.access(&request, &examined, until),
-            Wants::IdJag => idjag::issue(self, &request, &examined, until),
+            Wants::IdJag => self.assertion(&request, &examined, until),
         }
     }
 
+    fn assertion(&self, request: &Request<'_>, examined: &Examined, until: Seconds) -> Answer<TokenAnswer> {
+        let basis = Basis {
+            tenant: self.tenant,
+            client: &self.caller.client,
+            holder: Some(self.caller),
+            chain: examined.chain(),
+            grant: &examined.grant,
+            shown: examined.kind.urn(),
+            until,
+            env: self.env,
+        };
+        let asked = Asked {
+            audience: request.audiences.first().map(String::as_str).unwrap_or_default(),
+            resources: &request.resources,
+            scopes: request.scopes.as_deref(),
+            approval: request.approval,
+        };
+        let judged = idjag::judge(&basis, &asked)?;
+        let made = idjag::make((&basis, &asked), judged, self.approvals, |event| event)?;
+        Ok(TokenAnswer {
+            access_token: made.assertion,
+            issued_token_type: Some(idjag::ID_JAG.to_owned()),
+            token_type: "N_A",
+            expires_in: made.until.saturating_sub(self.env.seconds()),
+            scope: Some(made.scopes.join(" ")).filter(|scope| !scope.is_empty()),
+            refresh_token: None,
+            id_token: None,
+            authorization_details: Vec::new(),
+            more: Map::new(),
+        })
+    }
+
     /// What the client gets of what it asks for.
-    pub(super) fn had(
-        &self,
-        change: &mut Change<'_>,
-        sorted: Sorted,
-        request: &Request<'_>,
-        examined: &Examined,
-    ) -> Answer<Had> {
+    fn had(&self, change: &mut Change<'_>, sorted: Sorted, request: &Request<'_>, examined: &Examined) -> Answer<Had> {
         let needs = NeedsApproval {
             tenant: self.tenant,
             client: &self.caller.client,

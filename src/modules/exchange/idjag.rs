@@ -3,14 +3,13 @@
 
 use super::act;
 use super::admin::connection_to;
-use super::class::{Had, Sorted, check_usable, not_connected};
-use super::exchange::Attempt;
+use super::class::{Approvals, NeedsApproval, Sorted, check_usable, not_connected};
 use super::records::{ASSERTION_S_MAX, Connection, Server, Target};
 use super::request::Request;
 use crate::engine::View;
 use crate::identity::{
-    Actor, Answer, Confirmation, CredentialKind, ErrorCode, Event, EventKind, Examined, Held, Outcome, Refusal,
-    Seconds, Tenant, TokenAnswer, TokenKind, UpstreamIdentity, act_claim, encode, with_actors,
+    Actor, Answer, Caller, Chain, Client, Confirmation, CredentialKind, Env, ErrorCode, Event, EventKind, Grant, Held,
+    Outcome, Refusal, Seconds, Tenant, TokenKind, UpstreamIdentity, act_claim, encode, with_actors,
 };
 use serde_json::{Map, Value, json};
 
@@ -44,6 +43,56 @@ pub(super) fn check(tenant: &Tenant, request: &Request<'_>) -> Answer<()> {
     Ok(())
 }
 
+/// Who asks for an assertion, and what it is made from.
+pub(super) struct Basis<'a> {
+    pub(super) tenant: &'a Tenant,
+    /// The client that asks, and acts.
+    pub(super) client: &'a Client,
+    /// The client, where it takes the assertion itself: what it has proved is in it. None where nobody does but this server.
+    pub(super) holder: Option<&'a Caller>,
+    pub(super) chain: &'a Chain,
+    /// The first of the chain.
+    pub(super) grant: &'a Grant,
+    /// The type of what stands for the grant.
+    pub(super) shown: &'a str,
+    /// Until when it is good.
+    pub(super) until: Seconds,
+    pub(super) env: &'a Env<'a>,
+}
+
+/// What is asked for.
+pub(super) struct Asked<'a> {
+    /// The issuer of the other server.
+    pub(super) audience: &'a str,
+    pub(super) resources: &'a [String],
+    /// Scopes by name; none for all that need nobody.
+    pub(super) scopes: Option<&'a [String]>,
+    pub(super) approval: Option<&'a str>,
+}
+
+/// What may be asserted of what is asked for, but for approvals.
+pub(super) struct Judged<'a> {
+    user: &'a str,
+    view: View,
+    connection: Held<Connection>,
+    server: Server,
+    client_there: String,
+    resources: Vec<String>,
+    sorted: Sorted,
+    /// Scopes that cannot be asserted there at all.
+    unmapped: Vec<String>,
+}
+
+/// An assertion that was made.
+pub(super) struct Made {
+    pub(super) assertion: String,
+    pub(super) jti: String,
+    pub(super) scopes: Vec<String>,
+    pub(super) until: Seconds,
+    /// Until when the approvals that were used are good, when any were.
+    pub(super) approved_until: Option<Seconds>,
+}
+
 /// What an assertion says besides who it is about.
 struct Said<'a> {
     audience: &'a str,
@@ -56,83 +105,105 @@ struct Said<'a> {
     until: Seconds,
 }
 
-/// Makes an assertion. It is noted in the database before it is answered, in a write that rests on all that it came from.
-pub(super) fn issue(
-    attempt: &Attempt<'_>,
-    request: &Request<'_>,
-    examined: &Examined,
-    until: Seconds,
-) -> Answer<TokenAnswer> {
-    let (tenant, caller, env) = (attempt.tenant, attempt.caller, attempt.env);
-    let Some(user) = examined.grant.user() else {
+/// Judges what is asked for: the one place that says to whom what is asserted about whom.
+///
+/// # Errors
+/// Which rule refuses it.
+pub(super) fn judge<'a>(basis: &Basis<'a>, asked: &Asked<'_>) -> Answer<Judged<'a>> {
+    let (tenant, client) = (basis.tenant, basis.client);
+    let Some(user) = basis.grant.user() else {
         let text = "an assertion is about a person; this token is of a client alone";
         return Err(Refusal::new(ErrorCode::InvalidRequest, "idjag.alone", text));
     };
     let view = tenant.view()?;
-    let audience = request.audiences.first().map(String::as_str).unwrap_or_default();
-    let connection = connection_to(tenant, audience)?;
-    let connection = connection.ok_or_else(|| not_connected("connection.unknown").because(audience))?;
-    let Target::Server(server) = &connection.target else { return Err(not_connected("idjag.server")) };
-    check_usable(&view, &caller.client, &connection.id)?;
+    let connection = connection_to(tenant, asked.audience)?;
+    let connection = connection.ok_or_else(|| not_connected("connection.unknown").because(asked.audience))?;
+    let Target::Server(server) = connection.target.clone() else { return Err(not_connected("idjag.server")) };
+    check_usable(&view, client, &connection.id)?;
     let unknown =
         || not_connected("idjag.client").because("the connection does not say what the client is called there");
-    let client_there = server.clients.get(&caller.client.id).ok_or_else(unknown)?;
-    let resources = resources(request, server)?;
-    let (sorted, unmapped) = sort(attempt, &view, request, &connection, server)?;
-    let mut change = tenant.change(env);
-    let mut had = attempt.had(&mut change, sorted, request, examined)?;
-    had.dropped.extend(unmapped);
-    let scopes = translated(&had, server);
-    if scopes.is_empty() && !server.scopes.is_empty() {
-        let text = "none of these scopes can be asserted there";
-        return Err(Refusal::new(ErrorCode::InvalidScope, "idjag.scopes", text));
+    let client_there = server.clients.get(&client.id).cloned().ok_or_else(unknown)?;
+    let resources = resources(asked.resources, &server)?;
+    let (sorted, unmapped) = sort(basis, &view, asked, &connection, &server)?;
+    Ok(Judged { user, view, connection, server, client_there, resources, sorted, unmapped })
+}
+
+impl Judged<'_> {
+    /// What the client is called there.
+    pub(super) fn client_there(&self) -> &str {
+        &self.client_there
     }
+
+    /// What would be asserted, in a text that is another whenever that is; nothing is used up and nothing made.
+    ///
+    /// # Errors
+    /// Nothing would.
+    pub(super) fn outlook(&self, by_name: bool) -> Answer<String> {
+        let [had, asking] = self.sorted.outlook(by_name)?;
+        let scopes = translated(&[had.as_slice(), &asking].concat(), &self.server)?;
+        let said = json!([self.connection.id, self.server.issuer, self.client_there, scopes, asking, self.resources]);
+        Ok(said.to_string())
+    }
+}
+
+/// Makes an assertion of what was judged. It is noted in the database before it is answered, in a write that rests on all that
+/// it came from. `noted` adds to the event.
+///
+/// # Errors
+/// Which rule refuses it.
+pub(super) fn make(
+    (basis, asked): (&Basis<'_>, &Asked<'_>),
+    judged: Judged<'_>,
+    approvals: &dyn Approvals,
+    noted: impl FnOnce(Event) -> Event,
+) -> Answer<Made> {
+    let (tenant, env) = (basis.tenant, basis.env);
+    let Judged { user, view, connection, server, client_there, resources, sorted, unmapped } = judged;
+    let mut change = tenant.change(env);
+    let needs = NeedsApproval {
+        tenant,
+        client: basis.client,
+        user: Some(user),
+        connection: "",
+        audience: "",
+        scopes: &[],
+        details: &[],
+        approval: asked.approval,
+    };
+    let mut had = sorted.decide(approvals, &mut change, &needs, asked.scopes.is_some(), env)?;
+    had.dropped.extend(unmapped);
+    let (scopes, approved_until) = (translated(&had.scopes, &server)?, had.until);
     let life = env.seconds().saturating_add(server.life_s.min(ASSERTION_S_MAX));
     let said = Said {
-        audience,
-        client_there,
+        audience: asked.audience,
+        client_there: &client_there,
         scopes,
         resources,
-        actors: act::taken_on(&caller.client, &examined.grant.actors)?,
-        bound: caller.bound(attempt.env)?,
-        jti: format!("{}.{}", examined.grant.id, encode(&env.bytes::<16>())),
-        until: until.min(life).min(had.until.unwrap_or(Seconds::MAX)),
+        actors: act::taken_on(basis.client, &basis.grant.actors)?,
+        bound: basis.holder.map(|caller| caller.bound(env)).transpose()?.unwrap_or_default(),
+        jti: format!("{}.{}", basis.grant.id, encode(&env.bytes::<16>())),
+        until: basis.until.min(life).min(had.until.unwrap_or(Seconds::MAX)),
     };
-    let claims = claims(attempt, examined, subject_claims(tenant, user, server)?, &said);
+    let claims = claims(basis, subject_claims(tenant, user, &server)?, &said);
     let assertion = tenant.sign(ID_JAG_TYP, &claims, env)?;
-    examined.chain().expect(&mut change);
+    basis.chain.expect(&mut change);
     change.expect(&connection);
-    let event = event(attempt, examined, &said).revision(view.revision()).detail("connection", &connection.id);
-    change.event(&had.noted(event));
+    let event = event(basis, &said).revision(view.revision()).detail("connection", &connection.id);
+    change.event(&noted(had.noted(event)));
     change.commit()?;
-    Ok(TokenAnswer {
-        access_token: assertion,
-        issued_token_type: Some(ID_JAG.to_owned()),
-        token_type: "N_A",
-        expires_in: said.until.saturating_sub(env.seconds()),
-        scope: Some(said.scopes.join(" ")).filter(|scope| !scope.is_empty()),
-        refresh_token: None,
-        id_token: None,
-        authorization_details: Vec::new(),
-        more: Map::new(),
-    })
+    Ok(Made { assertion, jti: said.jti, scopes: said.scopes, until: said.until, approved_until })
 }
 
 /// The claims of an assertion, beside those of the person.
-fn claims(
-    attempt: &Attempt<'_>,
-    examined: &Examined,
-    of_person: Map<String, Value>,
-    said: &Said<'_>,
-) -> Map<String, Value> {
+fn claims(basis: &Basis<'_>, of_person: Map<String, Value>, said: &Said<'_>) -> Map<String, Value> {
     let mut claims = of_person;
     let mut say = |name: &str, value: Value| drop(claims.insert(name.to_owned(), value));
-    say("iss", attempt.tenant.issuer().into());
-    say("sub", examined.grant.sub().into());
+    say("iss", basis.tenant.issuer().into());
+    say("sub", basis.grant.sub().into());
     say("aud", said.audience.into());
     say("client_id", said.client_there.into());
     say("jti", said.jti.as_str().into());
-    say("iat", attempt.env.seconds().into());
+    say("iat", basis.env.seconds().into());
     say("exp", said.until.into());
     if !said.scopes.is_empty() {
         say("scope", said.scopes.join(" ").into());
@@ -142,7 +213,7 @@ fn claims(
         [one] => say("resource", one.as_str().into()),
         several => say("resource", several.into()),
     }
-    if let Some(authentication) = examined.authentication() {
+    if let Some(authentication) = &basis.grant.authentication {
         say("auth_time", authentication.at.into());
         say("acr", authentication.acr.as_str().into());
         if !authentication.amr.is_empty() {
@@ -158,23 +229,24 @@ fn claims(
     claims
 }
 
-fn event(attempt: &Attempt<'_>, examined: &Examined, said: &Said<'_>) -> Event {
-    let mut event = attempt.tenant.event(EventKind::ExchangeAllowed, Outcome::Allowed, attempt.env);
-    event = event.user(format!("user:{}", examined.grant.sub())).client(attempt.caller.client.subject());
-    event = event.resource(said.audience).action(said.scopes.join(" ")).token(&said.jti).grant(&examined.grant.id);
-    if let Some(session) = &examined.grant.session {
+fn event(basis: &Basis<'_>, said: &Said<'_>) -> Event {
+    let grant = basis.grant;
+    let mut event = basis.tenant.event(EventKind::ExchangeAllowed, Outcome::Allowed, basis.env);
+    event = event.user(format!("user:{}", grant.sub())).client(basis.client.subject());
+    event = event.resource(said.audience).action(said.scopes.join(" ")).token(&said.jti).grant(&grant.id);
+    if let Some(session) = &grant.session {
         event = event.session(session);
     }
-    event = event.detail("client_there", said.client_there).detail("subject_type", examined.kind.urn());
+    event = event.detail("client_there", said.client_there).detail("subject_type", basis.shown);
     with_actors(event.detail("issued", "id-jag"), &said.actors)
 }
 
 /// The resources there that are named; the one there is when none is.
-fn resources(request: &Request<'_>, server: &Server) -> Answer<Vec<String>> {
-    if request.resources.iter().any(|resource| !server.resources.contains(resource)) {
+fn resources(named: &[String], server: &Server) -> Answer<Vec<String>> {
+    if named.iter().any(|resource| !server.resources.contains(resource)) {
         return Err(not_connected("idjag.resource"));
     }
-    match (request.resources.as_slice(), server.resources.as_slice()) {
+    match (named, server.resources.as_slice()) {
         ([], [only]) => Ok(vec![only.clone()]),
         (named, _) => Ok(named.to_vec()),
     }
@@ -183,33 +255,37 @@ fn resources(request: &Request<'_>, server: &Server) -> Answer<Vec<String>> {
 /// The scopes that are asked for and can be asserted there, by what the client may have of them; and those that cannot.
 /// When none are asked for by name, all there are.
 fn sort(
-    attempt: &Attempt<'_>,
+    basis: &Basis<'_>,
     view: &View,
-    request: &Request<'_>,
+    asked: &Asked<'_>,
     connection: &Held<Connection>,
     server: &Server,
 ) -> Answer<(Sorted, Vec<String>)> {
     let all = || server.scopes.keys().cloned().collect();
-    let asked = request.scopes.clone().unwrap_or_else(all);
+    let asked = asked.scopes.map_or_else(all, <[String]>::to_vec);
     let (mapped, unmapped): (Vec<String>, Vec<String>) =
         asked.into_iter().partition(|scope| server.scopes.contains_key(scope));
     let mut sorted = Sorted::default();
     for scope in &mapped {
         let way = (connection.id.clone(), server.issuer.clone());
-        sorted.add(view, &attempt.caller.client, scope, &[way])?;
+        sorted.add(view, basis.client, scope, &[way])?;
     }
     Ok((sorted, unmapped))
 }
 
 /// What the scopes are called there, each once.
-fn translated(had: &Had, server: &Server) -> Vec<String> {
+fn translated(scopes: &[String], server: &Server) -> Answer<Vec<String>> {
     let mut there: Vec<String> = Vec::new();
-    for name in had.scopes.iter().filter_map(|scope| server.scopes.get(scope)) {
+    for name in scopes.iter().filter_map(|scope| server.scopes.get(scope)) {
         if !there.contains(name) {
             there.push(name.clone());
         }
     }
-    there
+    if there.is_empty() && !server.scopes.is_empty() {
+        let text = "none of these scopes can be asserted there";
+        return Err(Refusal::new(ErrorCode::InvalidScope, "idjag.scopes", text));
+    }
+    Ok(there)
 }
 
 /// What the connection lets an assertion say of a person.

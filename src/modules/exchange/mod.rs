@@ -23,6 +23,7 @@ pub mod http;
 mod idjag;
 mod mapping;
 mod metadata;
+mod onward;
 mod records;
 mod redeem;
 mod request;
@@ -37,6 +38,7 @@ pub use class::{Approval, Approvals, NeedsApproval, NoApprovals, ScopeClass};
 pub use exchange::{TOKEN_EXCHANGE, TokenExchange};
 pub use idjag::{ID_JAG, ID_JAG_TYP};
 pub use metadata::{ID_JAG_PROFILE, check_client_metadata};
+pub use onward::{Onward, OnwardAssertion};
 pub use records::{
     ASSERTION_S_MAX, Connection, EXCHANGE, IssuerKeys, ROWS_MAX, Replay, Server, SubjectClaims, SubjectMapping, Target,
     TrustedIssuer,

@@ -48,7 +48,7 @@ impl GrantType for IdentityAssertion {
 
     fn redeem(&self, tenant: &Tenant, caller: &Caller, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
         let attempt = Attempt { tenant, caller, keys: &*self.keys, env };
-        noted(tenant, caller, env, |seen| again(|| attempt.run(form, seen)))
+        noted(tenant, &caller.client, env, |seen| again(|| attempt.run(form, seen)))
     }
 }
 

@@ -3,8 +3,8 @@
 use super::act;
 use crate::engine::{Decision, View};
 use crate::identity::{
-    Actor, Answer, Caller, Env, ErrorCode, Event, EventKind, Examined, Grant, Narrowed, Outcome, Refusal, Seconds,
-    Tenant, TokenAnswer, TokenKind, Wanted, check, decode, narrow, with_actors,
+    Actor, Answer, Caller, Client, Env, ErrorCode, Event, EventKind, Examined, Grant, Narrowed, Outcome, Refusal,
+    Seconds, Tenant, TokenKind, Wanted, check, decode, narrow, with_actors,
 };
 use serde_json::{Map, Value};
 
@@ -46,10 +46,10 @@ impl Seen {
         self.user = Some(format!("user:{user}"));
     }
 
-    fn event(&self, tenant: &Tenant, caller: &Caller, refusal: &Refusal, env: &Env<'_>) -> Event {
+    fn event(&self, tenant: &Tenant, client: &Client, refusal: &Refusal, env: &Env<'_>) -> Event {
         let outcome = if refusal.error == ErrorCode::ServerError { Outcome::Failed } else { Outcome::Refused };
         let mut event = tenant.event(EventKind::ExchangeRefused, outcome, env);
-        event = event.client(caller.client.subject()).action(self.scopes.join(" ")).reason(refusal.rule);
+        event = event.client(client.subject()).action(self.scopes.join(" ")).reason(refusal.rule);
         if let Some(user) = &self.user {
             event = event.user(user);
         }
@@ -68,7 +68,7 @@ impl Seen {
         if let Some(cause) = &refusal.cause {
             event = event.detail("cause", cause);
         }
-        let chain = act::taken_on(&caller.client, &self.actors).unwrap_or_else(|_| self.actors.clone());
+        let chain = act::taken_on(client, &self.actors).unwrap_or_else(|_| self.actors.clone());
         with_actors(event, &chain)
     }
 }
@@ -77,12 +77,12 @@ impl Seen {
 ///
 /// # Errors
 /// It is refused; or that could not be noted, and then the answer says nothing else.
-pub(super) fn noted(
+pub(super) fn noted<T>(
     tenant: &Tenant,
-    caller: &Caller,
+    client: &Client,
     env: &Env<'_>,
-    act: impl FnOnce(&mut Seen) -> Answer<TokenAnswer>,
-) -> Answer<TokenAnswer> {
+    act: impl FnOnce(&mut Seen) -> Answer<T>,
+) -> Answer<T> {
     let mut seen = Seen::default();
     let refusal = match act(&mut seen) {
         Ok(answer) => return Ok(answer),
@@ -92,7 +92,7 @@ pub(super) fn noted(
         return Err(refusal); // noted where it is counted, once in a while
     }
     let mut change = tenant.change(env);
-    change.event(&seen.event(tenant, caller, &refusal, env));
+    change.event(&seen.event(tenant, client, &refusal, env));
     change.commit()?;
     Err(refusal)
 }

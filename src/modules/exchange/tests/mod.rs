@@ -3,6 +3,7 @@
 mod idjag;
 mod kill;
 mod local;
+mod onward;
 mod redeem;
 mod rows;
 mod wider;
