@@ -1,6 +1,7 @@
 //! Binds the two surfaces, serves, and drains when told to stop.
 
 mod approvals;
+mod assertions;
 mod channels;
 mod explain;
 mod house;
@@ -34,6 +35,7 @@ use crate::wire::{
     Outgoing, OutgoingSettings, OutgoingStartError, Pool, SystemResolver, now, random, serve_http,
 };
 use approvals::{Shapes, Spent};
+use assertions::Asserting;
 pub use channels::{ChannelSettings, MailSettings, WebhookSettings};
 pub use explain::StorePaths;
 use house::{Orphans, Resealing, forget_the_gone};
@@ -397,6 +399,7 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let approvals = Approvals::new(told);
     let vault = Vault::new(outgoing.clone(), Arc::new(Browsers), Arc::new(Reconnects(approvals.clone())));
     let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
+    let vault = vault.with_assertions(Arc::new(Asserting(Spent(approvals.clone()))));
     let house = keep_house(issuers.identity.clone(), approvals.clone(), vault.clone());
     let forms = Forms(outgoing.clone());
     let plugs = (outgoing.clone(), approvals.clone(), vault);
@@ -443,6 +446,7 @@ async fn keep_house(identity: Identity, approvals: Approvals, vault: Vault) {
         let (mut resealing, mut orphans) = std::mem::take(&mut kept);
         let work = move || {
             let env = Env::new(now(), &random);
+            vault.tidy(&env);
             for tenant in identity.tenants() {
                 let tidied = tidy(&tenant, &vault, &env).and_then(|()| resealing.go_on(&tenant, &env));
                 if let Err(refusal) = tidied.and_then(|()| orphans.look(&tenant, &approvals, &env)) {

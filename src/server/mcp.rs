@@ -13,7 +13,7 @@ use crate::modules::vault::{self, Vault};
 use crate::modules::{agent, approval, oauth};
 use crate::tuple::{Object, ObjectRef, Timestamp};
 use crate::wire::{Asked, Outgoing, OutgoingAnswer, OutgoingRequest, random};
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::request::Parts;
 use axum::http::{Request, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -284,6 +284,10 @@ impl Upstream for Lent {
             let (Some(asked), Some(judged)) = (asked, judged) else {
                 return Err(UpstreamError::Unreachable("nobody asks".to_owned()));
             };
+            let (parts, body) = request.into_parts();
+            let body = to_bytes(body, MESSAGE_BYTES_MAX).await;
+            let body = body.map_err(|_| UpstreamError::Unreachable("the message is too long".to_owned()))?;
+            let request = Request::from_parts(parts, body);
             let sent = vault::http::through(&self.vault, &asked, of(judged), &self.connection, request).await;
             sent.map_err(|refusal| {
                 if refusal.error == ErrorCode::ServerError {

@@ -25,6 +25,9 @@ Examples: bailiwick connection create crm --type oauth2 --base https://api.crm.e
           bailiwick connection create model --type api-key --holder agent --base https://api.model.example \\
             --rule 'POST /v1/chat/completions'
           bailiwick connection credential set model --agent sales < key
+          bailiwick connection create prices --type identity-assertion --base https://pricing.example \\
+            --issuer https://pricing.example --token-url https://pricing.example/token --client-id acme-sales \\
+            --client-secret-file secret --resource https://pricing.example/mcp --rule 'POST /mcp'
           bailiwick connection disconnect crm --user sarah@example.com
 
 Agents call ISSUER/proxy/ID/PATH with their own token: docs/vault.md";
@@ -121,6 +124,8 @@ pub(crate) enum Type {
     Oauth2,
     /// A service account, whose key signs assertions for access tokens (RFC 7523)
     ServiceAccount,
+    /// The authorization server of another domain, to which is asserted for whom a call is (ID-JAG): nobody connects anything
+    IdentityAssertion,
     /// A key in a header, or in the query
     ApiKey,
     /// A user and a password
@@ -193,30 +198,35 @@ pub(crate) struct ProviderSays {
     /// oauth2: where people allow it
     #[arg(long, value_name = "URL")]
     authorize_url: Option<String>,
-    /// oauth2, service-account: where tokens are had
+    /// oauth2, service-account, identity-assertion: where tokens are had
     #[arg(long, value_name = "URL")]
     token_url: Option<String>,
     /// oauth2: where tokens are taken back (RFC 7009)
     #[arg(long, value_name = "URL")]
     revoke_url: Option<String>,
-    /// oauth2: its issuer, which an `iss` in its answers must be (RFC 9207)
+    /// oauth2: its issuer, which an `iss` in its answers must be (RFC 9207); identity-assertion: the issuer of the managed
+    /// connection
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// oauth2: whether its answers must have an `iss`
     #[arg(long, value_name = "BOOL")]
     issuer_required: Option<bool>,
-    /// oauth2: who we are there
+    /// oauth2: who we are there; identity-assertion: the client that the managed connection names for the agent
     #[arg(long)]
     client_id: Option<String>,
-    /// oauth2: how we show it; in the header when it is left out
+    /// oauth2, identity-assertion: how we show it; in the header when it is left out
     #[arg(long, value_enum)]
     client_auth: Option<Auth>,
-    /// oauth2: a file with our secret there; `-` is the standard input
+    /// oauth2, identity-assertion: a file with our secret there; `-` is the standard input
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
-    /// oauth2, service-account: a scope that is asked for there
+    /// oauth2, service-account: a scope that is asked for there; identity-assertion: one of the managed connection, and all
+    /// that need nobody when none is said
     #[arg(long, value_name = "SCOPE")]
     provider_scope: Option<Vec<String>>,
+    /// identity-assertion: the resource there, for which tokens are to be
+    #[arg(long, value_name = "URL")]
+    resource: Option<String>,
     /// oauth2: a parameter that it wants besides, as access_type=offline
     #[arg(long, value_name = "NAME=VALUE", value_parser = super::pair)]
     parameter: Option<Vec<(String, String)>>,
@@ -294,10 +304,12 @@ impl What {
             says.of_type(kind, &mut provider);
         }
         says.over(&mut provider);
-        let holder = self.holder.map(|holder| match holder {
-            HolderOf::User => "user",
-            HolderOf::Agent => "agent",
-        });
+        let holder = match (self.holder, kind) {
+            (Some(HolderOf::User), _) => Some("user"),
+            (Some(HolderOf::Agent), _) => Some("agent"),
+            (None, Some(Type::IdentityAssertion)) => Some("user_and_agent"),
+            (None, _) => None,
+        };
         put(
             &mut spec,
             [
@@ -350,6 +362,7 @@ impl ProviderSays {
         let name = match kind {
             Type::Oauth2 => "oauth2",
             Type::ServiceAccount => "service_account",
+            Type::IdentityAssertion => "identity_assertion",
             Type::ApiKey if self.query.is_some() => "api_key_query",
             Type::ApiKey => "api_key_header",
             Type::Basic => "basic",
@@ -379,6 +392,7 @@ impl ProviderSays {
                 ("client_id", text(self.client_id)),
                 ("client_auth", auth.map(Value::from)),
                 ("scopes", self.provider_scope.map(Value::from)),
+                ("resource", text(self.resource)),
                 ("parameters", parameters.map(Value::Object)),
                 ("account", text(self.account)),
                 ("subject", text(self.subject)),
@@ -461,6 +475,7 @@ fn kind(provider: &Provider) -> &'static str {
     match provider {
         Provider::Oauth2 { .. } => "oauth2",
         Provider::ServiceAccount { .. } => "service-account",
+        Provider::IdentityAssertion { .. } => "identity-assertion",
         Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } => "api-key",
         Provider::Basic {} => "basic",
     }
@@ -504,6 +519,7 @@ impl Connection {
                     let holder = match c.spec.holder {
                         vault::HolderKind::User => "user",
                         vault::HolderKind::Agent => "agent",
+                        vault::HolderKind::UserAndAgent => "user and agent",
                     };
                     let spec = &c.spec;
                     vec![

@@ -91,8 +91,19 @@ pub(super) fn read_answer(
     let answered = answered.ok_or(TokenFault::Refused("its answer is not understood"))?;
     let access_token = answered.access_token.filter(|token| is_token(token));
     let access_token = access_token.ok_or(TokenFault::Refused("its answer has no usable access token"))?;
-    if answered.token_type.is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+    let is_bearer = |kind: &String| kind.eq_ignore_ascii_case("bearer");
+    // RFC 6749 5.1 wants it said; providers with which people connect leave it out.
+    let may_be_unsaid = !matches!(provider, Provider::IdentityAssertion { .. });
+    if !answered.token_type.as_ref().map_or(may_be_unsaid, is_bearer) {
         return Err(TokenFault::Refused("its token is of a type that is not understood"));
+    }
+    if let Provider::IdentityAssertion { .. } = provider {
+        return Ok(NewCredential {
+            scopes: scopes_of(answered.scope.as_deref()),
+            expires_at: lifetime(answered.expires_in.as_ref()).map(|life| now + life),
+            refreshable: false, // another assertion gets the next one (ID-JAG 4.4.2: no refresh token)
+            secret: Secret::Oauth2 { access_token, refresh_token: None },
+        });
     }
     let refresh_token = match (answered.refresh_token.filter(|token| is_token(token)), before) {
         (Some(token), _) => Some(token),
@@ -110,14 +121,13 @@ pub(super) fn read_answer(
             (Secret::Oauth2 { access_token, refresh_token }, refreshable)
         }
     };
-    let granted = answered.scope.as_deref().unwrap_or_default().split([' ', ',']).filter(|scope| is_scope(scope));
     let scopes: Vec<String> = match provider {
         // RFC 6749 6: left out of a refresh when it is what was given before; 5.1: else when it is what was asked for.
         Provider::Oauth2 { .. } if answered.scope.is_none() && !had.is_empty() => had.to_vec(),
         Provider::Oauth2 { scopes, .. } | Provider::ServiceAccount { scopes, .. } if answered.scope.is_none() => {
             scopes.clone()
         }
-        _ => granted.take(SCOPES_MAX).map(str::to_owned).collect(),
+        _ => scopes_of(answered.scope.as_deref()),
     };
     Ok(NewCredential {
         scopes,
@@ -125,6 +135,12 @@ pub(super) fn read_answer(
         refreshable,
         secret,
     })
+}
+
+/// The scopes of an answer. Some providers write commas between them.
+fn scopes_of(text: Option<&str>) -> Vec<String> {
+    let granted = text.unwrap_or_default().split([' ', ',']).filter(|scope| is_scope(scope));
+    granted.take(SCOPES_MAX).map(str::to_owned).collect()
 }
 
 /// Some providers write the number as text.

@@ -81,13 +81,12 @@ pub(super) fn stands(connection: &Connection, own: Option<&HeldCredential>) -> C
 /// A connection that people make for themselves.
 pub(super) fn for_people(tenant: &Tenant, id: &str) -> Answer<Held<Connection>> {
     let connection = connections::get(tenant, id)?;
-    if connection.spec.holder != HolderKind::User {
-        return Err(invalid(
-            "connect.holder",
-            "this connection uses credentials of agents, which whoever runs this sets",
-        ));
-    }
-    Ok(connection)
+    let text = match connection.spec.holder {
+        HolderKind::User => return Ok(connection),
+        HolderKind::Agent => "this connection uses credentials of agents, which whoever runs this sets",
+        HolderKind::UserAndAgent => "this connection is made by nobody: its tokens are got for each person and agent",
+    };
+    Err(invalid("connect.holder", text))
 }
 
 fn redirect_uri(tenant: &Tenant, id: &str) -> String {
@@ -227,6 +226,9 @@ pub(super) fn from_form(connection: &Connection, form: &Form) -> Answer<Secret> 
         }
         Provider::Oauth2 { .. } => {
             Err(invalid("connect.provider", "this connection is made by signing in at the provider, not with a key"))
+        }
+        Provider::IdentityAssertion { .. } => {
+            Err(invalid("connect.provider", "this connection is made by nobody, and takes no key"))
         }
     }
 }

@@ -155,6 +155,13 @@ fn check_provider(provider: &Provider) -> Answer<()> {
             check_text("account", account)?;
             check_scopes(scopes)
         }
+        Provider::IdentityAssertion { issuer, token_url, client_id, scopes, resource, .. } => {
+            check_url("issuer", issuer)?;
+            check_url("token_url", token_url)?;
+            check_url("resource", resource)?;
+            check_text("client_id", client_id)?;
+            check_scopes(scopes)
+        }
         Provider::ApiKeyHeader { header, prefix } => {
             let name =
                 HeaderName::try_from(header.as_str()).map_err(|_| invalid("header: it is no name of a header"))?;
@@ -194,6 +201,13 @@ impl ConnectionSpec {
         check_provider(&self.provider)?;
         if self.exchange && (!matches!(self.provider, Provider::Oauth2 { .. }) || self.holder != HolderKind::User) {
             return Err(invalid("exchange: only access tokens that people got by OAuth can be handed out"));
+        }
+        let got = matches!(self.provider, Provider::IdentityAssertion { .. });
+        if got != (self.holder == HolderKind::UserAndAgent) {
+            return Err(invalid(
+                "holder: tokens that an identity assertion gets are of the person and the agent together \
+                 (`user_and_agent`), and no others are",
+            ));
         }
         let limits = self.limits;
         let bytes = limits.request_bytes_max.max(limits.response_bytes_max);
@@ -259,15 +273,26 @@ fn keeps_hosts(held: &ConnectionSpec, spec: &ConnectionSpec) -> bool {
             (origin(authorize_url), revoke_url.as_deref().and_then(origin))
         }
         Provider::ServiceAccount { .. }
+        | Provider::IdentityAssertion { .. }
         | Provider::ApiKeyHeader { .. }
         | Provider::ApiKeyQuery { .. }
         | Provider::Basic {} => (None, None),
     };
     let tokens = |spec: &ConnectionSpec| spec.provider.token_url().and_then(origin);
+    // To whom assertions are shown, and for whom they are, are said together.
+    let asserts = |spec: &ConnectionSpec| match &spec.provider {
+        Provider::IdentityAssertion { issuer, .. } => Some(issuer.clone()),
+        Provider::Oauth2 { .. }
+        | Provider::ServiceAccount { .. }
+        | Provider::ApiKeyHeader { .. }
+        | Provider::ApiKeyQuery { .. }
+        | Provider::Basic {} => None,
+    };
     let ((authorize, revoke), (wanted_authorize, wanted_revoke)) = (ends(held), ends(spec));
     origin(&held.base) == origin(&spec.base)
         && tokens(held) == tokens(spec)
         && authorize == wanted_authorize
+        && asserts(held) == asserts(spec)
         // Where tokens are taken back may be said later, or no more: it gets them, and our secret.
         && (wanted_revoke.is_none() || wanted_revoke == revoke || wanted_revoke == tokens(held))
 }
@@ -362,6 +387,7 @@ pub fn accounts(tenant: &Tenant) -> Answer<Vec<(String, Vec<String>, String)>> {
                     (client_id, vec![authorize_url, token_url])
                 }
                 Provider::ServiceAccount { account, token_url, .. } => (account, vec![token_url]),
+                Provider::IdentityAssertion { client_id, token_url, .. } => (client_id, vec![token_url]),
                 Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {} => continue,
             };
             let urls = urls.into_iter().chain([&held.spec.base]).filter_map(|url| Url::parse(url).ok());

@@ -4,7 +4,7 @@
 //! agent. So it takes all that the rules would ask for at one time or another: what is shown is for the proxy, and has every
 //! scope of a rule, each given without an approval, and of a person who was authenticated as every rule asks. Each exchange is an event of its own.
 
-use super::lease::{self, Looked};
+use super::lease::{self, Looked, Whose};
 use super::records::Holder;
 use super::{Caller, Connection, Vault, connection_scope, proxy};
 use crate::engine::{Decision, View};
@@ -46,23 +46,26 @@ impl FederatedConnection {
             return Err(Refusal::new(ErrorCode::InvalidGrant, "exchange.audience", text));
         }
         every_rule(&view, &connection, &acting, env.seconds())?;
-        let holder = lease::holder(&connection, &acting)?;
+        let Whose::Kept(holder) = lease::whose(&connection, &acting)? else {
+            return Err(Refusal::failed("exchange.holder", "a connection that hands out tokens keeps none"));
+        };
         let lease = self.leased(tenant, &id, &connection, &holder, env)?;
-        none_withheld(&view, &connection, &acting, &lease.held.scopes)?;
+        let held = lease.kept()?;
+        none_withheld(&view, &connection, &acting, &held.scopes)?;
         let token =
             lease.secret.access_token().ok_or_else(|| Refusal::failed("lease.token", "a credential has no token"))?;
         let event = acting.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env)).revision(view.revision());
         let event = event.resource(connection.object()).action("exchange").detail("mode", "exchange");
-        let event = event.detail("holder", holder.subject()).detail("generation", lease.held.generation.to_string());
+        let event = event.detail("holder", holder.subject()).detail("generation", held.generation.to_string());
         let mut change = tenant.change(env);
-        change.event(&event.detail("scope", lease.held.scopes.join(" ")));
+        change.event(&event.detail("scope", held.scopes.join(" ")));
         change.commit()?;
         Ok(TokenAnswer {
             access_token: token.to_owned(),
             issued_token_type: Some(FEDERATED_TOKEN.to_owned()),
             token_type: "Bearer",
-            expires_in: lease.held.expires_at.map_or(0, |end| end.saturating_sub(env.seconds())),
-            scope: Some(lease.held.scopes.join(" ")).filter(|scope| !scope.is_empty()),
+            expires_in: held.expires_at.map_or(0, |end| end.saturating_sub(env.seconds())),
+            scope: Some(held.scopes.join(" ")).filter(|scope| !scope.is_empty()),
             refresh_token: None,
             id_token: None,
             authorization_details: Vec::new(),
@@ -79,7 +82,7 @@ impl FederatedConnection {
         holder: &Holder,
         env: &Env<'_>,
     ) -> Answer<lease::Lease> {
-        let fallback = match self.0.look(tenant, connection, holder, env)? {
+        let fallback = match self.0.look_at(tenant, connection, holder, env)? {
             Looked::Ready(lease) => return Ok(*lease),
             Looked::Refresh(fallback) => fallback,
             Looked::Broken(_) => None,
@@ -91,7 +94,7 @@ impl FederatedConnection {
         match (refreshed, fallback) {
             (Err(refusal), Some(lease)) if refusal.error == ErrorCode::TemporarilyUnavailable => Ok(*lease),
             (Err(refusal), _) => Err(refusal),
-            (Ok(()), _) => match self.0.look(tenant, connection, holder, env)? {
+            (Ok(()), _) => match self.0.look_at(tenant, connection, holder, env)? {
                 Looked::Ready(lease) | Looked::Refresh(Some(lease)) => Ok(*lease),
                 Looked::Refresh(None) | Looked::Broken(_) => {
                     Err(Refusal::failed("lease.stale", "a token that was just made is over"))

@@ -1,6 +1,7 @@
 //! The filter of a caller: what is held for the person, the agent and the connection, and what is held for all others.
 
 use super::Caller;
+use super::asserted::Got;
 use super::everybody::Everybody;
 use super::lease::Lease;
 use super::records::{Connection, HeldCredential, Holder, Secret, client_secret, credentials_of, opened};
@@ -10,6 +11,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Most filters that are kept.
@@ -27,8 +29,8 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// The filter of a caller, and of the connection through which it calls with a lease: its credential may be another
-    /// already when it is looked for here.
+    /// The filter of a caller, with the tokens that were `got` for it, and of the connection through which it calls with a
+    /// lease: its credential may be another already when it is looked for here.
     ///
     /// A secret that could be guessed is looked for in answers of its own connection alone: what is removed tells whether a
     /// guess was right.
@@ -39,13 +41,20 @@ impl Filters {
         &self,
         tenant: &Tenant,
         caller: &Caller,
+        got: &[Arc<Got>],
         through: Option<(&Connection, &Lease)>,
     ) -> Answer<Filter> {
         let everybody = self.everybody.of(tenant)?;
-        Ok(self.of_caller(tenant, caller, through)?.with_holdings(everybody))
+        Ok(self.of_caller(tenant, caller, got, through)?.with_holdings(everybody))
     }
 
-    fn of_caller(&self, tenant: &Tenant, caller: &Caller, through: Option<(&Connection, &Lease)>) -> Answer<Filter> {
+    fn of_caller(
+        &self,
+        tenant: &Tenant,
+        caller: &Caller,
+        got: &[Arc<Got>],
+        through: Option<(&Connection, &Lease)>,
+    ) -> Answer<Filter> {
         let (connection, lease) = through.unzip();
         let mut held: Vec<HeldCredential> = credentials_of(tenant, &Holder::Agent(caller.agent.clone()))?;
         if let Some(user) = &caller.user {
@@ -55,8 +64,9 @@ impl Filters {
         let stamp = hash_of(
             &held
                 .iter()
-                .chain(lease.map(|lease| &lease.held))
                 .map(HeldCredential::stamp)
+                .chain(lease.map(Lease::stamp))
+                .chain(got.iter().map(|got| got.assertion.as_str()))
                 .chain(sealed)
                 .collect::<Vec<_>>()
                 .join(" "),
@@ -74,7 +84,8 @@ impl Filters {
         let of_others =
             of_others.flat_map(|(_, secret)| secret.texts()).filter(|text| !can_be_guessed(text.as_bytes()));
         let own = held.iter().zip(&secrets).filter(|(held, _)| id.as_deref() == Some(&held.connection));
-        let own = own.map(|(_, secret)| secret).chain(lease.map(|lease| &lease.secret)).flat_map(Secret::texts);
+        let own = own.map(|(_, secret)| secret).chain(lease.map(|lease| &lease.secret));
+        let own = own.chain(got.iter().map(|got| &got.secret)).flat_map(Secret::texts);
         let texts = of_others.chain(own).chain(client.as_deref().map(String::as_str));
         let bytes = with_bytes(texts);
         let filter = Filter::new(bytes.iter().map(|bytes| bytes.as_slice()));

@@ -13,12 +13,13 @@ use crate::identity::{Answer, Env, ErrorCode, Proved, Refusal, Tenant, TokenKind
 use crate::secrets::Report;
 use crate::wire::{Asked, OutgoingAnswer, OutgoingRequest, Redirects, json_response};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
+
 use http_body_util::BodyExt as _;
 use std::time::Duration;
 use stream::{FILTERED_TIMEOUT, Pass, Source, encoded, streamed, unanswered};
@@ -144,11 +145,27 @@ async fn called(vault: &Vault, asked: &Asked, request: Request) -> Answer<Respon
     let judge = move |tenant: &Tenant, env: &Env<'_>| {
         Ok((shown.caller(tenant, &proxy::audiences(tenant, &call.connection), env)?, call))
     };
+    let body = if body.is_end_stream() { Content::Whole(Bytes::new()) } else { Content::Streamed(body) };
     passed(vault, asked, judge, (parts.headers, body)).await
 }
 
+/// The body of a call: at hand, so that it can be sent once more, or as it comes.
+enum Content {
+    Whole(Bytes),
+    Streamed(Body),
+}
+
+impl From<Content> for Body {
+    fn from(content: Content) -> Body {
+        match content {
+            Content::Whole(bytes) => Body::from(bytes),
+            Content::Streamed(body) => body,
+        }
+    }
+}
+
 /// Sends a request of a caller who was judged elsewhere through a connection, as the proxy does: by its rules, with its
-/// credential, through its filter, and with its records. The URL is one below the connection's base.
+/// credential, through its filter, and with its records. The URL is one below the connection's base. Its body is at hand.
 ///
 /// # Errors
 /// A rule refuses it, there is no credential, or no answer.
@@ -157,7 +174,7 @@ pub async fn through(
     asked: &Asked,
     caller: Caller,
     connection: &str,
-    request: Request,
+    request: Request<Bytes>,
 ) -> Answer<Response> {
     let (parts, body) = request.into_parts();
     let (connection, headers) = (connection.to_owned(), parts.headers.clone());
@@ -166,14 +183,14 @@ pub async fn through(
         let (query, purpose) = (parts.uri.query().map(str::to_owned), proxy::purpose(&parts.headers));
         Ok((caller, Call { connection, method: parts.method, path, query, purpose }))
     };
-    passed(vault, asked, judge, (headers, body)).await
+    passed(vault, asked, judge, (headers, Content::Whole(body))).await
 }
 
 async fn passed(
     vault: &Vault,
     asked: &Asked,
     judge: impl FnOnce(&Tenant, &Env<'_>) -> Answer<(Caller, Call)> + Send + 'static,
-    sent: (HeaderMap, Body),
+    sent: (HeaderMap, Content),
 ) -> Answer<Response> {
     let (vault_of, asked_of) = (vault.clone(), asked.clone());
     let (caller, call, mut admitted, mut taken) = asked
@@ -198,7 +215,7 @@ async fn passed(
     if admitted.asks {
         headers = approved_headers(&headers)?;
         turn = Some(vault.turn(&asked.tenant)?);
-        let wanted = wanted(asked, &admitted, &call, &headers, body).await?;
+        let wanted = wanted(asked, &admitted, &call, &headers, body.into()).await?;
         match approve(vault, asked, &caller, &admitted, &call, &wanted).await? {
             None => return Ok(told_how(asked, &admitted, &wanted)),
             Some(lent) => (admitted, taken, approval) = lent,
@@ -206,16 +223,28 @@ async fn passed(
         if wanted.body.is_empty() {
             headers.remove(header::CONTENT_TYPE);
         }
-        body = Body::from(wanted.body);
+        body = Content::Whole(wanted.body.into());
     }
-    if taken.is_none() {
-        let refreshed = vault.refresh(&asked.tenant, &call.connection, &admitted.holder).await;
-        taken = Some(retaken(vault, asked, &caller, &admitted, (&call, approval), refreshed).await?);
-    }
-    let Some(taken) = taken else { return Err(Refusal::failed("lease.none", "nothing was leased")) };
-    let response = send(vault, asked, &admitted, &call, taken, (headers, body)).await;
+    let fresh = taken.is_none();
+    let taken = match taken {
+        Some(taken) => taken,
+        None => renewed(vault, asked, &caller, &admitted, (&call, approval.clone())).await?,
+    };
+    // One that was made just now is not taken the next time either.
+    let once_more = match &body {
+        Content::Whole(bytes) if !fresh && taken.lease.is_got() => Some((headers.clone(), bytes.clone())),
+        Content::Whole(_) | Content::Streamed(_) => None,
+    };
+    let sent = send(vault, asked, &admitted, &call, taken, (headers, body.into()), once_more.is_some()).await;
+    let response = match (sent, once_more) {
+        (Ok(None), Some((headers, bytes))) => {
+            let taken = renewed(vault, asked, &caller, &admitted, (&call, approval)).await?;
+            send(vault, asked, &admitted, &call, taken, (headers, bytes.into()), false).await
+        }
+        (sent, _) => sent,
+    };
     drop(turn); // the body is not held any more
-    response
+    response?.ok_or_else(|| Refusal::failed("proxy.again", "a call was not made once more"))
 }
 
 /// Reads the body of a call that needs an approval: all of it is what is approved.
@@ -271,7 +300,7 @@ async fn approve(
     };
     let mut spent = judged(None).await?;
     if matches!(spent, Spent::Stale) {
-        let refreshed = vault.refresh(&asked.tenant, &call.connection, &admitted.holder).await;
+        let refreshed = vault.renew(asked, caller, admitted).await;
         spent = judged(Some(refreshed)).await?;
     }
     match spent {
@@ -302,7 +331,7 @@ fn spend(
     }
     // What the call lacks otherwise must not cost the approval; and nothing is lent without one.
     let good = refreshed.is_some();
-    match (vault.look(tenant, &admitted.connection, &admitted.holder, env)?, refreshed) {
+    match (vault.look(tenant, &admitted.connection, (caller, &admitted.whose), env)?, refreshed) {
         (Looked::Ready(_), _) => {}
         (_, None) => return Ok(Spent::Stale),
         (Looked::Refresh(Some(_)), Some(Ok(()))) => {}
@@ -354,6 +383,18 @@ fn noted<T>(tenant: &Tenant, caller: &Caller, call: &Call, judged: Answer<T>, en
     judged
 }
 
+/// Has a credential that is good, and takes it.
+async fn renewed(
+    vault: &Vault,
+    asked: &Asked,
+    caller: &Caller,
+    admitted: &Admitted,
+    (call, approval): (&Call, Option<String>),
+) -> Answer<Taken> {
+    let renewed = vault.renew(asked, caller, admitted).await;
+    retaken(vault, asked, caller, admitted, (call, approval), renewed).await
+}
+
 /// Takes the credential after a refresh. Where the provider cannot now, one that is still good does.
 async fn retaken(
     vault: &Vault,
@@ -381,6 +422,7 @@ async fn retaken(
         .await
 }
 
+/// Sends a call. `None`: the other side does not take its token, another may do, and the call is to be made once more.
 async fn send(
     vault: &Vault,
     asked: &Asked,
@@ -388,7 +430,8 @@ async fn send(
     call: &Call,
     taken: Taken,
     sent: (HeaderMap, Body),
-) -> Answer<Response> {
+    once_more: bool,
+) -> Answer<Option<Response>> {
     let Taken { lease, filter, told } = taken;
     let connection = &admitted.connection;
     let answer = match answer(vault, asked, (admitted, &lease), call, sent).await {
@@ -400,6 +443,11 @@ async fn send(
         }
     };
     let status = answer.status;
+    if once_more && status == StatusCode::UNAUTHORIZED {
+        let failure = Some("credential.not_taken".to_owned());
+        told.end(Ended { status: Some(status.as_u16()), failure, ..Ended::default() }).await;
+        return Ok(None);
+    }
     let prefix = asked.tenant.url(&format!("/proxy/{}", connection.spec.id));
     let (headers, removed) = proxy::answered(connection, &filter, &answer.headers, &prefix);
     let pass = Pass::of(&filter, &answer.headers);
@@ -408,7 +456,7 @@ async fn send(
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// Asks the other side. With a refusal, the status of an answer that is not passed on.
@@ -435,9 +483,7 @@ async fn answer(
     let answer = vault.inner.outgoing.send(request).await.map_err(|error| (None, unanswered(&error)))?;
     let status = answer.status;
     if status == StatusCode::UNAUTHORIZED {
-        let held = lease.held.clone();
-        let noted = asked.run(move |tenant, env| super::lease::not_taken(tenant, &held, env)).await;
-        noted.map_err(|refusal| (Some(status), refusal))?;
+        vault.not_taken(asked, lease).await.map_err(|refusal| (Some(status), refusal))?;
     }
     if encoded(&answer.headers) || status.is_informational() {
         let text = "the other side answered in an encoding that was not asked for, which cannot be filtered";
@@ -454,7 +500,7 @@ async fn filter(State(vault): State<Vault>, asked: Asked, request: Request) -> R
     let judged = asked.run(move |tenant, env| {
         let audiences = [tenant.url("/proxy"), tenant.url("/filter")];
         let caller = shown.caller(tenant, &audiences, env)?;
-        let filter = vault.filter_of(tenant, &caller)?;
+        let filter = vault.filter_of(tenant, &caller, env)?;
         Ok((caller, filter))
     });
     let (caller, filter) = match judged.await {

@@ -5,24 +5,93 @@
 //! meanwhile is not lost. A provider that takes the refresh token no more makes the credential one to connect again.
 
 use super::answer::{TokenFault, read_answer, reconnect};
+use super::asserted::Got;
 use super::records::{
     Connection, Credential, CredentialState, HeldCredential, Holder, HolderKind, Provider, Secret, client_secret,
     credential, mark, opened, store,
 };
 use super::upstream::{TokenRequest, refresh_request};
 use super::{Caller, connections};
-use crate::identity::{Answer, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Seconds, Tenant};
+use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Tenant};
+use std::sync::Arc;
 
 /// How long before its end a token is refreshed at most, in seconds; of short-lived ones, a quarter of their life.
 const AHEAD_MAX_S: Seconds = 300;
 
 /// A credential, lent.
 #[derive(Clone, Debug)]
-pub struct Lease {
+pub(super) struct Lease {
     /// What is shown.
-    pub secret: Secret,
+    pub(super) secret: Secret,
+    /// Where it comes from.
+    pub(super) source: Source,
+}
+
+/// Where a credential comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
     /// Its record, as it was read.
-    pub held: HeldCredential,
+    Kept(HeldCredential),
+    /// An identity assertion. Nobody keeps it.
+    Got(Arc<Got>),
+}
+
+impl Lease {
+    /// What tells its secret from others.
+    pub(super) fn stamp(&self) -> &str {
+        match &self.source {
+            Source::Kept(held) => held.stamp(),
+            Source::Got(got) => &got.assertion,
+        }
+    }
+
+    /// Whether nobody keeps it.
+    pub(super) fn is_got(&self) -> bool {
+        matches!(self.source, Source::Got(_))
+    }
+
+    /// Its record, where it has one.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(super) fn kept(&self) -> Answer<&HeldCredential> {
+        match &self.source {
+            Source::Kept(held) => Ok(held),
+            Source::Got(_) => Err(Refusal::failed("lease.kind", "a credential that was got is kept by nobody")),
+        }
+    }
+
+    /// An event with which of them was lent.
+    pub(super) fn told(&self, event: Event) -> Event {
+        match &self.source {
+            Source::Kept(held) => event.detail("generation", held.generation.to_string()),
+            Source::Got(got) => event.detail("assertion", &got.assertion),
+        }
+    }
+}
+
+/// Whose credential a call uses.
+#[derive(Clone, Debug)]
+pub(super) enum Whose {
+    /// One that is kept for a person or an agent.
+    Kept(Holder),
+    /// One that is got for a person and an agent together.
+    Both {
+        /// The id of the person.
+        user: String,
+        /// The agent, as a subject.
+        agent: String,
+    },
+}
+
+impl Whose {
+    /// As subjects, for the log.
+    pub(super) fn subjects(&self) -> String {
+        match self {
+            Whose::Kept(holder) => holder.subject(),
+            Whose::Both { user, agent } => format!("user:{user} {agent}"),
+        }
+    }
 }
 
 /// What becomes of a credential when it is wanted.
@@ -45,14 +114,18 @@ pub(super) fn decide(credential: &Credential, now: Seconds) -> Use {
         return Use::Reconnect;
     }
     let Some(end) = credential.expires_at else { return Use::Ready };
-    let life = end.saturating_sub(credential.issued_at);
-    let ahead = (life / 4).min(AHEAD_MAX_S);
-    match (now.saturating_add(ahead) < end, credential.refreshable) {
+    match (!is_due(credential.issued_at, end, now), credential.refreshable) {
         (true, _) => Use::Ready,
         (false, true) => Use::Refresh { good: now < end },
         (false, false) if now < end => Use::Ready,
         (false, false) => Use::Reconnect,
     }
+}
+
+/// Whether a token is to be refreshed by now.
+pub(super) fn is_due(issued_at: Seconds, end: Seconds, now: Seconds) -> bool {
+    let ahead = (end.saturating_sub(issued_at) / 4).min(AHEAD_MAX_S);
+    now.saturating_add(ahead) >= end
 }
 
 /// A credential that was looked at.
@@ -69,11 +142,13 @@ pub(super) enum Looked {
 ///
 /// # Errors
 /// The connection is for people, and the caller acts for none.
-pub(super) fn holder(connection: &Connection, caller: &Caller) -> Answer<Holder> {
+pub(super) fn whose(connection: &Connection, caller: &Caller) -> Answer<Whose> {
+    let agent = || caller.agent.clone();
     match (connection.spec.holder, &caller.user) {
-        (HolderKind::Agent, _) => Ok(Holder::Agent(caller.agent.clone())),
-        (HolderKind::User, Some(user)) => Ok(Holder::User(user.clone())),
-        (HolderKind::User, None) => {
+        (HolderKind::Agent, _) => Ok(Whose::Kept(Holder::Agent(agent()))),
+        (HolderKind::User, Some(user)) => Ok(Whose::Kept(Holder::User(user.clone()))),
+        (HolderKind::UserAndAgent, Some(user)) => Ok(Whose::Both { user: user.clone(), agent: agent() }),
+        (HolderKind::User | HolderKind::UserAndAgent, None) => {
             let text = "this connection uses credentials of people, and the token is of an agent that acts for nobody";
             Err(Refusal::new(ErrorCode::AccessDenied, "credential.user", text))
         }
@@ -87,7 +162,10 @@ pub(super) fn holder(connection: &Connection, caller: &Caller) -> Answer<Holder>
 pub(super) fn look(tenant: &Tenant, connection: &Connection, holder: &Holder, env: &Env<'_>) -> Answer<Looked> {
     let id = &connection.spec.id;
     let held = credential(tenant, id, holder)?.ok_or_else(|| missing(tenant, connection))?;
-    let lease = |held: HeldCredential| Ok::<_, Refusal>(Box::new(Lease { secret: opened(tenant, &held)?, held }));
+    let lease = |held: HeldCredential| {
+        let secret = opened(tenant, &held)?;
+        Ok::<_, Refusal>(Box::new(Lease { secret, source: Source::Kept(held) }))
+    };
     match decide(&held, env.seconds()) {
         Use::Ready => Ok(Looked::Ready(lease(held)?)),
         Use::Refresh { good: true } => Ok(Looked::Refresh(Some(lease(held)?))),
@@ -105,7 +183,9 @@ fn missing(tenant: &Tenant, connection: &Connection) -> Refusal {
         HolderKind::User => {
             format!("the person has not connected `{id}`; they can at {}", tenant.url(&format!("/connect/{id}")))
         }
-        HolderKind::Agent => format!("the agent has no credential for `{id}`; whoever runs this can set one"),
+        HolderKind::Agent | HolderKind::UserAndAgent => {
+            format!("the agent has no credential for `{id}`; whoever runs this can set one")
+        }
     };
     Refusal::new(ErrorCode::AccessDenied, "credential.none", text)
 }
@@ -223,7 +303,7 @@ pub(super) fn not_taken(tenant: &Tenant, held: &HeldCredential, env: &Env<'_>) -
 }
 
 /// The event with the holder in its field.
-pub(super) fn of_holder(event: crate::identity::Event, holder: &Holder) -> crate::identity::Event {
+pub(super) fn of_holder(event: Event, holder: &Holder) -> Event {
     match holder {
         Holder::User(_) => event.user(holder.subject()),
         Holder::Agent(_) => event.agent(holder.subject()),

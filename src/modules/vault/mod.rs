@@ -9,6 +9,7 @@ pub mod http;
 
 mod answer;
 mod approved;
+mod asserted;
 mod connect;
 mod connections;
 mod everybody;
@@ -22,13 +23,13 @@ mod records;
 mod underway;
 mod upstream;
 
+pub use asserted::{Assertion, Assertions, NoAssertions, WantedAssertion};
 pub use connect::{Connected, connections_of, disconnect, set_credential};
 pub use connections::{
     Classed, ScopeClass, accounts, allow, allowed, change, classes, classify, connection_scope, create, get, list,
     remove,
 };
 pub use exchange::{FEDERATED_GRANT, FederatedConnection};
-pub use lease::Lease;
 pub use policy::{ANSWERED_BY, PURPOSE, ProxyRule, SafePath};
 pub use records::{
     CallLimits, ClientAuth, Connection, ConnectionSpec, Credential, CredentialState, HeldCredential, Hidden, Holder,
@@ -39,10 +40,11 @@ pub use underway::tell_lost;
 use crate::identity::{
     Actor, Answer, Authentication, Env, ErrorCode, Event, Examined, Grant, GrantSubject, Refusal, Tenant,
 };
-use crate::wire::{Flights, Outgoing, OutgoingRequest, Place, Places, now, random};
+use crate::wire::{Asked, Flights, Outgoing, OutgoingRequest, Place, Places, now, random};
 use ::http::{HeaderMap, Method};
 use filter::Filters;
-use lease::{Begun, Looked, Refreshed};
+use lease::{Begun, Lease, Looked, Refreshed, Source, Whose};
+use proxy::Admitted;
 use records::credentials_of;
 use serde_json::Value;
 use std::sync::Arc;
@@ -102,6 +104,7 @@ impl Approvals for NoApprovals {
 pub struct Vault {
     inner: Arc<Inner>,
     approvals: Arc<dyn Approvals>,
+    assertions: Arc<dyn Assertions>,
 }
 
 struct Inner {
@@ -109,6 +112,8 @@ struct Inner {
     signed_in: Arc<dyn SignedIn>,
     tell: Arc<dyn Tell>,
     refreshes: Flights<(u32, String, Holder), Answer<()>>,
+    redemptions: Flights<asserted::Key, Answer<()>>,
+    tokens: asserted::Tokens,
     filters: Filters,
     bodies: Places,
 }
@@ -179,16 +184,34 @@ impl Vault {
     /// A vault that asks others through this client.
     #[must_use]
     pub fn new(outgoing: Outgoing, signed_in: Arc<dyn SignedIn>, tell: Arc<dyn Tell>) -> Vault {
-        let (refreshes, filters) = (Flights::default(), Filters::default());
-        let bodies = Places::new(BODIES_MAX, BODIES_PER_TENANT_MAX);
-        let inner = Arc::new(Inner { outgoing, signed_in, tell, refreshes, filters, bodies });
-        Vault { inner, approvals: Arc::new(NoApprovals) }
+        let inner = Arc::new(Inner {
+            outgoing,
+            signed_in,
+            tell,
+            refreshes: Flights::default(),
+            redemptions: Flights::default(),
+            tokens: asserted::Tokens::default(),
+            filters: Filters::default(),
+            bodies: Places::new(BODIES_MAX, BODIES_PER_TENANT_MAX),
+        });
+        Vault { inner, approvals: Arc::new(NoApprovals), assertions: Arc::new(NoAssertions) }
     }
 
     /// The same vault, which asks this one about approvals.
     #[must_use]
     pub fn with_approvals(self, approvals: Arc<dyn Approvals>) -> Vault {
         Vault { approvals, ..self }
+    }
+
+    /// The same vault, which has this one assert to other authorization servers for whom calls are.
+    #[must_use]
+    pub fn with_assertions(self, assertions: Arc<dyn Assertions>) -> Vault {
+        Vault { assertions, ..self }
+    }
+
+    /// Drops what is in memory and over.
+    pub fn tidy(&self, env: &Env<'_>) {
+        self.inner.tokens.forget(env.seconds(), None);
     }
 
     /// A place for a tenant's call among those whose bodies are held.
@@ -201,6 +224,17 @@ impl Vault {
             let refusal = Refusal::new(ErrorCode::TemporarilyUnavailable, "proxy.busy", text);
             Refusal { retry_after_s: Some(BUSY_SECONDS), ..refusal }
         })
+    }
+
+    /// Has a credential that is good, for a call that was admitted.
+    ///
+    /// # Errors
+    /// There is none, now or any more.
+    async fn renew(&self, asked: &Asked, caller: &Caller, admitted: &Admitted) -> Answer<()> {
+        match &admitted.whose {
+            Whose::Kept(holder) => self.refresh(&asked.tenant, &admitted.connection.spec.id, holder).await,
+            Whose::Both { .. } => self.get(asked, caller, &admitted.connection).await,
+        }
     }
 
     /// Refreshes a credential, once however many wait for it. It goes on when nobody waits any more: a refresh token that was
@@ -229,11 +263,28 @@ impl Vault {
         Ok(())
     }
 
+    /// Looks at the credential that a call uses.
+    ///
+    /// # Errors
+    /// There is none that is, or will be, of use.
+    fn look(
+        &self,
+        tenant: &Tenant,
+        connection: &Connection,
+        (caller, whose): (&Caller, &Whose),
+        env: &Env<'_>,
+    ) -> Answer<Looked> {
+        match whose {
+            Whose::Kept(holder) => self.look_at(tenant, connection, holder, env),
+            Whose::Both { .. } => self.look_for_got(tenant, connection, caller, env),
+        }
+    }
+
     /// Looks at the credential of a holder, and tells them when it has just turned out to be of no use.
     ///
     /// # Errors
     /// There is none that is, or will be, of use.
-    fn look(&self, tenant: &Tenant, connection: &Connection, holder: &Holder, env: &Env<'_>) -> Answer<Looked> {
+    fn look_at(&self, tenant: &Tenant, connection: &Connection, holder: &Holder, env: &Env<'_>) -> Answer<Looked> {
         let looked = lease::look(tenant, connection, holder, env)?;
         let Looked::Broken(news) = looked else { return Ok(looked) };
         if news {
@@ -245,6 +296,24 @@ impl Vault {
     fn tell(&self, tenant: &Tenant, holder: &Holder, connection: &str) {
         if let Holder::User(user) = holder {
             self.inner.tell.reconnect_needed(tenant, user, connection);
+        }
+    }
+
+    /// The other side did not take a credential: one that was got is dropped, and one that is kept is refreshed for the next
+    /// call, if that may help.
+    ///
+    /// # Errors
+    /// The disk failed.
+    async fn not_taken(&self, asked: &Asked, lease: &Lease) -> Answer<()> {
+        match &lease.source {
+            Source::Kept(held) => {
+                let held = held.clone();
+                asked.run(move |tenant, env| lease::not_taken(tenant, &held, env)).await
+            }
+            Source::Got(got) => {
+                self.inner.tokens.drop_it(got);
+                Ok(())
+            }
         }
     }
 
@@ -265,6 +334,7 @@ impl Vault {
     /// # Errors
     /// The disk failed.
     pub fn forget_user(&self, tenant: &Tenant, user: &str, env: &Env<'_>) -> Answer<usize> {
+        self.inner.tokens.forget(env.seconds(), Some((tenant.number(), user)));
         let holder = Holder::User(user.to_owned());
         let held = credentials_of(tenant, &holder)?;
         for credential in &held {

@@ -12,7 +12,7 @@ pub(super) fn connect(connection: &Connection, state: &Connected) -> String {
     let name = escape(&connection.spec.name);
     let is = stands(state);
     let fields = match &connection.spec.provider {
-        Provider::Oauth2 { .. } => String::new(),
+        Provider::Oauth2 { .. } | Provider::IdentityAssertion { .. } => String::new(),
         Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } => field("Key", "key", "password"),
         Provider::Basic {} => field("User", "user", "text") + &field("Password", "password", "password"),
         Provider::ServiceAccount { .. } => field("Private key (PEM)", "private_key", "password"),

@@ -1,9 +1,9 @@
 //! A call through the proxy, judged: who may use the connection, what is let through, with whose credential, and how the
 //! request looks on the way out. The events of a call are here too.
 
-use super::lease::{self, Lease, Looked};
+use super::lease::{self, Lease, Looked, Whose};
 use super::policy::{ProxyRule, SafePath, sent_headers, upstream_url};
-use super::records::{Connection, Holder, Provider, Secret};
+use super::records::{Connection, Provider, Secret};
 use super::upstream::secret_value;
 use super::{Caller, Vault, connection_scope, connections, underway};
 use crate::engine::{Decision, View};
@@ -38,7 +38,7 @@ pub(super) struct Call {
 #[derive(Clone, Debug)]
 pub(super) struct Admitted {
     pub(super) connection: Held<Connection>,
-    pub(super) holder: Holder,
+    pub(super) whose: Whose,
     pub(super) url: Url,
     pub(super) scope: Option<String>,
     /// Whether it needs an approval besides.
@@ -74,8 +74,8 @@ fn admit_at(tenant: &Tenant, view: &View, caller: &Caller, call: &Call, env: &En
     let (rule, asks) = ruled(view, &connection, caller, (&call.method, &path), env.seconds())?;
     let scope = rule.scope.clone();
     let url = upstream_url(&connection.spec, &path, call.query.as_deref())?;
-    let holder = lease::holder(&connection, caller)?;
-    Ok(Admitted { connection, holder, url, scope, asks, revision: view.revision() })
+    let whose = lease::whose(&connection, caller)?;
+    Ok(Admitted { connection, whose, url, scope, asks, revision: view.revision() })
 }
 
 /// What a token must be for: the proxy, or this connection of it.
@@ -190,19 +190,19 @@ impl Vault {
         (good, approval): (bool, Option<&str>),
         env: &Env<'_>,
     ) -> Answer<Option<Taken>> {
-        let Admitted { connection, holder, scope, .. } = admitted;
+        let Admitted { connection, whose, scope, .. } = admitted;
         let tenant = &asked.tenant;
-        let lease = match self.look(tenant, connection, holder, env)? {
+        let lease = match self.look(tenant, connection, (caller, whose), env)? {
             Looked::Ready(lease) => *lease,
             Looked::Refresh(Some(lease)) if good => *lease,
             Looked::Refresh(_) | Looked::Broken(_) => return Ok(None),
         };
-        let filter = self.inner.filters.of(tenant, caller, Some((connection, &lease)))?;
+        let got = self.inner.tokens.of(tenant, caller, env.seconds());
+        let filter = self.inner.filters.of(tenant, caller, &got, Some((connection, &lease)))?;
         let event = caller.tell(tenant.event(EventKind::VaultLeased, Outcome::Allowed, env));
         let (resource, action) = (connection.object(), format!("{} {}", call.method, call.path));
         let mut event = event.resource(&resource).action(&action).revision(admitted.revision);
-        event = event.detail("mode", "proxy").detail("holder", holder.subject());
-        event = event.detail("generation", lease.held.generation.to_string());
+        event = lease.told(event.detail("mode", "proxy").detail("holder", whose.subjects()));
         if let Some(scope) = scope {
             event = event.detail("scope", scope);
         }
@@ -225,8 +225,8 @@ impl Vault {
     ///
     /// # Errors
     /// A credential does not open.
-    pub(super) fn filter_of(&self, tenant: &Tenant, caller: &Caller) -> Answer<Filter> {
-        self.inner.filters.of(tenant, caller, None)
+    pub(super) fn filter_of(&self, tenant: &Tenant, caller: &Caller, env: &Env<'_>) -> Answer<Filter> {
+        self.inner.filters.of(tenant, caller, &self.inner.tokens.of(tenant, caller, env.seconds()), None)
     }
 }
 
@@ -243,7 +243,7 @@ pub(super) fn injected(
     let mut headers = sent_headers(headers);
     match (&connection.spec.provider, secret) {
         (
-            Provider::Oauth2 { .. } | Provider::ServiceAccount { .. },
+            Provider::Oauth2 { .. } | Provider::ServiceAccount { .. } | Provider::IdentityAssertion { .. },
             Secret::Oauth2 { .. } | Secret::ServiceAccount { .. },
         ) => {
             let token =

@@ -300,6 +300,7 @@ pub fn credentials_for(
         HolderKind::Agent => {
             tenant.list::<OfAgent>(&id, after, max)?.into_iter().map(HeldCredential::of_agent).collect()
         }
+        HolderKind::UserAndAgent => Vec::new(), // nobody keeps any
     })
 }
 

@@ -2,6 +2,7 @@
 //! stub of somebody else's server on loopback.
 
 mod areas;
+mod asserted;
 mod calls;
 mod connecting;
 mod everybody;
@@ -163,6 +164,13 @@ impl World {
     /// The same, with somebody who knows approvals.
     pub(super) fn with_approvals(self, approvals: Arc<dyn Approvals>) -> World {
         let vault = self.vault.clone().with_approvals(approvals);
+        let front = Front::new(self.tenant.identity().clone(), http::routes(vault.clone()), 8, 1_024).unwrap();
+        World { vault, front, ..self }
+    }
+
+    /// The same, with somebody who asserts to others for whom calls are.
+    pub(super) fn with_assertions(self, assertions: Arc<dyn Assertions>) -> World {
+        let vault = self.vault.clone().with_assertions(assertions);
         let front = Front::new(self.tenant.identity().clone(), http::routes(vault.clone()), 8, 1_024).unwrap();
         World { vault, front, ..self }
     }

@@ -11,6 +11,8 @@ use serde_json::json;
 use url::form_urlencoded;
 use zeroize::Zeroizing;
 
+/// The grant type of assertions (RFC 7523 2.1).
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// How long an assertion of a service account is good, in seconds.
 const ASSERTION_S: Seconds = 300;
 /// A request to a token endpoint.
@@ -92,7 +94,7 @@ pub(super) fn refresh_request(
         }
         (Provider::ServiceAccount { token_url, .. }, Secret::ServiceAccount { private_key, .. }) => {
             let assertion = assertion(provider, private_key, now)?;
-            let fields = [("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"), ("assertion", &*assertion)];
+            let fields = [("grant_type", JWT_BEARER), ("assertion", &*assertion)];
             Ok(Some(TokenRequest { url: token_url.clone(), headers: headers(), body: form(&fields) }))
         }
         _ => Ok(None),
@@ -133,8 +135,25 @@ fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
     Zeroizing::new(form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())
 }
 
+/// Gets an access token for an identity assertion (RFC 7523 2.1, RFC 8707 2).
+///
+/// # Errors
+/// The provider takes none, or the connection has no secret to show.
+pub(super) fn assertion_request(
+    provider: &Provider,
+    client_secret: Option<&str>,
+    assertion: &str,
+) -> Answer<TokenRequest> {
+    let Provider::IdentityAssertion { resource, .. } = provider else { return Err(not_oauth()) };
+    request(provider, client_secret, &[("grant_type", JWT_BEARER), ("assertion", assertion), ("resource", resource)])
+}
+
 fn request(provider: &Provider, client_secret: Option<&str>, fields: &[(&str, &str)]) -> Answer<TokenRequest> {
-    let Provider::Oauth2 { token_url, client_id, client_auth, .. } = provider else { return Err(not_oauth()) };
+    let (Provider::Oauth2 { token_url, client_id, client_auth, .. }
+    | Provider::IdentityAssertion { token_url, client_id, client_auth, .. }) = provider
+    else {
+        return Err(not_oauth());
+    };
     let missing = || Refusal::failed("connection.secret", "the connection has no client secret");
     let (mut headers, mut fields) = (headers(), fields.to_vec());
     match client_auth {

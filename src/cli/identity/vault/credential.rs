@@ -75,6 +75,11 @@ fn brought(provider: &Provider, login: Option<String>, secret: Hidden) -> Result
             Secret::Basic { user: login.ok_or_else(none)?, password: secret }
         }
         Provider::ServiceAccount { .. } => Secret::ServiceAccount { private_key: secret, access_token: None },
+        Provider::IdentityAssertion { .. } => {
+            return Err(Failure::Said(
+                "nobody brings credentials for this connection: they are got when a call is made".into(),
+            ));
+        }
         Provider::Oauth2 { .. } => {
             // The text of the error would repeat a part of it.
             let none = |_| {

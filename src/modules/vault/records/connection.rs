@@ -15,6 +15,8 @@ pub enum HolderKind {
     User,
     /// Those of the agent itself: a service account, a key of a model's provider.
     Agent,
+    /// One that is got for the person and the agent together, about both, and kept by nobody.
+    UserAndAgent,
 }
 
 /// How a client shows itself at another's token endpoint (RFC 6749 2.3).
@@ -80,6 +82,24 @@ pub enum Provider {
         #[serde(default)]
         scopes: Vec<String>,
     },
+    /// The authorization server of another domain, which trusts this tenant: an identity assertion about the person and the
+    /// agent (ID-JAG) gets access tokens (RFC 7523 2.1). A managed connection says for whom.
+    IdentityAssertion {
+        /// Its issuer, byte for byte: that of the managed connection.
+        issuer: String,
+        /// Its token endpoint.
+        token_url: String,
+        /// Our client id there, which the managed connection names for the agent.
+        client_id: String,
+        /// How we show ourselves.
+        #[serde(default)]
+        client_auth: ClientAuth,
+        /// Scopes of the managed connection by name; none for all that need nobody.
+        #[serde(default)]
+        scopes: Vec<String>,
+        /// The resource there (RFC 8707), for which its tokens are to be.
+        resource: String,
+    },
     /// A key in a header, or a personal access token.
     ApiKeyHeader {
         /// The header.
@@ -102,7 +122,9 @@ impl Provider {
     #[must_use]
     pub fn token_url(&self) -> Option<&str> {
         match self {
-            Provider::Oauth2 { token_url, .. } | Provider::ServiceAccount { token_url, .. } => Some(token_url),
+            Provider::Oauth2 { token_url, .. }
+            | Provider::ServiceAccount { token_url, .. }
+            | Provider::IdentityAssertion { token_url, .. } => Some(token_url),
             Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. } | Provider::Basic {} => None,
         }
     }

@@ -28,6 +28,8 @@ struct Seen {
     answer: Mutex<Option<(u16, Value)>>,
     /// Requests to the token endpoint that may be answered.
     open: Semaphore,
+    /// Tokens that the API does not take.
+    not_taken: Mutex<Vec<String>>,
     /// Whether calls of the API wait for ever.
     holds: AtomicBool,
     /// A call that waits, or a body without end, has begun, and was let go by who asked.
@@ -59,6 +61,7 @@ impl Stub {
             calls: Mutex::default(),
             answer: Mutex::default(),
             open: Semaphore::new(1_000),
+            not_taken: Mutex::default(),
             holds: AtomicBool::new(false),
             came: Notify::new(),
             left: Notify::new(),
@@ -89,6 +92,11 @@ impl Stub {
 
     pub(super) fn let_through(&self) {
         self.inner.open.add_permits(1_000);
+    }
+
+    /// The API takes these tokens no more.
+    pub(super) fn takes_no_more(&self, tokens: &[String]) {
+        *self.inner.not_taken.lock() = tokens.to_vec();
     }
 
     /// No call of the API is answered from now on.
@@ -187,6 +195,9 @@ async fn api(State(seen): State<Arc<Seen>>, request: Request) -> Response {
     let token = shown.rsplit([' ', '=']).next().unwrap_or_default().to_owned();
     // A token that ends with `=` is cut by the line before: take all behind the first blank.
     let token = shown.split_once(' ').map_or(token, |(_, token)| token.to_owned());
+    if seen.not_taken.lock().contains(&token) {
+        return (StatusCode::UNAUTHORIZED, [("www-authenticate", "Bearer")], "not this one").into_response();
+    }
     match path.rsplit('/').next().unwrap_or_default() {
         "raw" => token.into_response(),
         "echo" => axum::Json(json!({"you": "sent", "authorization": shown})).into_response(),
