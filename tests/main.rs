@@ -52,6 +52,7 @@ mod login_consent;
 mod login_passkeys;
 mod login_upstream;
 mod login_upstream_served;
+mod mcp_asserted;
 mod mcp_elsewhere;
 mod mcp_served;
 mod mcp_tenant;
