@@ -505,6 +505,33 @@ fn connections_by_commands() {
     db.refused(&own, "ids are not used again");
 }
 
+/// The commands of `docs/mcp.md`, before a server behind that trusts another issuer.
+#[test]
+fn a_connection_by_assertions_is_made_by_commands() {
+    let db = Furnished::new();
+    furnish(&db, "http://127.0.0.1:9");
+    let (issuer, resource) = ("https://pricing.example", "https://pricing.example/mcp");
+    let put = ["managed-connection", "put", "pricing", "--issuer", issuer, "--client", "sales=acme-gateway"];
+    db.good(&[&put[..], &["--scope", "prices:read", "--server-resource", resource]].concat());
+    db.good(&["managed-connection", "allow", "pricing", "agent:sales"]);
+    let class = ["connection-scope", "set", "pricing", "prices:read", "--class", "automatic", "--for", "agent:sales"];
+    db.good(&class);
+    let create = ["connection", "create", "prices", "--type", "identity-assertion", "--base", issuer];
+    let rest = ["--rule", "POST /mcp", "--issuer", issuer, "--token-url", "https://pricing.example/token"];
+    let rest = [&rest[..], &["--client-id", "acme-gateway", "--client-secret-file", "client-secret"]].concat();
+    db.refused(&[&create[..], &rest].concat(), "say --resource");
+    let whole = [&create[..], &rest, &["--resource", resource]].concat();
+    db.refused(&[&whole[..], &["--holder", "user"]].concat(), "user_and_agent");
+    let made = db.json(&whole);
+    assert_eq!((&made["provider"]["type"], &made["holder"]), (&"identity_assertion".into(), &"user_and_agent".into()));
+    assert_eq!((&made["provider"]["resource"], &made["has_client_secret"]), (&resource.into(), &true.into()));
+    db.good(&["connection", "allow", "prices", "agent:sales"]);
+    let line = db.good(&["connection", "list"]);
+    assert!(line.lines().any(|line| line.starts_with("prices\tidentity-assertion\tuser and agent\t")), "{line}");
+    db.refused(&["connection", "credential", "set", "prices", "--user", "sarah"], "nobody brings credentials");
+    db.refused(&["connection", "set", "prices", "--issuer", "https://other.example"], "keeps its hosts");
+}
+
 /// Reads the head of a request.
 fn head(stream: &mut TcpStream) -> String {
     let (mut head, mut byte) = (Vec::new(), [0]);

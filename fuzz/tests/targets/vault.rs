@@ -29,6 +29,12 @@ fn service_account() -> Provider {
     spec(json!({"type": "service_account", "token_url": "https://a.example/t", "account": "us", "scopes": ["drive"]})).provider
 }
 
+fn identity_assertion() -> Provider {
+    let provider = json!({"type": "identity_assertion", "issuer": "https://a.example", "token_url": "https://a.example/t", "client_id": "us",
+        "resource": "https://a.example/mcp"});
+    spec(provider).provider
+}
+
 /// An answer is a credential that can be sent and looked for, or a fault; and neither that, nor what is written into logs,
 /// says anything that the provider said.
 #[test]
@@ -48,8 +54,8 @@ fn token_answers() {
     bolero::check!().for_each(|input: &[u8]| {
         let mut pick = Pick(input);
         let status = pick.of(&[200, 200, 201, 302, 400, 401, 429, 500, 599]);
-        let (which, had) = pick.of(&[(0, 0), (0, 1), (1, 2), (1, 0)]);
-        let (provider, before) = (if which == 0 { oauth() } else { service_account() }, &before[had]);
+        let (which, had) = pick.of(&[(0, 0), (0, 1), (1, 2), (1, 0), (2, 0)]);
+        let (provider, before) = ([oauth, service_account, identity_assertion][which](), &before[had]);
         let members: Vec<&str> = (0..pick.below(6)).map(|_| pick.of(&WORDS[4..])).collect();
         let made = format!("{{{}}}", members.join(","));
         for body in [made.as_bytes(), words(input, &WORDS).as_bytes(), input] {
@@ -64,6 +70,10 @@ fn token_answers() {
                         let fits = (1..=bailiwick_fuzz::secrets::HELD_SECRET_BYTES_MAX).contains(&text.len());
                         fits && text.bytes().all(|byte| byte.is_ascii_graphic())
                     };
+                    // What an assertion gets is a bearer token that says so, and no more than that.
+                    let said: Value = serde_json::from_slice(body).expect("JSON");
+                    let says_bearer = said["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("bearer"));
+                    assert!(which != 2 || says_bearer && !given.refreshable && given.secret.texts() == [token]);
                     assert!(is_token(token) && HeaderValue::try_from(format!("Bearer {token}")).is_ok());
                     match (&given.secret, before) {
                         (Secret::Oauth2 { refresh_token, .. }, _) => {
@@ -189,14 +199,16 @@ fn proxy_headers() {
 /// Any settings of a connection are read and written alike, or refused.
 #[test]
 fn connections() {
-    const NAMES: [&str; 12] =
-        ["type", "authorize_url", "token_url", "client_id", "client_auth", "scopes", "header", "prefix", "parameter", "account", "x", "issuer"];
-    const TEXTS: [&str; 8] = ["oauth2", "service_account", "api_key_header", "api_key_query", "basic", "post", "https://a.example/", "a"];
+    const NAMES: [&str; 13] = [
+        "type", "authorize_url", "token_url", "client_id", "client_auth", "scopes", "header", "prefix", "parameter", "account", "x", "issuer", "resource",
+    ];
+    const TEXTS: [&str; 9] =
+        ["oauth2", "service_account", "identity_assertion", "api_key_header", "api_key_query", "basic", "post", "https://a.example/", "a"];
     bolero::check!().for_each(|input: &[u8]| {
         let mut pick = Pick(input);
         let mut provider = Value::from(pick.object(&NAMES, &TEXTS, 2));
         provider["type"] = pick.of(&TEXTS).into();
-        let made = json!({"id": "a", "name": "a", "holder": pick.of(&["user", "agent", "x"]), "base": "https://a.example", "provider": provider,
+        let made = json!({"id": "a", "name": "a", "holder": pick.of(&["user", "agent", "user_and_agent", "x"]), "base": "https://a.example", "provider": provider,
             "rules": [{"methods": ["GET"], "path": pick.of(&["/**", "a", ""])}]});
         for value in [made, serde_json::from_slice(input).unwrap_or_default()] {
             if let Ok(spec) = serde_json::from_value::<ConnectionSpec>(value) {

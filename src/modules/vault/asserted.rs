@@ -201,10 +201,10 @@ fn drop_first(known: &mut Known, of: impl Fn(&Pair) -> bool) {
 /// Why a caller of the proxy is refused for whom nothing is asserted: whatever the code at the token endpoint would be, here
 /// the call is denied.
 fn of_call(refusal: Refusal) -> Refusal {
-    match refusal.error {
-        ErrorCode::ServerError | ErrorCode::TemporarilyUnavailable => refusal,
-        error => Refusal { error: ErrorCode::AccessDenied, ..refusal }.because(error.text()),
+    if matches!(refusal.error, ErrorCode::ServerError | ErrorCode::TemporarilyUnavailable) {
+        return refusal;
     }
+    Refusal { error: ErrorCode::AccessDenied, ..refusal }
 }
 
 fn no_provider() -> Refusal {

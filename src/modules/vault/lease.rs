@@ -31,7 +31,7 @@ pub(super) struct Lease {
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     /// Its record, as it was read.
-    Kept(HeldCredential),
+    Kept(Box<HeldCredential>),
     /// An identity assertion. Nobody keeps it.
     Got(Arc<Got>),
 }
@@ -164,7 +164,7 @@ pub(super) fn look(tenant: &Tenant, connection: &Connection, holder: &Holder, en
     let held = credential(tenant, id, holder)?.ok_or_else(|| missing(tenant, connection))?;
     let lease = |held: HeldCredential| {
         let secret = opened(tenant, &held)?;
-        Ok::<_, Refusal>(Box::new(Lease { secret, source: Source::Kept(held) }))
+        Ok::<_, Refusal>(Box::new(Lease { secret, source: Source::Kept(Box::new(held)) }))
     };
     match decide(&held, env.seconds()) {
         Use::Ready => Ok(Looked::Ready(lease(held)?)),
