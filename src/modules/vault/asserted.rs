@@ -6,6 +6,7 @@
 //! the other side does not take them.
 
 use super::answer::{TokenFault, read_answer};
+use super::everybody::LookedFor;
 use super::lease::{Lease, Looked, Source, is_due};
 use super::records::{Connection, Hidden, Provider, Secret, client_secret};
 use super::upstream::{TokenRequest, assertion_request};
@@ -91,6 +92,8 @@ pub(super) struct Got {
     expires_at: Seconds,
     /// Whether another can be had without somebody approving it.
     renewable: bool,
+    /// As long as it lives, it leaves in nobody's answer.
+    _looked_for: Option<LookedFor>,
 }
 
 impl Got {
@@ -353,7 +356,10 @@ impl Vault {
         change.event(&told(EventKind::VaultStored, Outcome::Done).detail("scopes", new.scopes.join(" ")));
         change.commit()?;
         let renewable = assertion.approved_until.is_none();
-        Ok(Got { secret: new.secret, assertion: assertion.id.clone(), issued_at: now, expires_at, renewable })
+        let (user, id) = (caller.user.as_deref().unwrap_or_default(), assertion.id.clone());
+        let owner = format!("user:{user} {} connection:{} assertion:{id}", caller.agent, spec.id);
+        let _looked_for = Some(self.inner.filters.look_for(tenant, owner, &new.secret)?);
+        Ok(Got { secret: new.secret, assertion: id, issued_at: now, expires_at, renewable, _looked_for })
     }
 }
 
@@ -370,7 +376,7 @@ fn not_believed(connection: &str) -> Refusal {
 impl Got {
     pub(super) fn of_test(issued_at: Seconds, expires_at: Seconds, assertion: &str, renewable: bool) -> Got {
         let secret = Secret::Oauth2 { access_token: Hidden::new("a-token-0123456789".into()), refresh_token: None };
-        Got { secret, assertion: assertion.to_owned(), issued_at, expires_at, renewable }
+        Got { secret, assertion: assertion.to_owned(), issued_at, expires_at, renewable, _looked_for: None }
     }
 
     pub(super) fn ends(&self) -> Seconds {

@@ -2,7 +2,9 @@
 //! call on, and follows the records: what was written since is read again before each call.
 
 use super::filter::with_bytes;
-use super::records::{Connection, Holder, KeyOf, VAULT, client_secret, credential, every_credential, key_of, opened};
+use super::records::{
+    Connection, Holder, KeyOf, Secret, VAULT, client_secret, credential, every_credential, key_of, opened,
+};
 use crate::identity::{Answer, PAGE_MAX, Tenant, WriteMark, Written};
 use crate::secrets::{HOLDINGS_MAX, Holdings};
 use parking_lot::Mutex;
@@ -49,6 +51,30 @@ impl Everybody {
         }
         seen.upto = Some(upto);
         Ok(Arc::clone(&of_tenant.holdings))
+    }
+
+    /// Looks for a secret that no record has, under a name that nothing else has.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn look_for(&self, tenant: &Tenant, owner: String, secret: &Secret) -> Answer<LookedFor> {
+        let holdings = self.of(tenant)?;
+        let texts = with_bytes(secret.texts().into_iter());
+        put(tenant, &holdings, &owner, &texts.iter().map(|text| text.as_slice()).collect::<Vec<_>>());
+        Ok(LookedFor { holdings, owner })
+    }
+}
+
+/// A secret that is looked for in all answers as long as this lives.
+#[derive(Debug)]
+pub(super) struct LookedFor {
+    holdings: Arc<Holdings>,
+    owner: String,
+}
+
+impl Drop for LookedFor {
+    fn drop(&mut self) {
+        let _ = self.holdings.put(&self.owner, []); // nothing is no more than there may be
     }
 }
 
@@ -102,9 +128,13 @@ impl OfTenant {
     }
 
     fn put(&self, tenant: &Tenant, owner: &str, secrets: &[&[u8]]) {
-        if let Err(full) = self.holdings.put(owner, secrets.iter().copied()) {
-            tracing::error!(tenant = tenant.name(), owner, "{full}");
-        }
+        put(tenant, &self.holdings, owner, secrets);
+    }
+}
+
+fn put(tenant: &Tenant, holdings: &Holdings, owner: &str, secrets: &[&[u8]]) {
+    if let Err(full) = holdings.put(owner, secrets.iter().copied()) {
+        tracing::error!(tenant = tenant.name(), owner, "{full}");
     }
 }
 

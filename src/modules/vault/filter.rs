@@ -2,7 +2,7 @@
 
 use super::Caller;
 use super::asserted::Got;
-use super::everybody::Everybody;
+use super::everybody::{Everybody, LookedFor};
 use super::lease::Lease;
 use super::records::{Connection, HeldCredential, Holder, Secret, client_secret, credentials_of, opened};
 use crate::identity::{Answer, Refusal, Tenant, hash_of};
@@ -48,6 +48,14 @@ impl Filters {
         Ok(self.of_caller(tenant, caller, got, through)?.with_holdings(everybody))
     }
 
+    /// Looks for a secret that nobody keeps in all answers, while what this answers lives.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub(super) fn look_for(&self, tenant: &Tenant, owner: String, secret: &Secret) -> Answer<LookedFor> {
+        self.everybody.look_for(tenant, owner, secret)
+    }
+
     fn of_caller(
         &self,
         tenant: &Tenant,
@@ -80,13 +88,13 @@ impl Filters {
         }
         let secrets = held.iter().map(|held| opened(tenant, held)).collect::<Answer<Vec<_>>>()?;
         let client = connection.map(|connection| client_secret(tenant, connection)).transpose()?.flatten();
-        let of_others = held.iter().zip(&secrets).filter(|(held, _)| id.as_deref() != Some(&held.connection));
-        let of_others =
-            of_others.flat_map(|(_, secret)| secret.texts()).filter(|text| !can_be_guessed(text.as_bytes()));
-        let own = held.iter().zip(&secrets).filter(|(held, _)| id.as_deref() == Some(&held.connection));
-        let own = own.map(|(_, secret)| secret).chain(lease.map(|lease| &lease.secret));
-        let own = own.chain(got.iter().map(|got| &got.secret)).flat_map(Secret::texts);
-        let texts = of_others.chain(own).chain(client.as_deref().map(String::as_str));
+        let elsewhere = |held: &HeldCredential| id.as_deref() != Some(&held.connection);
+        let kept = held.iter().zip(&secrets).flat_map(|(held, secret)| {
+            let withheld = move |text: &&str| elsewhere(held) && can_be_guessed(text.as_bytes());
+            secret.texts().into_iter().filter(move |text| !withheld(text))
+        });
+        let lent = lease.map(|lease| &lease.secret).into_iter().chain(got.iter().map(|got| &got.secret));
+        let texts = kept.chain(lent.flat_map(Secret::texts)).chain(client.as_deref().map(String::as_str));
         let bytes = with_bytes(texts);
         let filter = Filter::new(bytes.iter().map(|bytes| bytes.as_slice()));
         let filter = filter.map_err(|error| Refusal::failed("filter.secret", error.to_string()))?;

@@ -114,6 +114,11 @@ async fn a_token_is_got_for_both_lent_and_kept_from_leaving() {
     // What an agent says itself has it no more than an answer.
     let said = request("POST", "/filter", &token).body(Body::from(format!("It is {}.", nth(1)))).unwrap();
     assert_eq!(world.ask(said).await.text(), "It is [removed:held-secret].");
+    let alone = world.own_token("sales", "crm.read");
+    let said = request("POST", "/filter", &alone).body(Body::from(format!("It is {}.", nth(1)))).unwrap();
+    assert_eq!(world.ask(said).await.text(), "It is [removed:secret-of-another].");
+    let whose = "user:sarah agent:sales connection:prices assertion:jti-1";
+    assert_eq!(world.last(EventKind::OutputFiltered).details()["removed_of"], whose);
     // Both are in the log, with what was asserted.
     let stored = world.last(EventKind::VaultStored);
     assert_eq!((stored.get_action(), stored.get_user()), (Some("redeem"), Some("user:sarah")));

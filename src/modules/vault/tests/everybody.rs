@@ -72,6 +72,17 @@ async fn what_others_hold_leaves_in_nobodys_answer() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_keeps_is_looked_for_while_it_lives() {
+    let (_stub, world, token) = ready().await;
+    let path = format!("/proxy/crm/v1/{OF_BOB}");
+    let look = || world.vault.inner.filters.look_for(&world.tenant, "user:bob".to_owned(), &tokens(OF_BOB)).unwrap();
+    let looked = look();
+    assert_eq!(world.get(&token, &path).await.text(), "[removed:secret-of-another]");
+    drop(looked);
+    assert_eq!(world.get(&token, &path).await.text(), OF_BOB);
+}
+
 /// A record that does not open (its key is gone) is in no answer, as nobody can use it, and keeps nobody else's from leaving.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_record_that_does_not_open_harms_nobody_else() {
