@@ -10,13 +10,14 @@ mod logs;
 mod mcp;
 mod outgoing;
 mod plugs;
+mod revocations;
 mod tls;
 
 use crate::api::{Api, Cors, PolicyDecisionPoint, PresharedKeys, grpc_service, http_routes};
 use crate::engine::Engine;
 use crate::identity::{
-    ClientCredentialsGrant, CodeGrant, CredentialUses, Env, GrantType, IDENTITY, Identity, KeySource, RefreshGrant,
-    Refusal, Tenant,
+    ClientCredentialsGrant, CodeGrant, CredentialUses, Env, GrantType, IDENTITY, Identity, KeySource, Limiter,
+    RefreshGrant, Refusal, Tenant,
 };
 use crate::modules::agent;
 use crate::modules::approval::mail::MailSettingsError;
@@ -28,6 +29,7 @@ use crate::modules::login::{self, LoginSettings};
 use crate::modules::logout;
 use crate::modules::mcp::servers;
 use crate::modules::oauth::{self, OAuth};
+use crate::modules::revocation::{self, REVOCATION};
 use crate::modules::scim;
 use crate::modules::vault::{self, FederatedConnection, VAULT, Vault};
 use crate::wire::{
@@ -45,7 +47,9 @@ use mcp::{Askers, McpPlugs};
 pub use outgoing::{ConnectionAccounts, ConnectionTargets};
 use outgoing::{Connections, Drafts, LastUses, Reconnects};
 use plugs::{Administration, Auditors, Browsers, Introductions, administration, data_stores, registered};
+use revocations::{Tokens, TrustedIssuers};
 use std::collections::{HashMap, HashSet};
+use std::hash::RandomState;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -342,18 +346,25 @@ fn issuer_routes(
         shapes: Arc::new(Shapes),
     };
     let strangers = Drafts::new(outgoing.for_strangers());
+    let revocations = revocation::Setup {
+        judge: administration,
+        issuers: Arc::new(TrustedIssuers::new(Arc::clone(&keys), outgoing.clone())),
+        limits: Arc::new(Limiter::new(RandomState::new())),
+    };
+    let oauth = OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(uses).with_details(details);
     let house = login::House {
         connected: Some(Arc::new(Connections)),
         devices: Some(Arc::new(channels::Browsers)),
         agents: Some(Arc::new(Introductions)),
     };
-    Ok(oauth::routes(OAuth::new(grant_types, keys).with_strangers(strangers).with_uses(uses).with_details(details))
+    Ok(oauth::routes(oauth.with_more(revocation::describe))
         .merge(oauth::admin::http::routes())
         .merge(oauth::admin::clients::http::routes(registered))
         .merge(oauth::admin::tenant::http::routes())
         .merge(oauth::admin::people::http::routes())
         .merge(oauth::admin::roles::http::routes())
         .merge(exchange::http::routes(administration))
+        .merge(revocation::routes(revocations))
         .merge(login::routes(LoginSettings::default(), outgoing, house)?)
         .merge(login::admin::http::routes(administration))
         .merge(agent::http::routes(agents))
@@ -401,7 +412,7 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let vault = vault.with_approvals(Arc::new(Spent(approvals.clone())));
     let vault = vault.with_assertions(Arc::new(Asserting(Spent(approvals.clone()))));
     let house = keep_house(issuers.identity.clone(), approvals.clone(), vault.clone());
-    let forms = Forms(outgoing.clone());
+    let (forms, tokens) = (Forms(outgoing.clone()), Tokens::new(outgoing.clone()));
     let plugs = (outgoing.clone(), approvals.clone(), vault);
     let routes = issuer_routes(&issuers.identity, plugs, embedder).map_err(failed)?;
     let bounds = &settings.bounds;
@@ -421,6 +432,9 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
     let logouts = tokio::spawn(keep_telling(issuers.identity.clone(), "logouts", move |tenant, env| {
         logout::tell(tenant, &forms, env).map(drop)
     }));
+    let revocations = tokio::spawn(keep_telling(issuers.identity.clone(), "revocations", move |tenant, env| {
+        revocation::tell(tenant, &tokens, env).map(drop)
+    }));
     let house = tokio::spawn(house);
     Ok(async move {
         tokio::join!(served, async {
@@ -433,6 +447,7 @@ fn serve_issuers<S: Future<Output = ()> + Send + 'static>(
         witnesses.abort();
         notices.abort();
         logouts.abort();
+        revocations.abort();
     })
 }
 
@@ -495,7 +510,7 @@ fn tidy(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Result<(), Refusal> {
     if tenant.rotate_old_keys(env)? {
         tracing::info!(tenant = tenant.name(), "the next signing key is published");
     }
-    for module in [IDENTITY, EXCHANGE, VAULT, APPROVAL, agent::AGENT] {
+    for module in [IDENTITY, EXCHANGE, REVOCATION, VAULT, APPROVAL, agent::AGENT] {
         while tenant.sweep(module, env)? > 0 {}
     }
     while vault::tell_lost(tenant, env)? > 0 {}

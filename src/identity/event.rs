@@ -93,6 +93,10 @@ kinds! {
     SessionEnded = "session.ended",
     /// A client was told that a session ended, or could not be.
     LogoutTold = "logout.told",
+    /// Another system asked that all be revoked that a person has here.
+    RevocationAsked = "revocation.asked",
+    /// Another system was told to revoke all that a person has there, or could not be.
+    RevocationTold = "revocation.told",
     /// A login failed.
     LoginFailed = "login.failed",
     /// A way to log in was added to a user.

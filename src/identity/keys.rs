@@ -231,7 +231,10 @@ impl Tenant {
     }
 
     /// Adds to a change the first key of an algorithm, when there is none yet. It signs at once: nobody has kept a token of it.
-    pub(super) fn need_key(&self, change: &mut Change<'_>, algorithm: SigningAlgorithm, env: &Env<'_>) -> Answer<()> {
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn need_key(&self, change: &mut Change<'_>, algorithm: SigningAlgorithm, env: &Env<'_>) -> Answer<()> {
         let held = self.held::<KeySet>(&[])?;
         if held.of(algorithm).next().is_some() {
             return Ok(());
@@ -280,6 +283,20 @@ impl Tenant {
     /// The keys cannot be opened.
     pub fn sign(&self, typ: &str, claims: &impl Serialize, env: &Env<'_>) -> Answer<String> {
         self.keys()?.sign(SigningAlgorithm::Es256, typ, claims, env.seconds())
+    }
+
+    /// As [`Tenant::sign`], with the key of another algorithm, of which there must be one ([`Tenant::need_key`]).
+    ///
+    /// # Errors
+    /// The keys cannot be opened, or there is none.
+    pub fn sign_with(
+        &self,
+        algorithm: SigningAlgorithm,
+        typ: &str,
+        claims: &impl Serialize,
+        env: &Env<'_>,
+    ) -> Answer<String> {
+        self.keys()?.sign(algorithm, typ, claims, env.seconds())
     }
 
     /// What authenticates a text that comes back to this tenant. Texts of different meaning begin with different words: `bwr1.` are

@@ -1,7 +1,7 @@
 //! Users: people, and by what they log in.
 
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
+    Answer, Cause, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
     check_id, hash_of,
 };
 use serde::{Deserialize, Serialize};
@@ -258,7 +258,7 @@ impl Tenant {
         change.replace(held, &user);
         change.event(&self.event(EventKind::UserChanged, Outcome::Done, env).user(user.subject()));
         if let Some(reason) = signed_out {
-            self.end_all(change, &user, reason, env);
+            self.end_all(change, &user, (reason, Cause::default()), env);
         }
         Ok(user)
     }
@@ -285,14 +285,20 @@ impl Tenant {
             Err(refusal) if refusal.error == ErrorCode::NotFound => return Ok(()),
             Err(refusal) => return Err(refusal),
         };
-        change.replace(&held, &User { epoch: held.epoch.saturating_add(1), ..held.value.clone() });
-        self.end_all(change, &held, reason, env);
+        self.add_sign_out(change, &held, (reason, Cause::default()), env);
         Ok(())
     }
 
-    /// Adds to the change that ends all that a user has: the event, and that clients are to be told.
-    fn end_all(&self, change: &mut Change<'_>, user: &User, reason: &str, env: &Env<'_>) {
+    /// As [`Tenant::sign_out_everywhere`], in a change that has more; with why, where another system said so.
+    pub fn add_sign_out(&self, change: &mut Change<'_>, held: &Held<User>, why: (&str, Cause<'_>), env: &Env<'_>) {
+        change.replace(held, &User { epoch: held.epoch.saturating_add(1), ..held.value.clone() });
+        self.end_all(change, held, why, env);
+    }
+
+    /// Adds to the change that ends all that a user has: the event, and that clients and other systems are to be told.
+    fn end_all(&self, change: &mut Change<'_>, user: &User, (reason, cause): (&str, Cause<'_>), env: &Env<'_>) {
         self.note_ended(change, &user.id, None, env);
+        self.note_signed_out(change, user, (reason, cause), env);
         let event = self.event(EventKind::SessionEnded, Outcome::Done, env);
         change.event(&event.user(user.subject()).reason(reason).detail("all", "yes"));
     }
@@ -331,6 +337,7 @@ impl Tenant {
         };
         change.replace(held, &gone);
         self.note_ended(change, &held.id, None, env);
+        self.note_signed_out(change, held, ("deleted", Cause::default()), env);
         change.unrelate(&self.object(), "member", &held.subject());
         change.mark(IDENTITY, GONE, &[&held.id]);
         change.event(&self.event(EventKind::UserDeleted, Outcome::Done, env).user(held.subject()));

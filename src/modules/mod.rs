@@ -16,6 +16,8 @@ pub mod logout;
 pub mod mcp;
 /// The endpoints of the authorization server.
 pub mod oauth;
+/// Other systems say, and are told, that all is over that a person has (Global Token Revocation).
+pub mod revocation;
 /// Provisioning by SCIM: a directory pushes people, managers and groups.
 pub mod scim;
 /// Credentials for other people's APIs, the proxy that lends them, and the filter of what comes back.

@@ -201,6 +201,12 @@ impl JwkSets {
         JwkSets { waiting, ..JwkSets::with_clock(outgoing, seconds) }
     }
 
+    /// Metadata of issuers instead of their keys: what is answered is any JSON object.
+    #[must_use]
+    pub fn metadata(outgoing: Outgoing) -> JwkSets {
+        JwkSets { sort: Sort::Metadata, ..JwkSets::new(outgoing) }
+    }
+
     /// Metadata of that one issuer instead of its keys: what is answered is any JSON object.
     #[must_use]
     pub fn metadata_of_one(outgoing: Outgoing) -> JwkSets {

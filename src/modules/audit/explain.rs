@@ -115,6 +115,8 @@ impl Layer {
             K::SessionStarted
             | K::SessionEnded
             | K::LogoutTold
+            | K::RevocationAsked
+            | K::RevocationTold
             | K::LoginFailed
             | K::CredentialAdded
             | K::CredentialRemoved

@@ -49,8 +49,8 @@ fn mapped(kind: EventKind) -> (Class, u32, &'static str) {
         K::TokenIssued | K::TokenRefused | K::ExchangeAllowed | K::ExchangeRefused => {
             (AUTHENTICATION, 4, "Service Ticket Request")
         }
-        K::LogoutTold => (AUTHENTICATION, OTHER, "Logout Notice"),
-        K::TokenRevoked => (AUTHENTICATION, OTHER, "Token Revoke"),
+        K::LogoutTold | K::RevocationTold => (AUTHENTICATION, OTHER, "Logout Notice"),
+        K::TokenRevoked | K::RevocationAsked => (AUTHENTICATION, OTHER, "Token Revoke"),
         K::UserCreated => (ACCOUNT, 1, "Create"),
         K::UserResumed => (ACCOUNT, 2, "Enable"),
         K::UserSuspended => (ACCOUNT, 5, "Disable"),

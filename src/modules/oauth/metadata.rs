@@ -82,6 +82,10 @@ impl OAuth {
             document.insert("mtls_endpoint_aliases".to_owned(), aliases);
             document.insert("tls_client_certificate_bound_access_tokens".to_owned(), true.into());
         }
+        // What follows is no endpoint of clients, and has no alias for those with a certificate.
+        if let Some(more) = self.more {
+            more(tenant, &mut document);
+        }
         Ok(Value::Object(document))
     }
 }

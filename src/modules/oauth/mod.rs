@@ -47,7 +47,11 @@ pub struct OAuth {
     strangers: Option<Arc<dyn Strangers>>,
     uses: Arc<dyn CredentialUses>,
     details: Option<Arc<dyn DetailUses>>,
+    more: Option<Describe>,
 }
+
+/// Adds to the metadata of a tenant what another module serves.
+pub type Describe = fn(&Tenant, &mut Map<String, Value>);
 
 /// What of a request's head the endpoints look at.
 #[derive(Clone, Default)]
@@ -66,7 +70,8 @@ impl OAuth {
     /// Endpoints that give tokens in these ways, and find the keys of clients there.
     #[must_use]
     pub fn new(grant_types: Vec<Arc<dyn GrantType>>, keys: Arc<dyn KeySource>) -> OAuth {
-        OAuth { grant_types: Arc::new(grant_types), keys, strangers: None, uses: Arc::new(NoUses), details: None }
+        let (grant_types, uses) = (Arc::new(grant_types), Arc::new(NoUses));
+        OAuth { grant_types, keys, strangers: None, uses, details: None, more: None }
     }
 
     /// The same, with somebody who looks at clients that nobody knows.
@@ -85,6 +90,12 @@ impl OAuth {
     #[must_use]
     pub fn with_details(self, details: Arc<dyn DetailUses>) -> OAuth {
         OAuth { details: Some(details), ..self }
+    }
+
+    /// The same, whose metadata says more.
+    #[must_use]
+    pub fn with_more(self, more: Describe) -> OAuth {
+        OAuth { more: Some(more), ..self }
     }
 
     fn caller(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Caller> {
