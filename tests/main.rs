@@ -64,6 +64,7 @@ mod oracle;
 mod outgoing_served;
 mod people_served;
 mod push_served;
+mod revocation_served;
 mod roles_served;
 mod scim;
 mod search;

@@ -14,22 +14,22 @@ use std::time::{Duration, Instant};
 
 const API: &str = "https://api.example/";
 const CALLBACK: &str = "https://crm.example/cb";
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const CIBA: &str = "urn:openid:params:grant-type:ciba";
 /// How long something that has to come may take. It is never waited for in full.
 const COMES: Duration = Duration::from_secs(60);
 
 /// A database with Sarah, an API, an application and a worker; the secrets of both, and the link by which she enrols.
-struct World {
-    db: Furnished,
-    crm: String,
-    worker: String,
-    link: String,
+pub(crate) struct World {
+    pub(crate) db: Furnished,
+    pub(crate) crm: String,
+    pub(crate) worker: String,
+    pub(crate) link: String,
 }
 
 impl World {
-    fn new() -> World {
+    pub(crate) fn new() -> World {
         let db = Furnished::new();
         db.good(&["user", "create", "sarah@example.com", "--id", "sarah", "--name", "Sarah Chen"]);
         db.good(&["resource", "create", API, "--id", "api", "--scope", "read"]);
@@ -97,7 +97,7 @@ fn authorize(scope: &str) -> String {
 }
 
 /// The tokens of the application, for whom the browser is signed in as.
-fn tokens(serving: &Serving, browser: &mut Walker<'_>, secret: &str, scope: &str) -> Heard {
+pub(crate) fn tokens(serving: &Serving, browser: &mut Walker<'_>, secret: &str, scope: &str) -> Heard {
     let page = browser.get(&authorize(scope));
     let to = page.left_for.as_ref().unwrap_or_else(|| panic!("{}", page.text()));
     let to = url::Url::parse(to).unwrap();
@@ -115,12 +115,12 @@ fn tokens(serving: &Serving, browser: &mut Walker<'_>, secret: &str, scope: &str
     )
 }
 
-fn refresh(serving: &Serving, secret: &str, token: &str) -> Heard {
+pub(crate) fn refresh(serving: &Serving, secret: &str, token: &str) -> Heard {
     let pairs = [("grant_type", "refresh_token"), ("client_id", "crm"), ("client_secret", secret)];
     serving.post("/token", &[&pairs[..], &[("refresh_token", token)]].concat())
 }
 
-fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
     answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}"))
 }
 
@@ -129,7 +129,7 @@ fn claims(token: &str) -> Map<String, Value> {
 }
 
 /// Whether an API takes an access token now.
-fn active(serving: &Serving, secret: &str, client: &str, token: &str) -> bool {
+pub(crate) fn active(serving: &Serving, secret: &str, client: &str, token: &str) -> bool {
     let heard = serving.post("/introspect", &[("client_id", client), ("client_secret", secret), ("token", token)]);
     heard.json()["active"].as_bool().unwrap_or_else(|| panic!("{}", heard.body))
 }
@@ -313,7 +313,7 @@ fn session(serving: &Serving) -> Held<Session> {
 }
 
 /// The worker's token for Sarah, which she allows on another device.
-fn by_ciba(serving: &Serving, secret: &str) -> String {
+pub(crate) fn by_ciba(serving: &Serving, secret: &str) -> String {
     let client = [("client_id", "worker"), ("client_secret", secret)];
     let pairs = [("scope", "openid read"), ("login_hint", "sarah@example.com"), ("resource", API)];
     let asked = serving.post("/bc-authorize", &[&client[..], &pairs].concat());

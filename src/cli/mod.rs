@@ -214,6 +214,13 @@ enum Command {
                       --secret-file secret"
     )]
     Provider(identity::Provider),
+    /// Add, list and delete other systems that are told when all is over that a person has here
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick revocation-place put crm --endpoint https://crm.example/global-token-revocation \
+                      --client-id crm"
+    )]
+    RevocationPlace(identity::RevocationPlace),
     /// Derive the index again from what is stored, and compare: exit code 0 clean, 1 damaged, 2 error
     #[command(after_help = "Example: bailiwick verify --data ./data")]
     Verify(care::Verify),
@@ -289,6 +296,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Trust(trust) => trust.run(),
         Command::Workload(workload) => workload.run(),
         Command::Provider(provider) => provider.run(),
+        Command::RevocationPlace(place) => place.run(),
         Command::Verify(verify) => verify.run(),
         Command::Stats(stats) => stats.run(),
         Command::Model(model) => model.run(),
