@@ -6,15 +6,17 @@ use crate::modules::revocation::asker::{self, Said};
 use crate::modules::revocation::receive::{Asker, CANNOT, revoke};
 use proptest::prelude::*;
 
-fn claims(more: Value) -> Value {
+fn claims(more: &Value) -> Value {
     let now = START;
     let mut claims = json!({
         "iss": IDP, "sub": "acme", "aud": ENDPOINT, "iat": now, "nbf": now, "exp": now + 300, "jti": "j-1",
     });
     for (name, value) in more.as_object().unwrap() {
-        match value {
-            Value::Null => drop(claims.as_object_mut().unwrap().shift_remove(name)),
-            value => drop(claims.as_object_mut().unwrap().insert(name.clone(), value.clone())),
+        let claims = claims.as_object_mut().unwrap();
+        if value.is_null() {
+            claims.shift_remove(name);
+        } else {
+            claims.insert(name.clone(), value.clone());
         }
     }
     claims
@@ -27,7 +29,7 @@ fn judged(world: &World, by: &Tenant, (typ, claims): (&str, Value)) -> Answer<Sa
     asker::judge(&world.app, &Providers { world, clients, names }, &token, ENDPOINT, &env(0))
 }
 
-fn said(world: &World, by: &Tenant, more: Value, names: &[Naming]) -> Asker {
+fn said(world: &World, by: &Tenant, more: &Value, names: &[Naming]) -> Asker {
     let token = by.sign(REVOCATION_TYP, &claims(more), &env(0)).unwrap();
     assert!(asker::is_of_issuer(&token));
     let issuers = Providers { world, clients: vec![], names: names.to_vec() };
@@ -49,9 +51,9 @@ fn opaque(id: &str) -> SubjectId {
 #[test]
 fn what_an_issuer_shows_is_of_its_type_its_keys_and_this_endpoint_alone() {
     let world = World::new();
-    let good = judged(&world, &world.idp, (REVOCATION_TYP, claims(json!({"bailiwick_cause": "c-1"})))).unwrap();
+    let good = judged(&world, &world.idp, (REVOCATION_TYP, claims(&json!({"bailiwick_cause": "c-1"})))).unwrap();
     assert_eq!((good.trusted.issuer.as_str(), good.jti.as_str(), good.cause.as_deref()), (IDP, "j-1", Some("c-1")));
-    judged(&world, &world.idp, (REVOCATION_TYP, claims(json!({"aud": [ENDPOINT]})))).unwrap();
+    judged(&world, &world.idp, (REVOCATION_TYP, claims(&json!({"aud": [ENDPOINT]})))).unwrap();
     let issuer = world.app.issuer();
     for (more, rule) in [
         (json!({"iss": null}), "revocation.issuer"),
@@ -77,16 +79,16 @@ fn what_an_issuer_shows_is_of_its_type_its_keys_and_this_endpoint_alone() {
         (json!({"jti": ""}), "revocation.jti"),
         (json!({"jti": "j".repeat(257)}), "revocation.jti"),
     ] {
-        let refusal = judged(&world, &world.idp, (REVOCATION_TYP, claims(more.clone()))).unwrap_err();
+        let refusal = judged(&world, &world.idp, (REVOCATION_TYP, claims(&more))).unwrap_err();
         assert_eq!((refusal.rule, refusal.error), (rule, ErrorCode::InvalidToken), "{more}");
     }
     for typ in ["JWT", "at+jwt", "logout+jwt", "secevent+jwt", "oauth-id-jag+jwt"] {
-        let refusal = judged(&world, &world.idp, (typ, claims(json!({})))).unwrap_err();
+        let refusal = judged(&world, &world.idp, (typ, claims(&json!({})))).unwrap_err();
         assert_eq!(refusal.rule, "revocation.typ", "{typ}");
-        assert!(!asker::is_of_issuer(&world.idp.sign(typ, &claims(json!({})), &env(0)).unwrap()));
+        assert!(!asker::is_of_issuer(&world.idp.sign(typ, &claims(&json!({})), &env(0)).unwrap()));
     }
     // Signed by who is trusted too, but is another.
-    let refusal = judged(&world, &world.other, (REVOCATION_TYP, claims(json!({})))).unwrap_err();
+    let refusal = judged(&world, &world.other, (REVOCATION_TYP, claims(&json!({})))).unwrap_err();
     assert_eq!(refusal.rule, "token.kid");
 }
 
@@ -96,7 +98,7 @@ fn all_that_a_person_has_is_dead_at_its_next_use() {
     let (given, others) = (world.tokens("sarah"), world.tokens("bob"));
     let (code, cookie) = world.code("sarah");
     assert!(world.app.session_of_cookie(&cookie, &env(0)).unwrap().is_some() && world.lives(&given));
-    let by = said(&world, &world.idp, json!({}), &[Naming::Linked]);
+    let by = said(&world, &world.idp, &json!({}), &[Naming::Linked]);
     revoke(&world.app, &by, &iss_sub(IDP, "s-1"), &env(0)).unwrap();
     for (token, kind) in [
         (&given.access_token, TokenKind::Access),
@@ -126,7 +128,7 @@ fn a_provider_revokes_what_its_own_people_have_and_nobody_elses() {
     let world = World::new();
     let given = ["sarah", "bob", "olga", "eve"].map(|user| world.tokens(user));
     let ask = |by: &Tenant, iss: &str, jti: &str, names: &[Naming], subject: SubjectId| {
-        let by = said(&world, by, json!({"iss": iss, "jti": jti}), names);
+        let by = said(&world, by, &json!({"iss": iss, "jti": jti}), names);
         revoke(&world.app, &by, &subject, &env(0)).map_err(|refusal| (refusal.rule, refusal.error))
     };
     let (linked, forbidden) = ([Naming::Linked], ("revocation.other_issuer", ErrorCode::AccessDenied));
@@ -206,7 +208,7 @@ fn an_administrator_names_whomever_and_is_in_the_event() {
 #[test]
 fn what_is_shown_is_good_once_and_what_failed_changes_nothing() {
     let world = World::new();
-    let by = said(&world, &world.idp, json!({}), &[Naming::Linked]);
+    let by = said(&world, &world.idp, &json!({}), &[Naming::Linked]);
     revoke(&world.app, &by, &iss_sub(IDP, "s-1"), &env(0)).unwrap();
     let given = world.tokens("sarah");
     let before = world.events(EventKind::SessionEnded).len();
@@ -215,15 +217,34 @@ fn what_is_shown_is_good_once_and_what_failed_changes_nothing() {
     assert!(world.lives(&given));
     assert_eq!(world.events(EventKind::SessionEnded).len(), before);
     // The same name of another issuer is another.
-    let by = said(&world, &world.other, json!({"iss": OTHER}), &[Naming::Linked]);
+    let by = said(&world, &world.other, &json!({"iss": OTHER}), &[Naming::Linked]);
     revoke(&world.app, &by, &iss_sub(OTHER, "b-1"), &env(0)).unwrap();
+}
+
+/// A crash loses all of it or nothing: the end of what a person has, both events, that the token was used, and the note for
+/// others are one write.
+#[test]
+fn what_is_done_is_one_write() {
+    let world = World::new();
+    let write = || {
+        let mut change = world.app.change(&env(0));
+        change.event(&world.app.event(EventKind::AdminChanged, Outcome::Done, &env(0)));
+        change.commit().unwrap().0
+    };
+    let by = said(&world, &world.idp, &json!({"bailiwick_cause": "c-1"}), &[Naming::Linked]);
+    let before = write();
+    revoke(&world.app, &by, &iss_sub(IDP, "s-1"), &env(0)).unwrap();
+    assert_eq!(write(), before + 2);
+    let count = |kind| world.events(kind).len();
+    assert_eq!([EventKind::SessionEnded, EventKind::RevocationAsked].map(count), [1, 1]);
+    assert_eq!(world.app.signed_out().unwrap().len(), 1);
 }
 
 #[test]
 fn a_cause_is_acted_on_once_for_a_person() {
     let world = World::new();
     let ask = |jti: &str, cause: &str, user: &str| {
-        let by = said(&world, &world.idp, json!({"jti": jti, "bailiwick_cause": cause}), &[Naming::Same]);
+        let by = said(&world, &world.idp, &json!({"jti": jti, "bailiwick_cause": cause}), &[Naming::Same]);
         revoke(&world.app, &by, &iss_sub(IDP, user), &env(0)).unwrap();
     };
     ask("j-1", "c-1", "sarah");
@@ -246,7 +267,7 @@ fn a_cause_is_acted_on_once_for_a_person() {
 #[expect(clippy::string_slice, reason = "a test fails loudly")]
 fn what_is_damaged_or_made_up_is_refused() {
     let world = World::new();
-    let token = world.idp.sign(REVOCATION_TYP, &claims(json!({})), &env(0)).unwrap();
+    let token = world.idp.sign(REVOCATION_TYP, &claims(&json!({})), &env(0)).unwrap();
     let issuers = Providers { world: &world, clients: vec![], names: vec![Naming::Linked] };
     let judge = |token: &str| asker::judge(&world.app, &issuers, token, ENDPOINT, &env(0));
     judge(&token).unwrap();

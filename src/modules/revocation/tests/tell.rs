@@ -111,6 +111,13 @@ fn whoever_ends_all_that_a_person_has_places_are_told() {
     assert_eq!(tell(&|| suspend("user:bob", false)), 0);
     assert_eq!(tell(&|| world.app.delete_user("bob", env).unwrap()), 1, "by the address that was theirs");
     assert_eq!(tell(&|| suspend("app:crm", true)), 0);
+    let deactivate = || {
+        let (held, mut change) = (world.app.user("olga").unwrap(), world.app.change(env));
+        let (logins, claims) = (["olga@example.com"], held.claims.clone());
+        world.app.put_user(&mut change, &held, (&logins, claims), Some("scim"), env).unwrap();
+        change.commit().unwrap();
+    };
+    assert_eq!(tell(&deactivate), 1, "as a directory does");
     let (session, _) = world
         .app
         .start_session(
