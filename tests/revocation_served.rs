@@ -1,5 +1,5 @@
 //! Global Token Revocation between two servers: what a person has at the second is over when they sign out at the first, and
-//! both logs say so. Who may ask, over HTTP, and what each is answered. E9, AUTH-6, UL-1, UL-2.
+//! both logs say so; and shared signals, by push. Who may ask, over HTTP, and what each is answered. E9, AUTH-6, UL-1, UL-2.
 
 use crate::admin_served::Desk;
 use crate::elsewhere::{Elsewhere, Furnished, Serving, Walker};
@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn place(id: &str, endpoint: String) -> Place {
     let (client_id, alg) = (Some("acme".to_owned()), SigningAlgorithm::Rs256);
-    Place { id: id.into(), endpoint, subject: SubjectFormat::IssSub, client_id, issuer: None, alg, created_at: 0 }
+    let (id, subject, signals) = (id.to_owned(), SubjectFormat::IssSub, None);
+    Place { id, endpoint, subject, client_id, issuer: None, alg, signals, created_at: 0 }
 }
 
 /// Links a person with what a provider calls them.
@@ -91,7 +92,11 @@ fn a_sign_out_at_the_provider_ends_all_that_the_person_has_at_the_other_server()
     assert!(!active(&there, &worker, "worker", &alone), "the worker's, which has no session");
     browser.get("/account").form("/login/password");
 
-    // Receipts at the provider: one that was told, one that refused, and one that was told again.
+    receipts(&idp, &late);
+}
+
+/// Receipts at the provider: one place that was told, one that refused, and one that was told again.
+fn receipts(idp: &Serving, late: &Elsewhere) {
     let told = |events: &[bailiwick::identity::Event], place: &str| {
         let of = |event: &&bailiwick::identity::Event| {
             event.kind() == EventKind::RevocationTold && event.details().get("place").is_some_and(|id| id == place)
@@ -197,7 +202,18 @@ fn whoever_asks_is_answered_as_the_draft_says() {
     assert_eq!(serving.send("POST", PATH, &[("content-type", "application/json")], sarah).status, 401);
     assert_eq!(serving.send("GET", PATH, &[], "").status, 405);
 
-    // An issuer, of its own people.
+    an_issuer_asks(&desk, &signer, (&endpoint, sarah, bob));
+
+    // An address asks so often in vain.
+    let most = 2 * bailiwick::identity::REQUESTS_OF_ADDRESS.burst;
+    let last = (0..=most).map(|_| ask(serving, "none", sarah)).find(|heard| heard.status != 401).unwrap();
+    assert_eq!(last.status, 429);
+    assert!(last.header("retry-after").is_some());
+}
+
+/// An issuer asks of its own people.
+fn an_issuer_asks(desk: &Desk, signer: &Signer, (endpoint, sarah, bob): (&str, &str, &str)) {
+    let serving = &desk.serving;
     let now = env().seconds();
     let token = |jti: &str, aud: &str| {
         let claims = json!({
@@ -205,29 +221,23 @@ fn whoever_asks_is_answered_as_the_draft_says() {
         });
         signer.sign(REVOCATION_TYP, &claims)
     };
-    assert_eq!(ask(serving, &token("1", &endpoint), sarah).status, 204);
+    assert_eq!(ask(serving, &token("1", endpoint), sarah).status, 204);
     let event = desk.last(EventKind::RevocationAsked);
     assert_eq!((event.get_user(), event.get_resource()), (Some("user:sarah"), Some("https://idp.example")));
-    assert_eq!(ask(serving, &token("1", &endpoint), sarah).refusal(), (401, "invalid_token".into()), "once");
+    assert_eq!(ask(serving, &token("1", endpoint), sarah).refusal(), (401, "invalid_token".into()), "once");
     assert_eq!(ask(serving, &token("2", &serving.issuer), sarah).status, 401, "for something else");
-    assert_eq!(ask(serving, &token("3", &endpoint), bob).refusal(), (403, "access_denied".into()));
+    assert_eq!(ask(serving, &token("3", endpoint), bob).refusal(), (403, "access_denied".into()));
     assert_eq!(
-        ask(serving, &token("4", &endpoint), r#"{"sub_id":{"format":"email","email":"a@b.example"}}"#).status,
+        ask(serving, &token("4", endpoint), r#"{"sub_id":{"format":"email","email":"a@b.example"}}"#).status,
         422
     );
     let nobody = r#"{"sub_id":{"format":"iss_sub","iss":"https://idp.example","sub":"s-2"}}"#;
-    assert_eq!(ask(serving, &token("5", &endpoint), nobody).status, 404);
+    assert_eq!(ask(serving, &token("5", endpoint), nobody).status, 404);
     let claims =
         json!({"iss": "https://idp.example", "sub": "acme", "aud": endpoint, "iat": now, "exp": now + 60, "jti": "6"});
     let other = Signer::new("one").sign(REVOCATION_TYP, &claims);
     assert_eq!(ask(serving, &other, sarah).status, 401, "signed by somebody else");
     assert_eq!(ask(serving, &signer.sign("at+jwt", &claims), sarah).status, 401);
-
-    // An address asks so often.
-    let most = 2 * bailiwick::identity::REQUESTS_OF_ADDRESS.burst;
-    let last = (0..=most).map(|_| ask(serving, "none", sarah)).find(|heard| heard.status != 401).unwrap();
-    assert_eq!(last.status, 429);
-    assert!(last.header("retry-after").is_some());
 }
 
 #[test]
@@ -255,4 +265,50 @@ fn administrators_say_which_places_are_told() {
     desk.refused("DELETE", path, &none, (404, "no such place"));
     put_place(&desk.serving.tenant, &place("x", "https://x.example/".into()), &env()).unwrap();
     assert_eq!(desk.seen("/admin/revocation-places")["revocation_places"].as_array().unwrap().len(), 1);
+}
+
+// A stream of shared signals (OpenID SSF, CAEP), by push.
+#[test]
+fn a_stream_is_pushed_what_its_administrator_made_it_for() {
+    let desk = Desk::new(["signals:read", "signals:write"], |db| {
+        db.good(&["user", "create", "sarah@example.com", "--id", "sarah"]);
+    });
+    let stub = Elsewhere::start(&desk.serving.runtime, |_| (202, Value::Null));
+    let (path, none) = ("/admin/ssf-streams/caep", Value::Null);
+    let said = desk.serving.send("GET", "/.well-known/ssf-configuration", &[], "").json();
+    assert_eq!((&said["issuer"], &said["spec_version"]), (&json!(desk.serving.issuer), &json!("1_0")));
+    let wanted =
+        json!({"endpoint": stub.origin, "audience": "https://caep.example", "authorization": "Bearer of-theirs"});
+    desk.only_administrators("PUT", path, &wanted);
+    let put = desk.good("PUT", path, &wanted);
+    let shown = &put["streams"][0];
+    assert_eq!((&shown["stream_id"], &shown["has_authorization"]), (&json!("caep"), &json!(true)));
+    assert!(!put.to_string().contains("of-theirs"));
+    desk.only_administrators("GET", "/admin/ssf-streams", &none);
+    desk.refused("PUT", path, &json!({"endpoint": stub.origin, "audience": 7}), (400, "at `audience`"));
+    desk.refused("DELETE", "/admin/revocation-places/caep", &none, (403, "scope"));
+
+    let verify = format!("{path}/verify");
+    desk.only_administrators("POST", &verify, &json!({"state": "s-1"}));
+    desk.good("POST", &verify, &json!({"state": "s-1"}));
+    desk.serving.tenant.sign_out_everywhere("sarah", "administrator", &env()).unwrap();
+    let told = |event: &&bailiwick::identity::Event| event.kind() == EventKind::RevocationTold;
+    let events = desk.serving.events_once(|events| events.iter().filter(told).count() == 2);
+    assert!(events.iter().filter(told).all(|event| event.outcome() == Outcome::Done));
+    let keys = desk.serving.send("GET", "/jwks", &[], "").json();
+    let seen = stub.asked();
+    let mut names = Vec::new();
+    for asked in &seen {
+        assert_eq!(asked.header("content-type"), "application/secevent+jwt");
+        assert_eq!(asked.header("authorization"), "Bearer of-theirs");
+        let verified = verify_with(&asked.body, &keys).unwrap();
+        assert_eq!(verified.header["typ"], "secevent+jwt");
+        names.extend(verified.claims["events"].as_object().unwrap().keys().cloned());
+    }
+    names.sort();
+    let [revoked, verification] = names.as_slice() else { panic!("{names:?}") };
+    assert!(revoked.ends_with("/session-revoked") && verification.ends_with("/verification"));
+    desk.only_administrators("DELETE", path, &none);
+    desk.good("DELETE", path, &none);
+    desk.refused("POST", &verify, &json!({}), (404, "no such stream"));
 }

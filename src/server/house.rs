@@ -7,6 +7,7 @@ use crate::modules::approval::channel::{News, ORPHANS_NAMED_MAX};
 use crate::modules::approval::{Approvals, forget_devices, reseal_push};
 use crate::modules::audit::Audit;
 use crate::modules::login::reseal_providers;
+use crate::modules::revocation::reseal_streams;
 use crate::modules::scim;
 use crate::modules::vault::{self, ResealCursor, Vault};
 use std::collections::HashMap;
@@ -136,7 +137,8 @@ fn step(tenant: &Tenant, at: &Place, env: &Env<'_>) -> Answer<(usize, Place)> {
             let log = Audit::new(tenant.engine()).log(tenant.number());
             let log = log.reseal_keys(tenant.identity().ring(), || env.bytes());
             let log = log.map_err(|error| Refusal::failed("house.log", error.to_string()))?;
-            Ok((own + log + reseal_providers(tenant, env)?, Place::Vault(ResealCursor::default())))
+            let elsewhere = reseal_providers(tenant, env)? + reseal_streams(tenant, env)?;
+            Ok((own + log + elsewhere, Place::Vault(ResealCursor::default())))
         }
         Place::Vault(cursor) => {
             let (sealed, next) = vault::reseal(tenant, cursor.clone(), RESEALED_PER_GO, env)?;

@@ -4,7 +4,7 @@
 use crate::identity::{Answer, Env, ErrorCode, KeySource, Refusal, Tenant, is_secure};
 use crate::modules::exchange::{self, IssuerKeys, SubjectMapping};
 use crate::modules::login;
-use crate::modules::revocation::{Issuers, Keys, Naming, Posted, Posts, Trusted};
+use crate::modules::revocation::{Issuers, Keys, Message, Naming, Posted, Posts, Trusted};
 use crate::wire::{JwkSets, Outgoing, OutgoingRequest, Redirects};
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, header};
@@ -96,7 +96,7 @@ impl Issuers for TrustedIssuers {
     }
 }
 
-/// Posts with a bearer token, through the one client of other people's servers.
+/// Posts with what a place wants to be shown, through the one client of other people's servers.
 pub(super) struct Tokens {
     outgoing: Outgoing,
     begun: Instant,
@@ -109,14 +109,17 @@ impl Tokens {
 }
 
 impl Posts for Tokens {
-    fn post(&self, url: &str, token: &str, body: &str) -> Posted {
-        let Ok(url) = url.parse() else { return Posted::Refused };
-        let Ok(mut shown) = HeaderValue::try_from(format!("Bearer {token}")) else { return Posted::Refused };
-        shown.set_sensitive(true);
+    fn post(&self, message: &Message) -> Posted {
+        let Ok(url) = message.url.parse() else { return Posted::Refused };
         let mut request = OutgoingRequest::new(Method::POST, url);
-        request.headers.insert(header::AUTHORIZATION, shown);
-        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        request.body = Body::from(body.to_owned());
+        if let Some(shown) = &message.authorization {
+            let Ok(mut shown) = HeaderValue::try_from(shown.as_str()) else { return Posted::Refused };
+            shown.set_sensitive(true);
+            request.headers.insert(header::AUTHORIZATION, shown);
+        }
+        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(message.media));
+        request.headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        request.body = Body::from(message.body.clone());
         (request.timeout, request.answer_bytes_max) = (TIMEOUT, ANSWER_BYTES_MAX);
         request.redirects = Redirects::Pass;
         match self.outgoing.wait(self.outgoing.send(request)) {

@@ -83,16 +83,18 @@ impl RevocationPlace {
                     Algorithm::Es256 => SigningAlgorithm::Es256,
                     Algorithm::Rs256 => SigningAlgorithm::Rs256,
                 };
-                let place = Place { id, endpoint, subject, client_id, issuer, alg, created_at: env().seconds() };
+                let (signals, created_at) = (None, env().seconds());
+                let place = Place { id, endpoint, subject, client_id, issuer, alg, signals, created_at };
                 put_place(&tenant.open()?, &place, &env())?;
             }
             RevocationPlace::List { tenant } => {
                 let places = places(&tenant.open()?)?;
+                let places: Vec<&Place> = places.iter().map(|p| &p.value).filter(|p| p.signals.is_none()).collect();
                 let lines: Vec<Vec<String>> = places.iter().map(|p| vec![p.id.clone(), p.endpoint.clone()]).collect();
-                let json = || json!({ "revocation_places": places.iter().map(|p| &p.value).collect::<Vec<_>>() });
+                let json = || json!({ "revocation_places": places });
                 tenant.list(&["id", "endpoint"], &lines, json);
             }
-            RevocationPlace::Delete { id, tenant } => remove_place(&tenant.open()?, &id, &env())?,
+            RevocationPlace::Delete { id, tenant } => remove_place(&tenant.open()?, &id, false, &env())?,
         }
         Ok(ExitCode::SUCCESS)
     }

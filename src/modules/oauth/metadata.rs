@@ -13,6 +13,16 @@ impl OAuth {
     /// # Errors
     /// The disk failed.
     pub fn metadata(&self, tenant: &Tenant) -> Answer<Value> {
+        let mut document = self.of_clients(tenant)?;
+        // What follows is no endpoint of clients, and has no alias for those with a certificate.
+        if let Some(more) = self.more {
+            more(tenant, &mut document);
+        }
+        Ok(Value::Object(document))
+    }
+
+    /// What clients should know.
+    fn of_clients(&self, tenant: &Tenant) -> Answer<Map<String, Value>> {
         let algorithms: Vec<&str> = ALGORITHMS.iter().map(|(name, _)| *name).collect();
         let mutual = tenant.mutual_tls_url("").is_some();
         let methods = auth_methods(mutual);
@@ -82,11 +92,7 @@ impl OAuth {
             document.insert("mtls_endpoint_aliases".to_owned(), aliases);
             document.insert("tls_client_certificate_bound_access_tokens".to_owned(), true.into());
         }
-        // What follows is no endpoint of clients, and has no alias for those with a certificate.
-        if let Some(more) = self.more {
-            more(tenant, &mut document);
-        }
-        Ok(Value::Object(document))
+        Ok(document)
     }
 }
 

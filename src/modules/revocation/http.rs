@@ -3,15 +3,17 @@
 
 use super::asker::{self, Issuers};
 use super::receive::{self, Asker, CANNOT};
+use super::records::Signals;
 use super::records::{Place, SubjectFormat};
+use super::signals;
 use super::subject::SubjectId;
-use super::{places, put_place, remove_place};
+use super::{places, put_place, remove_place, verify_stream};
 use crate::identity::{
     Answer, Env, ErrorCode, Limiter, Outcome, REQUESTS_OF_ADDRESS, Rate, Refusal, SigningAlgorithm, Tenant, address_key,
 };
-use crate::wire::{Asked, Call, Json, Judge, challenged, read_body};
+use crate::wire::{Asked, Call, Json, Judge, challenged, json_response, read_body, read_json};
 use axum::Router;
-use axum::extract::{Path, Request, State};
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
@@ -25,6 +27,8 @@ use std::sync::Arc;
 pub const PATH: &str = "/global-token-revocation";
 /// The scope of a token that revokes what people have.
 pub const REVOKE: &str = "users:revoke";
+/// The scope that reads which streams of shared signals there are, and the one that changes them.
+pub const SIGNALS: [&str; 2] = ["signals:read", "signals:write"];
 /// The scope that reads which places are told, and the one that changes them.
 pub const REVOCATIONS: [&str; 2] = ["revocations:read", "revocations:write"];
 /// Revocations that one issuer, or administrators, ask for: a whole company at once, and then ten a second.
@@ -49,6 +53,10 @@ pub fn routes(setup: Setup) -> Router {
         .route(PATH, post(revoke))
         .route("/admin/revocation-places", get(list))
         .route("/admin/revocation-places/{id}", put(change).delete(remove))
+        .route("/.well-known/ssf-configuration", get(configuration))
+        .route("/admin/ssf-streams", get(streams))
+        .route("/admin/ssf-streams/{id}", put(change_stream).delete(remove_stream))
+        .route("/admin/ssf-streams/{id}/verify", post(verify))
         .with_state(setup)
 }
 
@@ -109,8 +117,11 @@ impl Received {
     /// Does what is asked for.
     fn run(self, tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
         let number = tenant.number();
-        self.count(REQUESTS_OF_ADDRESS, Counted::Address(number, address_key(self.address)), env)?;
+        let address = || Counted::Address(number, address_key(self.address));
+        self.count(REQUESTS_OF_ADDRESS, address(), env)?;
         let (asker, name) = self.asker(tenant, env)?;
+        // Who is believed is counted as who they are: a company is signed out from one address.
+        self.setup.limits.forgive(REQUESTS_OF_ADDRESS, address());
         self.count(ASKED_BY_ONE, Counted::By(number, &name), env)?;
         let env = &match asker {
             Asker::Administrator => Env { by: Some(&name), ..*env },
@@ -167,7 +178,9 @@ struct Wanted {
 }
 
 fn all(tenant: &Tenant) -> Answer<Value> {
-    Ok(json!({"revocation_places": places(tenant)?.iter().map(|held| &held.value).collect::<Vec<_>>()}))
+    let places = places(tenant)?;
+    let places: Vec<&Place> = places.iter().map(|held| &held.value).filter(|place| place.signals.is_none()).collect();
+    Ok(json!({ "revocation_places": places }))
 }
 
 async fn list(call: Call<Setup>) -> Response {
@@ -179,7 +192,9 @@ async fn change(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Wa
     let judge = call.setup.judge;
     call.administer(judge, REVOCATIONS, move |tenant, env| {
         let Wanted { endpoint, subject, client_id, issuer, alg } = wanted;
-        put_place(tenant, &Place { id, endpoint, subject, client_id, issuer, alg, created_at: env.seconds() }, env)?;
+        let signals = None;
+        let place = Place { id, endpoint, subject, client_id, issuer, alg, signals, created_at: env.seconds() };
+        put_place(tenant, &place, env)?;
         all(tenant)
     })
     .await
@@ -188,8 +203,109 @@ async fn change(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Wa
 async fn remove(call: Call<Setup>, Path(id): Path<String>) -> Response {
     let judge = call.setup.judge;
     call.administer(judge, REVOCATIONS, move |tenant, env| {
-        remove_place(tenant, &id, env)?;
+        remove_place(tenant, &id, false, env)?;
         Ok(json!({ "removed": id }))
+    })
+    .await
+}
+
+async fn configuration(asked: Asked) -> Response {
+    match asked.run(|tenant, _| Ok(signals::configuration(tenant))).await {
+        Ok(document) => json_response(StatusCode::OK, &document),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// A stream as it is wanted.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedStream {
+    endpoint: String,
+    audience: String,
+    /// The `Authorization` header that its receiver wants.
+    authorization: Option<String>,
+    #[serde(default)]
+    subject: SubjectFormat,
+    issuer: Option<String>,
+    /// The interoperability profile of CAEP wants RSA.
+    #[serde(default = "rsa")]
+    alg: SigningAlgorithm,
+}
+
+fn rsa() -> SigningAlgorithm {
+    SigningAlgorithm::Rs256
+}
+
+/// The body that has a secret: what is wrong with it is said with its place alone.
+struct SecretBody(WantedStream);
+
+impl<S: Send + Sync> FromRequest<S> for SecretBody {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<SecretBody, Response> {
+        let read = read_json(request.into_body(), |path, error| {
+            let (line, column) = (error.line(), error.column());
+            let text = format!(
+                "the body is not what it should be, at `{path}`, line {line}, column {column}; it has `endpoint` and `audience`, \
+                 and may have `authorization`, `subject`, `issuer` and `alg`"
+            );
+            Refusal::new(ErrorCode::InvalidRequest, "admin.body", text)
+        });
+        read.await.map(SecretBody).map_err(|refusal| challenged(refusal, None))
+    }
+}
+
+fn all_streams(tenant: &Tenant) -> Answer<Value> {
+    let shown = |place: &Place| {
+        let signals = place.signals.as_ref()?;
+        Some(json!({
+            "stream_id": place.id, "endpoint": place.endpoint, "audience": signals.audience,
+            "has_authorization": signals.has_authorization(), "subject": place.subject, "issuer": place.issuer,
+            "alg": place.alg, "created_at": place.created_at,
+        }))
+    };
+    Ok(json!({"streams": places(tenant)?.iter().filter_map(|held| shown(held)).collect::<Vec<_>>()}))
+}
+
+async fn streams(call: Call<Setup>) -> Response {
+    let judge = call.setup.judge;
+    call.administer(judge, SIGNALS, |tenant, _| all_streams(tenant)).await
+}
+
+async fn change_stream(call: Call<Setup>, Path(id): Path<String>, SecretBody(wanted): SecretBody) -> Response {
+    let judge = call.setup.judge;
+    call.administer(judge, SIGNALS, move |tenant, env| {
+        let WantedStream { endpoint, audience, authorization, subject, issuer, alg } = wanted;
+        let authorization = authorization.map(|header| signals::seal(tenant, &id, &header, env)).transpose()?;
+        let signals = Some(Signals { audience, authorization });
+        let created_at = env.seconds();
+        put_place(tenant, &Place { id, endpoint, subject, client_id: None, issuer, alg, signals, created_at }, env)?;
+        all_streams(tenant)
+    })
+    .await
+}
+
+async fn remove_stream(call: Call<Setup>, Path(id): Path<String>) -> Response {
+    let judge = call.setup.judge;
+    call.administer(judge, SIGNALS, move |tenant, env| {
+        remove_place(tenant, &id, true, env)?;
+        Ok(json!({ "removed": id }))
+    })
+    .await
+}
+
+/// What a verification is to say.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Verification {
+    state: Option<String>,
+}
+
+async fn verify(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Verification>) -> Response {
+    let judge = call.setup.judge;
+    call.administer(judge, SIGNALS, move |tenant, env| {
+        verify_stream(tenant, &id, wanted.state.as_deref(), env)?;
+        Ok(json!({ "asked": id }))
     })
     .await
 }

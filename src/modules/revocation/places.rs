@@ -20,6 +20,10 @@ pub fn put_place(tenant: &Tenant, place: &Place, env: &Env<'_>) -> Answer<()> {
     again(|| {
         let mut change = tenant.change(env);
         match tenant.get::<Place>(&[&place.id])? {
+            Some(held) if held.signals.is_some() != place.signals.is_some() => {
+                let text = "this id is taken: one of another sort is told under it";
+                return Err(Refusal::new(ErrorCode::Conflict, "revocation.sort", text));
+            }
             Some(held) => change.replace(&held, &Place { created_at: held.created_at, ..place.clone() }),
             None if places(tenant)?.len() >= PLACES_MAX => {
                 let text = format!("at most {PLACES_MAX} places are told");
@@ -35,14 +39,15 @@ pub fn put_place(tenant: &Tenant, place: &Place, env: &Env<'_>) -> Answer<()> {
     Ok(())
 }
 
-/// Takes a place away. What it was not told yet, it is not told.
+/// Takes a place away, which is a stream of shared signals or not. What it was not told yet, it is not told.
 ///
 /// # Errors
 /// There is none.
-pub fn remove_place(tenant: &Tenant, id: &str, env: &Env<'_>) -> Answer<()> {
+pub fn remove_place(tenant: &Tenant, id: &str, stream: bool, env: &Env<'_>) -> Answer<()> {
     again(|| {
-        let place = places(tenant)?.into_iter().find(|place| place.id == id);
-        let place = place.ok_or_else(|| Refusal::not_found("place that is told of revocations"))?;
+        let place = places(tenant)?.into_iter().find(|place| place.id == id && place.signals.is_some() == stream);
+        let what = if stream { "stream" } else { "place that is told of revocations" };
+        let place = place.ok_or_else(|| Refusal::not_found(what))?;
         let mut change = tenant.change(env);
         change.remove(&place);
         let event = tenant.event(EventKind::PolicyChanged, Outcome::Done, env).resource(&place.endpoint);

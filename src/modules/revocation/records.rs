@@ -48,8 +48,29 @@ pub struct Place {
     /// With what is signed what we show.
     #[serde(default)]
     pub alg: SigningAlgorithm,
+    /// When it is a stream of shared signals: it is told by security event tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signals: Option<Signals>,
     /// When it was made.
     pub created_at: Seconds,
+}
+
+/// What a stream of shared signals has besides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Signals {
+    /// Who its receiver is: the `aud` of its tokens.
+    pub audience: String,
+    /// The `Authorization` header that its receiver wants, sealed at its place.
+    pub(super) authorization: Option<String>,
+}
+
+impl Signals {
+    /// Whether its receiver wants an `Authorization` header.
+    #[must_use]
+    pub fn has_authorization(&self) -> bool {
+        self.authorization.is_some()
+    }
 }
 
 impl Stored for Place {
@@ -74,6 +95,9 @@ impl Place {
         if self.client_id.as_deref().is_some_and(|id| bad(id, CLIENT_ID_BYTES_MAX)) {
             return refuse("revocation.client_id", "`client_id` is empty, too long or has control characters");
         }
+        if self.signals.as_ref().is_some_and(|signals| bad(&signals.audience, CLIENT_ID_BYTES_MAX)) {
+            return refuse("signals.audience", "`audience` is empty, too long or has control characters");
+        }
         if self.issuer.as_deref().is_some_and(|issuer| bad(issuer, ISSUER_BYTES_MAX)) {
             return refuse("revocation.issuer", "`issuer` is empty, too long or has control characters");
         }
@@ -81,7 +105,29 @@ impl Place {
     }
 }
 
-/// What a place is to be told of one person.
+/// Of what a place is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(super) enum About {
+    /// All is over that a person has.
+    SignedOut {
+        /// The person.
+        user: String,
+        /// Their address, when it is known to be theirs.
+        email: Option<String>,
+        /// A short word of why.
+        reason: String,
+        /// What it is named by from system to system.
+        cause: String,
+    },
+    /// That the stream is there.
+    Verification {
+        /// What its administrator wants to see there.
+        state: Option<String>,
+    },
+}
+
+/// What a place is to be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Call {
@@ -89,12 +135,8 @@ pub(super) struct Call {
     pub(super) id: String,
     /// The place.
     pub(super) place: String,
-    /// The person.
-    pub(super) user: String,
-    /// Their address, when it is known to be theirs.
-    pub(super) email: Option<String>,
-    /// What it is named by from system to system.
-    pub(super) cause: String,
+    /// Of what.
+    pub(super) about: About,
     /// When it began.
     pub(super) made_at: Seconds,
     /// When the place is to be told.

@@ -85,15 +85,19 @@ impl SubjectId {
         }
     }
 
-    /// The body that names this person.
-    #[must_use]
-    pub fn body(&self) -> String {
-        let id = match self {
+    /// As JSON.
+    pub(super) fn json(&self) -> Value {
+        match self {
             SubjectId::Email { email } => json!({"format": "email", "email": email}),
             SubjectId::IssSub { iss, sub } => json!({"format": "iss_sub", "iss": iss, "sub": sub}),
             SubjectId::Opaque { id } => json!({"format": "opaque", "id": id}),
-        };
-        json!({ "sub_id": id }).to_string()
+        }
+    }
+
+    /// The body that names this person.
+    #[must_use]
+    pub fn body(&self) -> String {
+        json!({ "sub_id": self.json() }).to_string()
     }
 }
 

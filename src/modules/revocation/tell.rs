@@ -4,12 +4,14 @@
 use super::asker::{CAUSE, REVOCATION_TYP};
 use super::places::places;
 use super::receive::HANDLED_S;
-use super::records::{Call, Handled, Place, SubjectFormat};
+use super::records::{About, Call, Handled, Place, SubjectFormat};
+use super::signals;
 use super::subject::SubjectId;
-use crate::identity::{Answer, Env, EventKind, Held, Outcome, PAGE_MAX, Refusal, Seconds, SignedOut, Tenant, hash_of};
+use crate::identity::{Answer, Change, Env, EventKind, Held, Outcome, PAGE_MAX, Refusal, Seconds, Tenant, hash_of};
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How often a place is told of one person.
 pub const TRIES_MAX: u32 = 10;
@@ -36,10 +38,22 @@ pub enum Posted {
     Failed,
 }
 
+/// What is posted.
+pub struct Message {
+    /// Where.
+    pub url: String,
+    /// The `Authorization` header, when there is one.
+    pub authorization: Option<Zeroizing<String>>,
+    /// What the body is.
+    pub media: &'static str,
+    /// The body.
+    pub body: String,
+}
+
 /// Who posts to other systems. `server.rs` plugs it in.
 pub trait Posts: Send + Sync {
-    /// Posts JSON with a bearer token, from a thread that may wait. Redirects are answers.
-    fn post(&self, url: &str, token: &str, body: &str) -> Posted;
+    /// Posts a message, from a thread that may wait. Redirects are answers.
+    fn post(&self, message: &Message) -> Posted;
 
     /// How much time has passed since some moment.
     fn clock(&self) -> Duration;
@@ -111,10 +125,13 @@ fn spread(tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
     for held in waiting {
         let mut change = tenant.change(env);
         for place in places.iter().filter(|place| held.from.is_none() || held.from != place.issuer) {
-            let (id, until) = (env.id(), env.seconds().saturating_add(CALL_S));
-            let call = call_of(&held, &id, &place.id, env);
-            change.create(&[&place.id, &id], &call);
-            change.expires::<Call>(&[&place.id, &id], until, None);
+            let about = About::SignedOut {
+                user: held.user.clone(),
+                email: held.email.clone(),
+                reason: held.reason.clone(),
+                cause: held.cause.clone(),
+            };
+            call(&mut change, &place.id, about, env);
         }
         if !places.is_empty() {
             let parts = [held.user.as_str(), &hash_of(&held.cause)];
@@ -134,17 +151,12 @@ impl Call {
     }
 }
 
-fn call_of(of: &SignedOut, id: &str, place: &str, env: &Env<'_>) -> Call {
-    Call {
-        id: id.to_owned(),
-        place: place.to_owned(),
-        user: of.user.clone(),
-        email: of.email.clone(),
-        cause: of.cause.clone(),
-        made_at: env.seconds(),
-        due_at: env.seconds(),
-        tries: 0,
-    }
+/// Adds to a change that a place is to be told.
+pub(super) fn call(change: &mut Change<'_>, place: &str, about: About, env: &Env<'_>) {
+    let (id, now) = (env.id(), env.seconds());
+    let call = Call { id: id.clone(), place: place.to_owned(), about, made_at: now, due_at: now, tries: 0 };
+    change.create(&[place, &id], &call);
+    change.expires::<Call>(&[place, &id], now.saturating_add(CALL_S), None);
 }
 
 /// What a place is to be told now, the oldest first.
@@ -168,10 +180,10 @@ fn tell_place(tenant: &Tenant, posts: &dyn Posts, place: &Place, calls: &[Held<C
         if posts.clock().saturating_sub(begun) >= PLACE_TIME {
             break; // they are due in the next pass, as they were
         }
-        let told = match what(tenant, place, call) {
+        let told = match message(tenant, place, call, env)? {
             _ if env.seconds() >= call.made_at.saturating_add(CALL_S) => Told::Never("revocation.too_late"),
             None => Told::Never("revocation.no_email"),
-            Some(subject) => judged(posts.post(&place.endpoint, &token(tenant, place, call, env)?, &subject.body())),
+            Some(message) => judged(posts.post(&message)),
         };
         done += usize::from(told == Told::Done);
         if let Some(due_at) = settle(tenant, place, call, told, env)? {
@@ -183,20 +195,40 @@ fn tell_place(tenant: &Tenant, posts: &dyn Posts, place: &Place, calls: &[Held<C
 }
 
 /// Whom a place is told of, in its words; nobody when it knows people by an address, and there is none that is theirs.
-fn what(tenant: &Tenant, place: &Place, call: &Call) -> Option<SubjectId> {
+fn whom(tenant: &Tenant, place: &Place, user: &str, email: Option<&str>) -> Option<SubjectId> {
     match place.subject {
-        SubjectFormat::IssSub => Some(SubjectId::IssSub { iss: tenant.issuer().to_owned(), sub: call.user.clone() }),
-        SubjectFormat::Email => call.email.clone().map(|email| SubjectId::Email { email }),
-        SubjectFormat::Opaque => Some(SubjectId::Opaque { id: call.user.clone() }),
+        SubjectFormat::IssSub => Some(SubjectId::IssSub { iss: tenant.issuer().to_owned(), sub: user.to_owned() }),
+        SubjectFormat::Email => email.map(|email| SubjectId::Email { email: email.to_owned() }),
+        SubjectFormat::Opaque => Some(SubjectId::Opaque { id: user.to_owned() }),
     }
 }
 
+/// What a place is sent; nothing when there is nobody whom it would know.
+fn message(tenant: &Tenant, place: &Place, call: &Call, env: &Env<'_>) -> Answer<Option<Message>> {
+    let (subject, cause) = match &call.about {
+        About::SignedOut { user, email, cause, .. } => match whom(tenant, place, user, email.as_deref()) {
+            Some(subject) => (Some(subject), cause.as_str()),
+            None => return Ok(None),
+        },
+        About::Verification { .. } => (None, ""),
+    };
+    let url = place.endpoint.clone();
+    if let Some(signals) = &place.signals {
+        let body = signals::token(tenant, place, signals, (call, subject.as_ref()), env)?;
+        let authorization = signals::authorization(tenant, &place.id, signals)?;
+        return Ok(Some(Message { url, authorization, media: "application/secevent+jwt", body }));
+    }
+    let Some(subject) = subject else { return Ok(None) };
+    let authorization = Some(Zeroizing::new(format!("Bearer {}", token(tenant, place, cause, env)?)));
+    Ok(Some(Message { url, authorization, media: "application/json", body: subject.body() }))
+}
+
 /// What we show at a place: another each time, because each is good once.
-fn token(tenant: &Tenant, place: &Place, call: &Call, env: &Env<'_>) -> Answer<String> {
+fn token(tenant: &Tenant, place: &Place, cause: &str, env: &Env<'_>) -> Answer<String> {
     let now = env.seconds();
     let mut claims = json!({
         "iss": tenant.issuer(), "aud": place.endpoint, "iat": now, "nbf": now, "exp": now.saturating_add(TOKEN_LIFE_S),
-        "jti": env.secret(), CAUSE: call.cause,
+        "jti": env.secret(), CAUSE: cause,
     });
     if let (Some(claims), Some(client)) = (claims.as_object_mut(), &place.client_id) {
         claims.insert("sub".to_owned(), client.as_str().into());
@@ -216,6 +248,8 @@ fn settle(tenant: &Tenant, place: &Place, call: &Held<Call>, told: Told, env: &E
             return Ok(Some(due_at));
         }
         Told::Done => (Outcome::Done, None),
+        // A receiver of signals has them sent to it of everybody: there it is the URL that is not known.
+        Told::Unknown if place.signals.is_some() => (Outcome::Failed, Some("revocation.refused")),
         Told::Unknown => (Outcome::Refused, Some("revocation.unknown_there")),
         Told::Later(why) | Told::Never(why) => {
             tracing::warn!(tenant = tenant.name(), place = place.id, why, "a revocation cannot be told");
@@ -223,7 +257,11 @@ fn settle(tenant: &Tenant, place: &Place, call: &Held<Call>, told: Told, env: &E
         }
     };
     change.remove(call);
-    let event = tenant.event(EventKind::RevocationTold, outcome, env).user(format!("user:{}", call.user));
+    let event = tenant.event(EventKind::RevocationTold, outcome, env);
+    let event = match &call.about {
+        About::SignedOut { user, .. } => event.user(format!("user:{user}")),
+        About::Verification { .. } => event.action("verification"),
+    };
     let event = event.resource(&place.endpoint).detail("place", &place.id).detail("tries", tries.to_string());
     change.event(&why.into_iter().fold(event, |event, why| event.reason(why)));
     change.commit()?;

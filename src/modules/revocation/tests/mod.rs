@@ -2,6 +2,7 @@
 //! clock that the test moves.
 
 mod receive;
+mod signals;
 mod subject;
 mod tell;
 

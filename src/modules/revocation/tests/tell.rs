@@ -8,13 +8,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// Places that answer as they are told to, and what they were sent.
-struct Places {
+pub(super) struct Places {
     answer: fn(&str) -> Posted,
-    sent: Mutex<Vec<(String, String, String)>>,
+    pub(super) sent: Mutex<Vec<(String, String, String)>>,
 }
 
 impl Places {
-    fn new(answer: fn(&str) -> Posted) -> Places {
+    pub(super) fn new(answer: fn(&str) -> Posted) -> Places {
         Places { answer, sent: Mutex::default() }
     }
 
@@ -29,9 +29,12 @@ impl Places {
 }
 
 impl Posts for Places {
-    fn post(&self, url: &str, token: &str, body: &str) -> Posted {
-        self.sent.lock().unwrap().push((url.into(), token.into(), body.into()));
-        (self.answer)(url)
+    fn post(&self, message: &Message) -> Posted {
+        let header = message.authorization.as_ref().map(|header| header.as_str()).unwrap_or_default();
+        let token = header.strip_prefix("Bearer ").unwrap_or(header).to_owned();
+        assert!(matches!(message.media, "application/json" | "application/secevent+jwt"));
+        self.sent.lock().unwrap().push((message.url.clone(), token, message.body.clone()));
+        (self.answer)(&message.url)
     }
 
     fn clock(&self) -> Duration {
@@ -39,7 +42,7 @@ impl Posts for Places {
     }
 }
 
-fn place(id: &str) -> Place {
+pub(super) fn place(id: &str) -> Place {
     Place {
         id: id.into(),
         endpoint: format!("https://{id}"),
@@ -47,15 +50,16 @@ fn place(id: &str) -> Place {
         client_id: None,
         issuer: None,
         alg: SigningAlgorithm::Es256,
+        signals: None,
         created_at: 0,
     }
 }
 
-fn put(world: &World, place: &Place) {
+pub(super) fn put(world: &World, place: &Place) {
     put_place(&world.app, place, &env(0)).unwrap();
 }
 
-fn receipts(world: &World) -> Vec<(String, Outcome, Option<String>)> {
+pub(super) fn receipts(world: &World) -> Vec<(String, Outcome, Option<String>)> {
     let read = |event: Event| {
         let place = event.details()["place"].clone();
         (place, event.outcome(), event.get_reason().map(str::to_owned))
@@ -258,8 +262,8 @@ fn places_are_as_they_must_be() {
     assert_eq!(put_place(&world.app, &place("more"), &env(0)).unwrap_err().rule, "revocation.places");
     put(&world, &Place { endpoint: "https://moved".into(), ..place("p0") });
     assert_eq!(places(&world.app).unwrap()[0].endpoint, "https://moved");
-    remove_place(&world.app, "p0", &env(0)).unwrap();
-    assert_eq!(remove_place(&world.app, "p0", &env(0)).unwrap_err().rule, "not_found");
+    remove_place(&world.app, "p0", false, &env(0)).unwrap();
+    assert_eq!(remove_place(&world.app, "p0", false, &env(0)).unwrap_err().rule, "not_found");
     let actions: Vec<_> = world.events(EventKind::PolicyChanged);
     assert_eq!(actions.last().unwrap().get_action(), Some("revocation_place.remove"));
 }
