@@ -107,7 +107,7 @@ fn furnish_there(there: &Tenant, here: &Tenant, url: &str) -> String {
         subject: SubjectMapping::Email,
         create_users: false,
         clients: strings(&["acme-sales"]),
-        scopes: pairs(&[("prices:read", "prices:read"), ("prices:write", "prices:write")]),
+        scopes: pairs(&[("acme:read", "prices:read"), ("acme:write", "prices:write")]),
         resources: vec![url.to_owned()],
         life_max_s: 300,
         access_token_s: None,
@@ -143,7 +143,7 @@ impl Story {
             issuer: there.issuer().into(),
             resources: vec![url.clone()],
             clients: pairs(&[("sales", "acme-sales")]),
-            scopes: pairs(&[("prices:read", "prices:read"), ("prices:write", "prices:write")]),
+            scopes: pairs(&[("prices:read", "acme:read"), ("prices:write", "acme:write")]),
             subject: SubjectClaims { email: true, ..SubjectClaims::default() },
             life_s: 300,
         };

@@ -3,7 +3,7 @@
 
 use super::approvals::Spent;
 use crate::identity::{Answer, Env, Tenant};
-use crate::modules::exchange::Onward;
+use crate::modules::exchange::{self, Onward};
 use crate::modules::vault::{self, Assertion, Hidden, WantedAssertion};
 
 /// See the file's head.
@@ -29,7 +29,7 @@ impl vault::Assertions for Asserting {
 
     fn make(&self, tenant: &Tenant, wanted: &WantedAssertion<'_>, env: &Env<'_>) -> Answer<Assertion> {
         let made = onward(wanted).assert(tenant, &self.0, env)?;
-        let (text, id) = (Hidden::new(made.assertion), made.jti);
-        Ok(Assertion { text, id, says: made.says, approved_until: made.approved_until })
+        let exchange::OnwardAssertion { assertion, jti: id, says, scopes, approved_until } = made;
+        Ok(Assertion { text: Hidden::new(assertion), id, says, scopes, approved_until })
     }
 }

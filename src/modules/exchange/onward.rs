@@ -38,6 +38,8 @@ pub struct OnwardAssertion {
     pub jti: String,
     /// What it says, as [`Onward::judge`] says it.
     pub says: String,
+    /// The scopes that it asserts, as they are called there.
+    pub scopes: Vec<String>,
     /// Until when the approvals that it rests on are good, when it rests on any.
     pub approved_until: Option<Seconds>,
 }
@@ -87,8 +89,8 @@ impl Onward<'_> {
         self.must_be_named(judged.client_there())?;
         let says = judged.outlook(asked.scopes.is_some())?;
         let made = idjag::make((&basis, &asked), judged, approvals, |event| event.detail("through", self.through))?;
-        let idjag::Made { assertion, jti, approved_until, .. } = made;
-        Ok(OnwardAssertion { assertion, jti, says, approved_until })
+        let idjag::Made { assertion, jti, scopes, approved_until, .. } = made;
+        Ok(OnwardAssertion { assertion, jti, says, scopes, approved_until })
     }
 
     fn asked<'a>(&'a self, resources: &'a [String]) -> Asked<'a> {

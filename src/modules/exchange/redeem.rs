@@ -207,7 +207,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// The scopes: what is asserted, as far as the row goes, in our words, of which the client asked for. The client's own
+    /// The scopes: what is asserted, as far as the row goes, in our words, of what the client asked for. The client's own
     /// bounds are seen to when the token is made. And those that are left out.
     fn scopes(&self, asserted: &Asserted, asked: Option<Vec<String>>) -> Answer<(Vec<String>, Vec<String>)> {
         let said = match asserted.claims.claims.get("scope") {
@@ -225,8 +225,14 @@ impl Attempt<'_> {
             said.iter().filter(|scope| !asserted.row.scopes.contains_key(*scope)).cloned().collect();
         let none = said.is_empty() && asked.is_none();
         if let Some(asked) = asked {
-            left_out.extend(asked.iter().filter(|scope| !may.contains(scope)).cloned());
-            may.retain(|scope| asked.contains(scope));
+            // In our words, or in those of the assertion, with which a client compares what it asks for.
+            let meant = |scope: &String| match asserted.row.scopes.get(scope).filter(|_| said.contains(scope)) {
+                Some(ours) if !may.contains(scope) => ours.clone(),
+                Some(_) | None => scope.clone(),
+            };
+            let meant: Vec<String> = asked.iter().map(meant).collect();
+            left_out.extend(meant.iter().filter(|scope| !may.contains(scope)).cloned());
+            may.retain(|scope| meant.contains(scope));
         }
         if may.is_empty() && !none {
             let text = "none of these scopes is asserted, or may be asserted by this issuer";

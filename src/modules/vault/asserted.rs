@@ -50,6 +50,8 @@ pub struct Assertion {
     pub id: String,
     /// What it says, as [`Assertions::judge`] says it.
     pub says: String,
+    /// The scopes that it asserts, as they are called there.
+    pub scopes: Vec<String>,
     /// Until when the approvals that it rests on are good, when it rests on any.
     pub approved_until: Option<Seconds>,
 }
@@ -316,7 +318,7 @@ impl Vault {
             return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "assertion.changed", text));
         }
         let client = client.as_deref().map(String::as_str);
-        let request = assertion_request(&connection.spec.provider, client, &assertion.text)?;
+        let request = assertion_request(&connection.spec.provider, client, &assertion.text, &assertion.scopes)?;
         Ok(Some(Flight { assertion, request }))
     }
 

@@ -135,7 +135,8 @@ fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
     Zeroizing::new(form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish())
 }
 
-/// Gets an access token for an identity assertion (RFC 7523 2.1, RFC 8707 2).
+/// Gets an access token for an identity assertion (RFC 7523 2.1, RFC 8707 2), with all scopes that it asserts: a server may give
+/// none of those that were not asked for.
 ///
 /// # Errors
 /// The provider takes none, or the connection has no secret to show.
@@ -143,9 +144,15 @@ pub(super) fn assertion_request(
     provider: &Provider,
     client_secret: Option<&str>,
     assertion: &str,
+    scopes: &[String],
 ) -> Answer<TokenRequest> {
     let Provider::IdentityAssertion { resource, .. } = provider else { return Err(not_oauth()) };
-    request(provider, client_secret, &[("grant_type", JWT_BEARER), ("assertion", assertion), ("resource", resource)])
+    let scope = scopes.join(" ");
+    let mut fields = vec![("grant_type", JWT_BEARER), ("assertion", assertion), ("resource", resource)];
+    if !scope.is_empty() {
+        fields.push(("scope", &scope));
+    }
+    request(provider, client_secret, &fields)
 }
 
 fn request(provider: &Provider, client_secret: Option<&str>, fields: &[(&str, &str)]) -> Answer<TokenRequest> {

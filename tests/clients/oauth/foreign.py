@@ -34,7 +34,7 @@ issuer, work, foreign = sys.argv[1], Path(sys.argv[2]), os.environ["FOREIGN"]
 resource = f"{foreign}/mcp"
 person = Path(__file__).parent / "person.mjs"
 CALLBACK, VERIFIER = "http://127.0.0.1:1/cb", secrets.token_urlsafe(48)
-SECRETS = {client: secrets.token_urlsafe(32) for client in ["acme-sales", "other-sales"]}
+SECRETS = {"acme-sales": (work / "abroad.secret").read_text().strip(), "other-sales": secrets.token_urlsafe(32)}
 roaming = json.loads((work / "client.roaming.json").read_text())["client_secret"]
 ulla = json.loads((work / "ulla.json").read_text())["id"]
 
@@ -110,11 +110,11 @@ def whoami() -> str:
     return get_access_token().subject
 
 
-async def sign_in(http):
+async def sign_in(http, **more):
     """Tokens of Ulla's for our agent, by our pages."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
     asked = {"client_id": "roaming", "response_type": "code", "redirect_uri": CALLBACK, "scope": "openid"}
-    url = f"{issuer}/authorize?{urlencode(asked | {'code_challenge': challenge, 'code_challenge_method': 'S256'})}"
+    url = f"{issuer}/authorize?{urlencode(asked | {'code_challenge': challenge, 'code_challenge_method': 'S256'} | more)}"
     went = subprocess.run(
         ["node", person, issuer, work, url],
         env=os.environ | {"PERSON": "ulla@example.com"},
@@ -161,6 +161,14 @@ async def call(assertion, client="acme-sales", secret=None):
     )
     async with httpx2.AsyncClient(auth=provider, timeout=30) as http:
         async with Client(streamable_http_client(resource, http_client=http)) as connected:
+            return (await connected.call_tool("whoami", {})).content[0].text
+
+
+async def through(token):
+    """The same tool, through our gateway, which sees to both legs."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx2.AsyncClient(headers=headers, timeout=30) as http:
+        async with Client(streamable_http_client(f"{issuer}/mcp/abroad", http_client=http)) as connected:
             return (await connected.call_tool("whoami", {})).content[0].text
 
 
@@ -215,6 +223,15 @@ async def main():
             answer = await asked(http, tokens["id_token"], **change)
             assert (answer.status_code, answer.json()["error"]) == (400, error), answer.text
         print("ok 3 and our issuer makes none for what the connection does not have")
+
+        scope, count = "openid mcp:abroad", len(abroad.told)
+        there = await sign_in(http, scope=scope, resource=f"{issuer}/mcp/abroad")
+        assert await through(there["access_token"]) == ulla and await through(there["access_token"]) == ulla
+        told = abroad.told[-1]
+        assert (told["sub"], told["act"]["sub"], told["scope"]) == (ulla, "roaming", "tools.read"), told
+        assert len(abroad.told) == count + 1, "one assertion for all the calls of a sign-in"
+        assert there["access_token"] not in abroad.tokens
+        print("ok 4 mcp for Python: through our gateway, which redeems an assertion about the person and the agent there")
 
 
 shown = {"ssl_certfile": os.environ["AUTHORITY"] + "/server.pem", "ssl_keyfile": os.environ["AUTHORITY"] + "/server.key"}

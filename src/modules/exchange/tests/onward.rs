@@ -55,7 +55,7 @@ fn it_says_what_the_token_endpoint_would_say_and_is_redeemed_there() {
     let onward = call(&grant, &wanted);
     let says = judge(&world, &onward).unwrap();
     let made = assert(&world, &onward).unwrap();
-    assert_eq!(made.says, says);
+    assert_eq!((&made.says, made.scopes.as_slice()), (&says, ["pricing:read".to_owned()].as_slice()));
     let own = world.assert_for("sales", &id, &[("scope", "sales.read"), ("resource", PRICES)]).unwrap();
     let (mut said, mut expected) = (claims(&made.assertion), claims(&own.access_token));
     assert_eq!(said.remove("jti"), Some(json!(made.jti)));

@@ -292,6 +292,15 @@ fn the_row_says_who_may_bring_what_for_what() {
     assert_eq!(refused(redeem(3, &[("scope", "openid")])), ("redeem.scopes", "invalid_scope"));
     with_row(TrustedIssuer { scopes: pairs(&[("pricing:admin", "pricing:read")]), ..row() });
     assert_eq!(redeem(4, &[]).unwrap().scope.as_deref(), Some("pricing:read"), "in the words of this domain");
+    // They may be asked for in these, or in those of the assertion; what both know means what it means here.
+    let asked = |n, scope: &str| redeem(n, &[("scope", scope)]).map(|answer| answer.scope.unwrap());
+    assert_eq!(asked(6, "pricing:read").unwrap(), "pricing:read");
+    assert_eq!(asked(7, "pricing:admin").unwrap(), "pricing:read");
+    assert_eq!(refused(asked(8, "pricing:write")), ("redeem.scopes", "invalid_scope"));
+    let crossed = [("pricing:read", "pricing:write"), ("pricing:write", "pricing:read")];
+    with_row(TrustedIssuer { scopes: pairs(&crossed), ..row() });
+    assert_eq!(asked(9, "pricing:read").unwrap(), "pricing:read");
+    assert_eq!(asked(10, "pricing:read pricing:write").unwrap(), "pricing:write pricing:read");
     with_row(row());
     let held = world.ras.client("sales-there").unwrap();
     let client = Client { scopes: strings(&["pricing:read"]), ..held.value.clone() };

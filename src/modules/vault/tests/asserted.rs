@@ -36,7 +36,8 @@ impl Assertions for Asserts {
         let n = self.made.fetch_add(1, Ordering::Relaxed) + 1;
         let (id, caller) = (format!("jti-{n}"), wanted.caller);
         let text = format!("{} for {} {n}", caller.agent, caller.user.as_deref().unwrap_or_default());
-        Ok(Assertion { text: Hidden::new(text), id, says, approved_until: *self.approved_until.lock() })
+        let (scopes, approved_until) = (vec!["there:read".into(), "there:list".into()], *self.approved_until.lock());
+        Ok(Assertion { text: Hidden::new(text), id, says, scopes, approved_until })
     }
 }
 
@@ -101,6 +102,7 @@ async fn a_token_is_got_for_both_lent_and_kept_from_leaving() {
         ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
         ("assertion", "agent:sales for sarah 1"),
         ("resource", &resource),
+        ("scope", "there:read there:list"),
     ];
     assert_eq!(asked, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(header.as_deref(), Some("Basic YWNtZS1zYWxlczpjbGllbnQtc2VjcmV0LW9mLW91cnM="));
@@ -315,7 +317,7 @@ fn finished(world: &World, now: u64, answer: &Value, approved_until: Option<u64>
     at(now, |env| {
         let connection = get(&world.tenant, "prices")?;
         let (text, id) = (Hidden::new("a".into()), "jti".to_owned());
-        let assertion = Assertion { text, id, says: String::new(), approved_until };
+        let assertion = Assertion { text, id, says: String::new(), scopes: Vec::new(), approved_until };
         let body = answer.to_string().into_bytes();
         let got = world.vault.finish(&world.tenant, (&connection, &caller), (&assertion, 200, &body), env)?;
         Ok((got.ends(), got.is_due(env.seconds())))
