@@ -23,6 +23,8 @@ pub(super) const TOKENS_PER_TENANT_MAX: usize = TOKENS_MAX / 4;
 pub(super) const TOKENS_PER_PAIR_MAX: usize = 64;
 /// How long a token is used of which the other side does not say how long it lives, in seconds.
 const UNSAID_S: Seconds = 60;
+/// How long a token is kept at most, whatever the other side says, in seconds.
+const KEPT_MAX_S: Seconds = 3_600;
 
 /// What is to be asserted, of whom and where.
 #[derive(Clone, Copy, Debug)]
@@ -349,7 +351,7 @@ impl Vault {
                 return Err(refusal);
             }
         };
-        let end = new.expires_at.unwrap_or(now.saturating_add(UNSAID_S));
+        let end = new.expires_at.unwrap_or(now.saturating_add(UNSAID_S)).min(now.saturating_add(KEPT_MAX_S));
         let expires_at = end.min(assertion.approved_until.unwrap_or(Seconds::MAX));
         if expires_at <= now {
             let text = format!("the token that was got for `{}` is over already; try again", spec.id);

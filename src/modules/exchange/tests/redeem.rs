@@ -294,13 +294,13 @@ fn the_row_says_who_may_bring_what_for_what() {
     assert_eq!(redeem(4, &[]).unwrap().scope.as_deref(), Some("pricing:read"), "in the words of this domain");
     // They may be asked for in these, or in those of the assertion; what both know means what it means here.
     let asked = |n, scope: &str| redeem(n, &[("scope", scope)]).map(|answer| answer.scope.unwrap());
-    assert_eq!(asked(6, "pricing:read").unwrap(), "pricing:read");
-    assert_eq!(asked(7, "pricing:admin").unwrap(), "pricing:read");
-    assert_eq!(refused(asked(8, "pricing:write")), ("redeem.scopes", "invalid_scope"));
+    assert_eq!(asked(21, "pricing:read").unwrap(), "pricing:read");
+    assert_eq!(asked(22, "pricing:admin").unwrap(), "pricing:read");
+    assert_eq!(refused(asked(23, "pricing:write")), ("redeem.scopes", "invalid_scope"));
     let crossed = [("pricing:read", "pricing:write"), ("pricing:write", "pricing:read")];
     with_row(TrustedIssuer { scopes: pairs(&crossed), ..row() });
-    assert_eq!(asked(9, "pricing:read").unwrap(), "pricing:read");
-    assert_eq!(asked(10, "pricing:read pricing:write").unwrap(), "pricing:write pricing:read");
+    assert_eq!(asked(24, "pricing:read").unwrap(), "pricing:read");
+    assert_eq!(asked(25, "pricing:read pricing:write").unwrap(), "pricing:write pricing:read");
     with_row(row());
     let held = world.ras.client("sales-there").unwrap();
     let client = Client { scopes: strings(&["pricing:read"]), ..held.value.clone() };

@@ -333,6 +333,7 @@ async fn a_token_is_lent_no_longer_than_it_lives() {
     };
     assert_eq!(lives(json!(600), None).unwrap(), 600);
     assert_eq!(lives(Value::Null, None).unwrap(), 60, "of which it is not said");
+    assert_eq!(lives(json!(86_400), None).unwrap(), 3_600, "an hour at most");
     assert_eq!(lives(json!(600), Some(1_000_030)).unwrap(), 30, "no longer than what was approved");
     assert_eq!(lives(json!(10), Some(1_000_030)).unwrap(), 10);
     assert_eq!(lives(json!(600), Some(1_000_000)).unwrap_err().rule, "assertion.over");
