@@ -715,3 +715,28 @@ fn servers_by_commands() {
     run(&["tenant", "detach-store", "sales"]).unwrap();
     refused(&["mcp", "put", "crm.json"], "attach-store");
 }
+
+/// What a person may say wrongly, where nothing is asked of anybody (modules/mcp/client has the rest).
+#[test]
+fn a_trial_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path();
+    std::fs::write(directory.join("key"), "no key").unwrap();
+    std::fs::write(directory.join("long"), "x".repeat((16 << 10) + 1)).unwrap();
+    let refused = |url: &str, said: &[&str], says: &str| {
+        let output = program(directory).args(["mcp", "try", url]).args(said).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said:?}");
+        assert!(err(&output).contains(says), "{said:?}: {}{}", out(&output), err(&output));
+    };
+    let here = "http://127.0.0.1:9/mcp";
+    refused(here, &[], "`127.0.0.1` cannot be reached");
+    refused("http://mcp.example/mcp", &[], "it is no https URL");
+    refused(here, &["--redirect-uri", "https://app.example/cb"], "is an http URL of this machine");
+    refused(here, &["--client-id", "a", "--client-key-file", "key"], "openssl pkcs8");
+    refused(here, &["--client-id", "a", "--client-secret-file", "long"], "more than 16384 bytes");
+    refused(here, &["--client-secret-file", "none"], "none: No such file");
+    refused(here, &["--call", "add {"], "'name {\"argument\": 1}'");
+    refused(here, &["--idp", "https://id.example"], "--subject-token-file");
+    refused(here, &["--client-credentials", "--assertion-file", "key"], "cannot be used with");
+    refused(here, &["--protocol", "2024-11-05"], "2026-07-28");
+}

@@ -16,7 +16,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("roaring", &["tuple/set.rs"]),
     ("cel", &["model/condition"]),
     ("argon2", &["secrets/ring.rs", "modules/login/password.rs"]),
-    ("zeroize", &["secrets", "modules", "modules/vault"]),
+    ("zeroize", &["secrets", "modules", "modules/vault", "cli/mcp_try"]),
     ("askama", &["modules"]),
     ("webauthn_rs", &["modules/login/passkey.rs"]),
     ("totp_rs", &["modules/login/totp.rs"]),

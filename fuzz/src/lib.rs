@@ -59,7 +59,7 @@ pub mod identity {
     pub use jwt::{TOKEN_BYTES_MAX, check_times, unverified_claim, unverified_header, usable_keys, verify_with};
     pub use names::{
         ACR_VALUES, ID_BYTES_MAX, RESOURCE_BYTES_MAX, SCOPES_MAX, acr_satisfies, check_id, check_resource,
-        connection_scope_object, connection_scope_of, is_loopback, is_scope, scope_object, scopes_of,
+        connection_scope_object, connection_scope_of, is_loopback, is_scope, is_secure, scope_object, scopes_of,
     };
     pub use proof::{Proved, is_thumbprint, judge_proof};
     pub use refusal::{Answer, ErrorCode, Refusal};
@@ -130,6 +130,11 @@ pub mod wire {
     pub use address::{Allowed, Range, judge};
     pub use hidden::{is_hidden, visible};
     pub use token::{Tokens, decode_page, encode_page};
+
+    /// Why nobody answered. Nobody is asked here.
+    #[derive(Debug, thiserror::Error)]
+    #[error("nobody is asked")]
+    pub struct OutgoingError;
 }
 
 /// What of the engine stands in what is compiled here; nothing here asks it anything.

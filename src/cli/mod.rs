@@ -13,6 +13,7 @@ mod demo_agents;
 mod failure;
 mod given;
 mod identity;
+mod mcp_try;
 mod model;
 mod models;
 mod place;
@@ -166,8 +167,11 @@ enum Command {
                             bailiwick claim set strong \"acr != 'aal1'\" --in access_token --optional"
     )]
     Claim(identity::Claim),
-    /// Put, list, show and remove MCP servers whose every call is decided by Check
-    #[command(subcommand, after_help = "Example: bailiwick mcp put crm.json")]
+    /// Put, list, show and remove MCP servers whose every call is decided by Check; try one as a client
+    #[command(
+        subcommand,
+        after_help = "Examples: bailiwick mcp put crm.json\n          bailiwick mcp try https://crm.example/mcp"
+    )]
     Mcp(identity::Mcp),
     /// List, show, export, verify, hold and drop what happened
     #[command(subcommand, after_help = "Example: bailiwick audit list --data ./data --tenant 1 --user user:sarah")]

@@ -1,5 +1,6 @@
 //! MCP: messages, streams, URIs and policies, without the engine that decides.
 
+pub mod client;
 #[path = "../../../src/modules/mcp/message.rs"]
 mod message;
 #[path = "../../../src/modules/mcp/policy.rs"]

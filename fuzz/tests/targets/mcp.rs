@@ -1,12 +1,15 @@
-//! MCP: what clients send, and what servers behind the gateway say.
+//! MCP: what clients send, what servers behind the gateway say, and what our own client is told.
 
 use crate::pick::{Loose, Pick, words};
+use bailiwick_fuzz::identity::is_secure;
+use bailiwick_fuzz::modules::mcp::client;
 use bailiwick_fuzz::modules::mcp::{
     Event, Policy, PolicySpec, Read, Template, VERSIONS, asks, events, needs, read, unmistakable, written,
 };
 use bailiwick_fuzz::tuple::ObjectRef;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
+use url::Url;
 
 const PIECES: [&str; 48] = [
     "{", "}", "[", "]", ":", ",", r#""jsonrpc":"2.0","#, r#""id":1,"#, r#""id":"a","#, r#""id":null,"#, r#""method":"ping","#,
@@ -353,6 +356,127 @@ fn policies() {
                 assert!(ObjectRef::parse(&format!("{kind}:x")).is_ok(), "{kind}");
             }
             let _ = needs(&policy, ("tools/call", true), &Map::from_iter([("name".to_owned(), "a".into())]));
+        }
+    });
+}
+
+/// A challenge has one reading: what is written of it is read as it was, and no name is in it twice.
+#[test]
+fn challenges() {
+    const WORDS: [&str; 22] = [
+        "Bearer ", "bearer", "DPoP ", "Basic ", "scope", "Scope", "error", "resource_metadata", "=", " = ", "\"", "\\", "a b", ",", ", ",
+        " ", "\t", "x", "YQ==", "\"https://a.example/\"", "\u{e9}", "realm=\"r\", ",
+    ];
+    bolero::check!().for_each(|input: &[u8]| {
+        for bytes in [input, words(input, &WORDS).as_bytes()] {
+            let mut headers = HeaderMap::new();
+            for part in bytes.split(|byte| *byte == b'\n') {
+                headers.extend(HeaderValue::from_bytes(part).map(|value| (http::header::WWW_AUTHENTICATE, value)));
+            }
+            let Some(read) = client::challenges(&headers) else { continue };
+            assert!(read.len() <= client::CHALLENGES_MAX);
+            for one in read {
+                assert!(one.parameters.len() <= client::PARAMETERS_MAX);
+                let named = |name: &String| one.parameters.iter().filter(|(own, _)| own == name).count();
+                assert!(one.parameters.iter().all(|(name, _)| named(name) == 1), "{one:?}");
+                assert_eq!(client::parse(&client::written(&one)), Some(vec![one.clone()]));
+            }
+        }
+    });
+}
+
+/// Metadata that are used are of the resource and of the issuer that were asked for, and lead to no place without TLS.
+#[test]
+fn metadata_for_clients() {
+    const TEXTS: [&str; 16] = [
+        "https://a.example/mcp", "https://a.example", "https://a.example/", "https://a.example/mcp/x", "https://evil.example/mcp",
+        "https://id.example", "https://id.example/", "https://ID.example", "http://id.example/token", "http://127.0.0.1/token",
+        "https://id.example/token", "https://id.example/#x", "S256", "a b", "\u{202e}", "",
+    ];
+    const NAMES: [&str; 10] = [
+        "resource", "authorization_servers", "scopes_supported", "issuer", "token_endpoint", "authorization_endpoint",
+        "registration_endpoint", "code_challenge_methods_supported", "authorization_response_iss_parameter_supported",
+        "dpop_bound_access_tokens_required",
+    ];
+    let asked = Url::parse("https://a.example/mcp").expect("a URL");
+    bolero::check!().for_each(|input: &[u8]| {
+        let mut pick = Pick(input);
+        let mut said = pick.object(&NAMES, &TEXTS, 2);
+        for name in NAMES {
+            if pick.once_in(2) {
+                let one: Value = pick.of(&TEXTS).into();
+                said.insert(name.into(), if name.ends_with('s') || name.contains("supported") { json!([one]) } else { one });
+            }
+        }
+        for body in [input, Value::from(said).to_string().as_bytes()] {
+            if let Ok(read) = client::resource_metadata(body, &asked) {
+                let url = Url::parse(&read.resource).expect("it was read");
+                assert!(url.origin() == asked.origin() && asked.path().starts_with(url.path().trim_end_matches('/')), "{read:?}");
+                assert!(!read.servers.is_empty());
+                let places = read.servers.iter().filter_map(|server| Url::parse(server).ok());
+                for server in places.filter(is_secure) {
+                    assert!(client::server_places(&server).iter().all(|place| place.origin() == server.origin()));
+                }
+            }
+            if let Ok(read) = client::server_metadata(body, "https://id.example") {
+                assert_eq!(read.issuer, "https://id.example");
+                let all = [Some(read.token), read.authorize, read.register];
+                assert!(all.into_iter().flatten().all(|url| is_secure(&url)));
+            }
+            let _ = (client::token_of(body, false), client::token_of(body, true));
+            if let Some((code, said)) = client::error_of(body) {
+                assert!(!format!("{code}{said}").contains(bailiwick_fuzz::wire::is_hidden));
+            }
+        }
+    });
+}
+
+/// A code is used of no answer but one to this request, by this issuer.
+#[test]
+fn answers_to_browsers() {
+    const WORDS: [&str; 20] = [
+        "code=c", "state=s", "state=", "state=other", "iss=https://id.example", "iss=https://id.example/", "iss=", "error=access_denied",
+        "&", "&", "&", "%73tate=s", "code=", "c%6Fde=d", "+", "%", "\u{e9}", "=", "iss=https%3A%2F%2Fid.example", "error=",
+    ];
+    let server = json!({"issuer": "https://id.example", "token_endpoint": "https://id.example/token",
+                        "authorization_response_iss_parameter_supported": true});
+    let server = client::server_metadata(server.to_string().as_bytes(), "https://id.example").expect("it is right");
+    let mut url = Url::parse("http://127.0.0.1:1/callback").expect("a URL");
+    bolero::check!().for_each(|input: &[u8]| {
+        for query in [String::from_utf8_lossy(input).into_owned(), words(input, &WORDS)] {
+            url.set_query(Some(&query));
+            let said: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+            if let Ok(code) = client::code_of(&url, "s", &server) {
+                for (name, value) in [("state", "s"), ("iss", "https://id.example"), ("code", code.as_str())] {
+                    let found: Vec<&str> = said.iter().filter(|(own, _)| own == name).map(|(_, value)| value.as_str()).collect();
+                    assert_eq!(found, [value], "{query}");
+                }
+                assert!(!said.iter().any(|(name, _)| name == "error"), "{query}");
+            }
+        }
+    });
+}
+
+/// What is mirrored of a call into headers are headers, each once, and says what the call says.
+#[test]
+fn mirrored_arguments() {
+    const NAMES: [&str; 12] = [
+        "properties", "x-mcp-header", "type", "items", "a", "b", "$defs", "allOf", "enum", "default", "A", "additionalProperties",
+    ];
+    const TEXTS: [&str; 10] = ["string", "integer", "number", "object", "A", "a", "My Region", "R\u{e9}", "=?base64?", " x"];
+    bolero::check!().for_each(|input: &[u8]| {
+        let mut pick = Pick(input);
+        let schema = json!({"properties": {
+            "a": pick.object(&NAMES, &TEXTS, 3), "b": {"type": pick.of(&TEXTS), "x-mcp-header": pick.of(&TEXTS)},
+        }});
+        let Ok(marks) = client::marks(&schema) else { return };
+        let arguments = pick.object(&["a", "b"], &TEXTS, 3);
+        let mut names: Vec<String> = Vec::new();
+        for (name, value) in client::mirrored(&marks, &arguments) {
+            HeaderName::from_bytes(format!("mcp-param-{name}").as_bytes()).expect("a name");
+            assert_eq!(HeaderValue::from_str(&value).expect("a value").as_bytes().trim_ascii(), value.as_bytes());
+            assert!(!names.iter().any(|known| known.eq_ignore_ascii_case(&name)), "{names:?}");
+            names.push(name);
         }
     });
 }

@@ -1,6 +1,6 @@
 //! `bailiwick mcp`: the MCP servers of a tenant, in force from the next request on.
 
-use super::super::Failure;
+use super::super::{Failure, mcp_try};
 use super::{InTenant, env, json_file, time};
 use bailiwick::identity::{Held, MACHINE, Tenant};
 use bailiwick::modules::mcp::servers::http::server_json;
@@ -39,6 +39,9 @@ pub(crate) enum Mcp {
         #[command(flatten)]
         tenant: InTenant,
     },
+    /// Try an MCP server as a client, step by step: who gives tokens for it, a token, its tools, and calls of them
+    #[command(after_help = mcp_try::EXAMPLES)]
+    Try(Box<mcp_try::Try>),
 }
 
 fn described(file: &Path) -> Result<ServerSpec, Failure> {
@@ -77,6 +80,7 @@ impl Mcp {
                 let opened = tenant.open()?;
                 tenant.show(&server_json(&opened, &*server(&opened, &name)?));
             }
+            Mcp::Try(trial) => return trial.run(),
             Mcp::Remove { name, tenant } => remove_server(&tenant.open()?, &name, MACHINE, &env())?,
         }
         Ok(ExitCode::SUCCESS)

@@ -9,6 +9,8 @@
 //! the server behind it by `Credentials`; others carry them out.
 //! The standards: MCP 2026-07-28 (authorization, Streamable HTTP) and the two versions before it; COAZ-MCP Draft 1.
 
+/// A client, to see what a client sees.
+pub mod client;
 mod decide;
 mod filter;
 mod gateway;

@@ -25,14 +25,15 @@ class Stay(urllib.request.HTTPRedirectHandler):
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, callback=CALLBACK):
         self.jar = {}
+        self.callback = callback
         self.opener = urllib.request.build_opener(Stay)
         self.url = self.page = ""
 
     def go(self, url, form=None):
         while True:
-            if url.startswith(CALLBACK):
+            if url.startswith(self.callback):
                 self.url = url
                 return
             request = urllib.request.Request(url, form and urllib.parse.urlencode(form).encode())
@@ -92,8 +93,9 @@ def signed_in(issuer, client, name, resource, scope):
     return json.load(urllib.request.urlopen(request))["access_token"]
 
 
-issuer, given = sys.argv[1], json.load(sys.stdin)
-for link in given["people"].values():
-    invited(link)
-wanted = given["wanted"].items()
-print(json.dumps({key: signed_in(issuer, given["client"], *request) for key, request in wanted}))
+if __name__ == "__main__":
+    issuer, given = sys.argv[1], json.load(sys.stdin)
+    for link in given["people"].values():
+        invited(link)
+    wanted = given["wanted"].items()
+    print(json.dumps({key: signed_in(issuer, given["client"], *request) for key, request in wanted}))
