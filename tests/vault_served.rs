@@ -428,6 +428,63 @@ fn at_connect(page: &Page, action: &str) -> PageForm {
     PageForm { action: format!("/t/main/connect/{action}"), ..page.form(action) }
 }
 
+/// Another tenant of ours is the provider, and knows us by a key (`private_key_jwt`).
+#[test]
+fn a_provider_knows_a_connection_by_its_key() {
+    let (provider, db) = (Furnished::new(), Furnished::new());
+    let at = |path: &str| format!("{}{path}", provider.issuer);
+    let (authorize, token, revoke) = (at("/authorize"), at("/token"), at("/revoke"));
+    let create =
+        ["connection", "create", "crm", "--type", "oauth2", "--base", &provider.issuer, "--issuer", &provider.issuer];
+    let ends =
+        ["--authorize-url", &authorize, "--token-url", &token, "--revoke-url", &revoke, "--client-id", "bailiwick"];
+    let rest = ["--client-auth", "private-key-jwt", "--provider-scope", "offline_access", "--rule", "GET /**"];
+    db.good(&[&create[..], &ends, &rest].concat());
+    let jwk = db.json(&["connection", "key", "add", "crm"]);
+    db.refused(&["connection", "key", "remove", "crm", jwk["kid"].as_str().unwrap()], "this key signs");
+    let listed = db.json(&["connection", "key", "list", "crm"]);
+    assert_eq!((&listed["keys"][0]["jwk"], &listed["keys"][0]["signs"]), (&jwk, &json!(true)));
+    db.good(&["user", "create", "sarah@example.com", "--id", "sarah"]);
+    let link = db.json(&["user", "invite", "sarah"])["link"].as_str().unwrap().to_owned();
+
+    let set = json!({"keys": [jwk]}).to_string();
+    std::fs::write(provider.directory.path().join("jwks"), set).unwrap();
+    provider.good(&["user", "create", "sarah@example.com", "--id", "sarah"]);
+    let back = format!("{}/connect/crm/callback", db.issuer);
+    let client =
+        ["client", "create", "--id", "bailiwick", "--kind", "app", "--auth", "private_key_jwt", "--jwks", "jwks"];
+    let grants = ["--grant-type", "authorization_code", "--grant-type", "refresh_token", "--redirect-uri", &back];
+    provider.good(&[&client[..], &grants, &["--scope", "offline_access"]].concat());
+    let (provider, serving) = (provider.serve(), db.serve());
+    let heard = serving.send("GET", "/connect/crm/jwks", &[], "");
+    assert_eq!((heard.status, &heard.json()["keys"][0]), (200, &jwk));
+    assert_eq!(serving.send("GET", "/connect/none/jwks", &[], "").status, 404);
+
+    // Sarah goes there, allows it, and comes back: the code is given to who signed for it.
+    let mut sarah = Walker::new(&serving);
+    sarah.enrol(&link, PASSWORD);
+    let page = sarah.get("/connect/crm");
+    let left = url::Url::parse(&sarah.post(&at_connect(&page, "crm")).left_for.unwrap()).unwrap();
+    let (there, env) = (&provider.tenant, env());
+    let id = there.take_request(&Form::parse(left.query().unwrap()).unwrap(), &env);
+    let request = there.request(&id.unwrap_or_else(|refused| panic!("{:?}", refused.refusal())), &env).unwrap();
+    let authentication = Authentication { at: env.seconds(), acr: "aal1".into(), amr: vec!["pwd".into()] };
+    let (_, cookie) = there.start_session("sarah", authentication, Browser::default(), &env).unwrap();
+    let session = there.session_of_cookie(&cookie, &env).unwrap().unwrap();
+    let to = there.complete(&request, &session, &Decided::Allowed { scopes: None }, &env).unwrap();
+    let page = sarah.get(&to);
+    page.shows("It is connected");
+    let told = |kind: EventKind| provider.events().into_iter().filter(|event| event.kind() == kind).collect::<Vec<_>>();
+    let issued = told(EventKind::TokenIssued);
+    assert!(!issued.is_empty() && issued.iter().all(|event| event.get_client() == Some("app:bailiwick")), "{issued:?}");
+
+    // And takes it away: the provider takes the grant back, by the same key.
+    sarah.post(&at_connect(&page, "crm/disconnect")).shows("It is not connected");
+    assert_eq!(told(EventKind::ClientRefused).len(), 0);
+    let all = provider.events();
+    assert!(all.iter().any(|event| event.kind() == EventKind::GrantRevoked), "{all:?}");
+}
+
 #[test]
 fn connections_by_commands() {
     let db = Furnished::new();

@@ -75,13 +75,17 @@ fn audience(aud: Option<&Value>) -> Vec<&str> {
     }
 }
 
-/// Signs claims.
+/// Signs claims; the key is named in the header where it has a name.
 ///
 /// # Errors
 /// The library failed.
-pub(super) fn sign(pair: &Pair, kid: &str, typ: &str, claims: &impl Serialize) -> Answer<String> {
+pub fn sign(pair: &Pair, kid: Option<&str>, typ: &str, claims: &impl Serialize) -> Answer<String> {
     let failed = |what: &str| Refusal::failed("token.sign", what.to_owned());
-    let header = serde_json::json!({"typ": typ, "alg": pair.algorithm().name(), "kid": kid}).to_string();
+    let mut header = serde_json::json!({"typ": typ, "alg": pair.algorithm().name()});
+    if let Some((members, kid)) = header.as_object_mut().zip(kid) {
+        members.insert("kid".to_owned(), kid.into());
+    }
+    let header = header.to_string();
     let claims = serde_json::to_vec(claims).map_err(|error| failed(&error.to_string()))?;
     let message = format!("{}.{}", encode(header.as_bytes()), encode(&claims));
     let signature = pair.sign(message.as_bytes()).ok_or_else(|| failed("the library"))?;

@@ -168,7 +168,7 @@ impl KeyChain {
         let current = self.set.current(algorithm, now).map(|key| key.kid.as_str());
         let pair = self.pairs.iter().find(|(kid, _)| Some(kid.as_str()) == current);
         let (kid, pair) = pair.ok_or_else(|| Refusal::failed("keys.none", "no key signs"))?;
-        jwt::sign(pair, kid, typ, claims)
+        jwt::sign(pair, Some(kid), typ, claims)
     }
 
     /// Verifies a token that one of the published keys signed.

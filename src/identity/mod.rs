@@ -78,8 +78,8 @@ pub use historian::{ClientEdit, Historian};
 pub use invitations::INVITATION_LIFE_MAX_S;
 pub use issue::{GrantType, TokenAnswer};
 pub use jwt::{
-    ALGORITHMS, JWKS_KEYS_MAX, SKEW_S, TOKEN_BYTES_MAX, Verified, check_times, unverified_claim, unverified_header,
-    usable_keys, verify_with,
+    ALGORITHMS, JWKS_KEYS_MAX, SKEW_S, TOKEN_BYTES_MAX, Verified, check_times, sign, unverified_claim,
+    unverified_header, usable_keys, verify_with,
 };
 pub use keys::{KeyState, SIGNING_KEYS_MAX, SigningKey};
 pub use limit::{
@@ -92,7 +92,7 @@ pub use names::{
     check_resource, connection_scope_object, connection_scope_of, is_loopback, is_scope, is_secure, scope_object,
     scopes_of,
 };
-pub use pairs::SigningAlgorithm;
+pub use pairs::{Drawn, Pair, SigningAlgorithm};
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
 pub use refusal::{Answer, ErrorCode, Refusal};

@@ -1,5 +1,6 @@
 //! Key pairs that sign tokens: of P-256, and of RSA for clients whose libraries expect that.
 
+use super::proof::thumbprint;
 use super::{Answer, Env, Refusal, encode};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey};
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
@@ -8,6 +9,7 @@ use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
 use jsonwebtoken::Algorithm;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// Bytes of a coordinate, and of a private key, of P-256.
 const P256_BYTES: usize = 32;
@@ -55,16 +57,18 @@ impl SigningAlgorithm {
 }
 
 /// A key pair that was drawn.
-pub(super) struct Drawn {
+pub struct Drawn {
     /// The private part, as PKCS #8.
-    pub(super) private: Vec<u8>,
+    pub private: Vec<u8>,
     /// The public part as a JWK has it: `x` and `y` of P-256, `n` and `e` of RSA.
     pub(super) public: [String; 2],
 }
 
-/// See the file's head.
-pub(super) enum Pair {
+/// A key pair that signs tokens. No debug output shows one.
+pub enum Pair {
+    /// Of P-256.
     Es256(EcdsaKeyPair),
+    /// Of RSA.
     Rs256(RsaKeyPair),
 }
 
@@ -74,15 +78,19 @@ fn failed(what: &str) -> Refusal {
 
 impl Pair {
     /// Draws a key pair. That of RSA takes its randomness from the library, which finds primes by itself.
-    pub(super) fn draw(algorithm: SigningAlgorithm, env: &Env<'_>) -> Answer<Drawn> {
+    ///
+    /// # Errors
+    /// The library failed, or randomness was no key, which it is once in 2^32.
+    pub fn draw(algorithm: SigningAlgorithm, env: &Env<'_>) -> Answer<Drawn> {
         match algorithm {
             SigningAlgorithm::Es256 => p256(env),
             SigningAlgorithm::Rs256 => rsa(),
         }
     }
 
-    /// Reads a private part.
-    pub(super) fn read(algorithm: SigningAlgorithm, private: &[u8]) -> Option<Pair> {
+    /// Reads a private part, in PKCS #8.
+    #[must_use]
+    pub fn read(algorithm: SigningAlgorithm, private: &[u8]) -> Option<Pair> {
         match algorithm {
             SigningAlgorithm::Es256 => {
                 EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, private).map(Pair::Es256).ok()
@@ -92,11 +100,33 @@ impl Pair {
     }
 
     /// What it signs with.
-    pub(super) fn algorithm(&self) -> SigningAlgorithm {
+    #[must_use]
+    pub fn algorithm(&self) -> SigningAlgorithm {
         match self {
             Pair::Es256(_) => SigningAlgorithm::Es256,
             Pair::Rs256(_) => SigningAlgorithm::Rs256,
         }
+    }
+
+    /// Its public part as a JWK that names its use, its algorithm, and its thumbprint (RFC 7638) as `kid`.
+    #[must_use]
+    pub fn public_jwk(&self) -> Option<Value> {
+        let mut jwk = match self {
+            Pair::Es256(pair) => {
+                let (x, y) = pair.public_key().as_ref().get(1..)?.split_at_checked(P256_BYTES)?;
+                json!({"kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y)})
+            }
+            Pair::Rs256(pair) => {
+                let (n, e) = integers(pair.public_key().as_ref())?;
+                json!({"kty": "RSA", "n": encode(n), "e": encode(e)})
+            }
+        };
+        let kid = thumbprint(&jwk)?;
+        let members = jwk.as_object_mut()?;
+        members.insert("alg".to_owned(), self.algorithm().name().into());
+        members.insert("use".to_owned(), "sig".into());
+        members.insert("kid".to_owned(), kid.into());
+        Some(jwk)
     }
 
     /// Signs a message; `None` when the library fails.

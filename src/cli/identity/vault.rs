@@ -1,8 +1,10 @@
 //! `bailiwick connection`: other people's APIs, for which the vault lends credentials.
 
 mod credential;
+mod key;
 
 use credential::{CredentialFor, secret};
+use key::KeyOf;
 
 use super::super::Failure;
 use super::super::show::note;
@@ -105,6 +107,12 @@ pub(crate) enum Connection {
         after_help = "Example: bailiwick connection credential set model --agent sales --file /run/secrets/model"
     )]
     Credential(CredentialFor),
+    /// The keys with which we show at its provider who we are (`--client-auth private-key-jwt`)
+    #[command(
+        subcommand,
+        after_help = "Example: bailiwick connection key add crm, and register the JWK that it prints at the provider"
+    )]
+    Key(KeyOf),
     /// Take a credential away. Its token is not taken back at the provider: that is done at ISSUER/connect/ID, and by
     /// DELETE ISSUER/admin/connections/ID/credentials/HOLDER
     Disconnect {
@@ -150,6 +158,9 @@ pub(crate) enum Auth {
     Post,
     /// Not at all: we are a public client there
     None,
+    /// By an assertion that a key of ours signs (RFC 7523); `bailiwick connection key add` makes the key
+    #[value(alias = "private_key_jwt")]
+    PrivateKeyJwt,
 }
 
 /// What is said of a connection.
@@ -217,6 +228,9 @@ pub(crate) struct ProviderSays {
     /// oauth2, identity-assertion: how we show it; in the header when it is left out
     #[arg(long, value_enum)]
     client_auth: Option<Auth>,
+    /// private-key-jwt: `aud` of our assertions; the issuer when it is left out, or the token endpoint without one
+    #[arg(long, value_name = "URL")]
+    assertion_audience: Option<String>,
     /// oauth2, identity-assertion: a file with our secret there; `-` is the standard input
     #[arg(long, value_name = "FILE")]
     client_secret_file: Option<PathBuf>,
@@ -379,6 +393,7 @@ impl ProviderSays {
             Auth::Basic => "basic",
             Auth::Post => "post",
             Auth::None => "none",
+            Auth::PrivateKeyJwt => "private_key_jwt",
         });
         let parameters = self.parameter.map(|all| all.into_iter().map(|(n, v)| (n, Value::from(v))).collect());
         put(
@@ -391,6 +406,7 @@ impl ProviderSays {
                 ("issuer_required", self.issuer_required.map(Value::from)),
                 ("client_id", text(self.client_id)),
                 ("client_auth", auth.map(Value::from)),
+                ("assertion_audience", text(self.assertion_audience)),
                 ("scopes", self.provider_scope.map(Value::from)),
                 ("resource", text(self.resource)),
                 ("parameters", parameters.map(Value::Object)),
@@ -552,6 +568,7 @@ impl Connection {
             Connection::Disallow { id, client, tenant } => allow(&tenant, &id, &client, false)?,
             Connection::Scope(scopes) => return scopes.run(&SCOPES),
             Connection::Credential(credential) => credential.run()?,
+            Connection::Key(key) => key.run()?,
             Connection::Disconnect { id, who, tenant } => {
                 let opened = tenant.open()?;
                 vault::disconnect(&opened, &id, &who.holder(&opened)?, MACHINE, &env())?;

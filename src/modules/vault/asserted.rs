@@ -8,9 +8,9 @@
 use super::answer::{TokenFault, read_answer};
 use super::everybody::LookedFor;
 use super::lease::{Lease, Looked, Source, is_due};
-use super::records::{Connection, Hidden, Provider, Secret, client_secret};
+use super::records::{Connection, Hidden, Provider, Secret};
 use super::upstream::{TokenRequest, assertion_request};
-use super::{Caller, Vault};
+use super::{Caller, Vault, keys};
 use crate::identity::{Answer, Env, ErrorCode, EventKind, Outcome, Refusal, Seconds, Tenant, hash_of};
 use crate::wire::Asked;
 use parking_lot::Mutex;
@@ -313,14 +313,14 @@ impl Vault {
         if there.is_some_and(|got| !got.is_due(env.seconds())) {
             return Ok(None);
         }
-        let client = client_secret(tenant, connection)?;
+        let shown = keys::proof(tenant, connection)?;
         let assertion = self.assertions.make(tenant, &connection.wanted(caller)?, env).map_err(of_call)?;
         if connection.key(tenant, caller, &assertion.says)? != *key {
             let text = "what may be asserted for this call has just changed; try again";
             return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "assertion.changed", text));
         }
-        let client = client.as_deref().map(String::as_str);
-        let request = assertion_request(&connection.spec.provider, client, &assertion.text, &assertion.scopes)?;
+        let (provider, text) = (&connection.spec.provider, &assertion.text);
+        let request = assertion_request(provider, &shown, text, &assertion.scopes, env)?;
         Ok(Some(Flight { assertion, request }))
     }
 

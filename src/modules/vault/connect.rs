@@ -3,12 +3,13 @@
 
 use super::answer::read_answer;
 use super::connections;
+use super::keys::{proof, read_pem};
 use super::lease::of_holder;
 use super::records::{
     Connection, CredentialState, HeldCredential, Hidden, Holder, HolderKind, NewCredential, Pending, Provider, Secret,
-    client_secret, credential, credentials_of, opened, remove, store,
+    credential, credentials_of, opened, remove, store,
 };
-use super::upstream::{self, TokenRequest, authorize_url, check_key, code_request};
+use super::upstream::{self, TokenRequest, authorize_url, code_request};
 use crate::identity::{
     Answer, Env, ErrorCode, EventKind, Form, Held, Outcome, Refusal, Seconds, Tenant, again, hash_of,
 };
@@ -101,6 +102,8 @@ pub(super) fn begin(tenant: &Tenant, id: &str, (user, session): (&str, &str), en
     let connection = for_people(tenant, id)?;
     let (state, verifier) = (env.secret(), env.secret());
     let url = authorize_url(&connection.spec.provider, &redirect_uri(tenant, id), &state, &verifier)?;
+    // Nobody is sent there if we could not show who we are when they come back.
+    proof(tenant, &connection)?;
     let (part, until) = (hash_of(&state), env.seconds() + PENDING_S);
     let pending = Pending::new(tenant, &part, (id, user, session), (&verifier, until), env)?;
     let mut change = tenant.change(env);
@@ -163,9 +166,9 @@ pub(super) fn called_back(
     let code = form.get("code").filter(|code| code.len() <= CODE_BYTES_MAX);
     let code = code.ok_or_else(|| invalid("connect.code", "the answer has no code"))?;
     let verifier = pending.verifier(tenant, &part)?;
-    let secret = client_secret(tenant, &connection)?;
-    let secret = secret.as_deref().map(String::as_str);
-    let request = code_request(&connection.spec.provider, secret, code, &redirect_uri(tenant, id), &verifier)?;
+    let shown = proof(tenant, &connection)?;
+    let uri = redirect_uri(tenant, id);
+    let request = code_request(&connection.spec.provider, &shown, (code, &uri, &verifier), env)?;
     Ok((Called { connection, user: user.to_owned() }, request))
 }
 
@@ -255,7 +258,7 @@ pub fn set_credential(
     }
     let (expires_at, refreshable) = match (&connection.spec.provider, &secret) {
         (Provider::ServiceAccount { .. }, Secret::ServiceAccount { private_key, .. }) => {
-            check_key(private_key)?;
+            read_pem(private_key)?;
             (Some(env.seconds()), true)
         }
         (Provider::ApiKeyHeader { .. } | Provider::ApiKeyQuery { .. }, Secret::ApiKey { key }) => {
@@ -301,9 +304,8 @@ pub(super) fn removed(
         let held = credential(tenant, id, holder)?.ok_or_else(|| Refusal::not_found("credential"))?;
         // A connection that is gone, or a secret that does not open, must not keep anybody from removing it.
         let revoke = connections::get(tenant, id).and_then(|connection| {
-            let client = client_secret(tenant, &connection)?;
             let secret = opened(tenant, &held)?;
-            upstream::revoke_request(&connection.spec.provider, client.as_deref().map(String::as_str), &secret)
+            upstream::revoke_request(&connection.spec.provider, &proof(tenant, &connection)?, &secret, env)
         });
         let mut change = tenant.change(env);
         remove(&mut change, &held);

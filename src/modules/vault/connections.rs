@@ -130,6 +130,7 @@ fn check_provider(provider: &Provider) -> Answer<()> {
             issuer,
             issuer_required,
             client_id,
+            assertion_audience,
             scopes,
             parameters,
             ..
@@ -143,6 +144,9 @@ fn check_provider(provider: &Provider) -> Answer<()> {
                 return Err(invalid("`issuer_required` is set and `issuer` is not; say who the issuer is"));
             }
             check_text("client_id", client_id)?;
+            if let Some(audience) = assertion_audience {
+                check_text("assertion_audience", audience)?;
+            }
             if parameters.len() > PARAMETERS_MAX
                 || parameters.keys().any(|name| OUR_PARAMETERS.contains(&name.as_str()))
             {
@@ -239,7 +243,7 @@ pub fn create(tenant: &Tenant, spec: ConnectionSpec, secret: Option<&str>, by: &
     let secret = secret.map(|secret| seal_client_secret(tenant, &spec.id, secret, env)).transpose()?;
     let id = spec.id.clone();
     let now = env.seconds();
-    let connection = Connection { spec, secret, created_at: now, changed_at: now, removed_at: None };
+    let connection = Connection { spec, secret, keys: Vec::new(), created_at: now, changed_at: now, removed_at: None };
     let mut change = tenant.change(env);
     change.create(&[&id], &connection);
     change.relate(&connection.object(), "tenant", &tenant.object());
@@ -338,7 +342,7 @@ pub fn remove(tenant: &Tenant, id: &str, by: &str, env: &Env<'_>) -> Answer<()> 
     again(|| {
         let held = get(tenant, id)?;
         let mut change = tenant.change(env);
-        let gone = Connection { removed_at: Some(env.seconds()), secret: None, ..held.value.clone() };
+        let gone = Connection { removed_at: Some(env.seconds()), secret: None, keys: Vec::new(), ..held.value.clone() };
         change.replace(&held, &gone);
         change.unrelate(&held.object(), "tenant", &tenant.object());
         let event = tenant.event(EventKind::ConnectionRemoved, Outcome::Done, env).resource(held.object());

@@ -37,6 +37,7 @@ pub fn routes(vault: Vault) -> Router {
         .route("/connect/{connection}", get(people::page).post(people::start))
         .route("/connect/{connection}/callback", get(people::callback))
         .route("/connect/{connection}/disconnect", post(people::disconnect))
+        .route("/connect/{connection}/jwks", get(people::jwks))
         .with_state(vault)
 }
 

@@ -7,11 +7,11 @@
 use super::answer::{TokenFault, read_answer, reconnect};
 use super::asserted::Got;
 use super::records::{
-    Connection, Credential, CredentialState, HeldCredential, Holder, HolderKind, Provider, Secret, client_secret,
-    credential, mark, opened, store,
+    Connection, Credential, CredentialState, HeldCredential, Holder, HolderKind, Provider, Secret, credential, mark,
+    opened, store,
 };
 use super::upstream::{TokenRequest, refresh_request};
-use super::{Caller, connections};
+use super::{Caller, connections, keys};
 use crate::identity::{Answer, Env, ErrorCode, Event, EventKind, Held, Outcome, Refusal, Seconds, Tenant};
 use std::sync::Arc;
 
@@ -218,9 +218,7 @@ pub(super) fn begin_refresh(tenant: &Tenant, id: &str, holder: &Holder, env: &En
         Use::Refresh { .. } => {}
     }
     let secret = opened(tenant, &held)?;
-    let client = client_secret(tenant, &connection)?;
-    let request =
-        refresh_request(&connection.spec.provider, client.as_deref().map(String::as_str), &secret, env.seconds())?;
+    let request = refresh_request(&connection.spec.provider, &keys::proof(tenant, &connection)?, &secret, env)?;
     let request = request.ok_or_else(|| reconnect(id))?;
     Ok(Begun::Ask(Box::new(Flight { connection, held, secret }), request))
 }

@@ -15,6 +15,7 @@ mod connections;
 mod everybody;
 mod exchange;
 mod filter;
+mod keys;
 mod lease;
 mod pages;
 mod policy;
@@ -30,10 +31,11 @@ pub use connections::{
     remove,
 };
 pub use exchange::{FEDERATED_GRANT, FederatedConnection};
+pub use keys::{CLIENT_KEYS_MAX, KeyFrom, add_key, remove_key, use_key};
 pub use policy::{ANSWERED_BY, PURPOSE, ProxyRule, SafePath};
 pub use records::{
-    CallLimits, ClientAuth, Connection, ConnectionSpec, Credential, CredentialState, HeldCredential, Hidden, Holder,
-    HolderKind, Provider, ResealCursor, Secret, VAULT, credentials_for, reseal,
+    CallLimits, ClientAuth, ClientKey, Connection, ConnectionSpec, Credential, CredentialState, HeldCredential, Hidden,
+    Holder, HolderKind, Provider, ResealCursor, Secret, VAULT, credentials_for, reseal,
 };
 pub use underway::tell_lost;
 

@@ -7,7 +7,7 @@ mod connection;
 mod reseal;
 mod secret;
 
-pub use connection::{CallLimits, ClientAuth, Connection, ConnectionSpec, HolderKind, Provider};
+pub use connection::{CallLimits, ClientAuth, ClientKey, Connection, ConnectionSpec, HolderKind, Provider};
 pub use reseal::{ResealCursor, reseal};
 pub(super) use secret::NewCredential;
 pub use secret::{Hidden, Secret};
@@ -208,6 +208,30 @@ pub(super) fn client_secret(tenant: &Tenant, connection: &Connection) -> Answer<
     let plain = open(tenant, Hierarchy::System, &connection_place(tenant, &connection.spec.id), sealed)?;
     let text = String::from_utf8(plain.to_vec()).map_err(|_| unsealed(&secrets::OpenError::Damaged))?;
     Ok(Some(Zeroizing::new(text)))
+}
+
+fn client_key_place(tenant: &Tenant, id: &str, kid: &str) -> Vec<u8> {
+    record_key(tenant.number(), Connection::SORT, &[id, kid])
+}
+
+/// Seals a private key of a connection at the place of its connection, by its name.
+pub(super) fn seal_client_key(
+    tenant: &Tenant,
+    (id, kid): (&str, &str),
+    private: &[u8],
+    env: &Env<'_>,
+) -> Answer<String> {
+    seal(tenant, Hierarchy::System, &client_key_place(tenant, id, kid), private, env)
+}
+
+fn opened_key(tenant: &Tenant, id: &str, key: &ClientKey) -> Answer<Zeroizing<Vec<u8>>> {
+    open(tenant, Hierarchy::System, &client_key_place(tenant, id, &key.kid), &key.sealed)
+}
+
+/// The key of a connection that signs: its name, and its private part.
+pub(super) fn client_key(tenant: &Tenant, connection: &Connection) -> Answer<Option<(String, Zeroizing<Vec<u8>>)>> {
+    let Some(key) = connection.keys.first() else { return Ok(None) };
+    Ok(Some((key.kid.clone(), opened_key(tenant, &connection.spec.id, key)?)))
 }
 
 fn credential_place(tenant: &Tenant, connection: &str, holder: &Holder) -> Vec<u8> {

@@ -6,6 +6,7 @@ mod asserted;
 mod calls;
 mod connecting;
 mod everybody;
+mod keys;
 mod leases;
 mod leaving;
 mod stub;
@@ -404,6 +405,7 @@ pub(super) fn crm(origin: &str) -> ConnectionSpec {
             issuer_required: false,
             client_id: "bailiwick".into(),
             client_auth: ClientAuth::Basic,
+            assertion_audience: None,
             scopes: vec!["contacts.read".into()],
             parameters: [("access_type".to_owned(), "offline".to_owned())].into(),
         },

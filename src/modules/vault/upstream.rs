@@ -1,9 +1,8 @@
 //! What is said to a provider's token endpoint. Pure: another sends it, and `answer` reads what comes back.
 
+use super::keys::{Proof, read_pem};
 use super::records::{ClientAuth, Provider, Secret};
-use crate::identity::{Answer, ErrorCode, Refusal, Seconds, encode};
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use crate::identity::{Answer, Env, ErrorCode, Pair, Refusal, Seconds, encode, sign};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -15,6 +14,10 @@ use zeroize::Zeroizing;
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// How long an assertion of a service account is good, in seconds.
 const ASSERTION_S: Seconds = 300;
+/// How long an assertion of who we are is good, in seconds: it is used at once, and a clock may be off by half of it.
+const CLIENT_ASSERTION_S: Seconds = 60;
+/// What such an assertion is (RFC 7523 2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 /// A request to a token endpoint.
 pub(super) struct TokenRequest {
     /// The endpoint.
@@ -63,10 +66,9 @@ fn not_oauth() -> Refusal {
 /// The provider is none of OAuth.
 pub(super) fn code_request(
     provider: &Provider,
-    client_secret: Option<&str>,
-    code: &str,
-    redirect_uri: &str,
-    verifier: &str,
+    shown: &Proof,
+    (code, redirect_uri, verifier): (&str, &str, &str),
+    env: &Env<'_>,
 ) -> Answer<TokenRequest> {
     let fields = [
         ("grant_type", "authorization_code"),
@@ -74,7 +76,7 @@ pub(super) fn code_request(
         ("redirect_uri", redirect_uri),
         ("code_verifier", verifier),
     ];
-    request(provider, client_secret, &fields)
+    request(provider, shown, &fields, env)
 }
 
 /// Gets the next access token: by a refresh token (RFC 6749 6), or by an assertion (RFC 7523 2.1). `None` when nothing can
@@ -84,16 +86,16 @@ pub(super) fn code_request(
 /// A key cannot sign.
 pub(super) fn refresh_request(
     provider: &Provider,
-    client_secret: Option<&str>,
+    shown: &Proof,
     secret: &Secret,
-    now: Seconds,
+    env: &Env<'_>,
 ) -> Answer<Option<TokenRequest>> {
     match (provider, secret) {
         (Provider::Oauth2 { .. }, Secret::Oauth2 { refresh_token: Some(token), .. }) => {
-            request(provider, client_secret, &[("grant_type", "refresh_token"), ("refresh_token", token)]).map(Some)
+            request(provider, shown, &[("grant_type", "refresh_token"), ("refresh_token", token)], env).map(Some)
         }
         (Provider::ServiceAccount { token_url, .. }, Secret::ServiceAccount { private_key, .. }) => {
-            let assertion = assertion(provider, private_key, now)?;
+            let assertion = assertion(provider, private_key, env.seconds())?;
             let fields = [("grant_type", JWT_BEARER), ("assertion", &*assertion)];
             Ok(Some(TokenRequest { url: token_url.clone(), headers: headers(), body: form(&fields) }))
         }
@@ -107,8 +109,9 @@ pub(super) fn refresh_request(
 /// The provider's settings make no request.
 pub(super) fn revoke_request(
     provider: &Provider,
-    client_secret: Option<&str>,
+    shown: &Proof,
     secret: &Secret,
+    env: &Env<'_>,
 ) -> Answer<Option<TokenRequest>> {
     let (Provider::Oauth2 { revoke_url: Some(url), .. }, Secret::Oauth2 { access_token, refresh_token }) =
         (provider, secret)
@@ -120,7 +123,7 @@ pub(super) fn revoke_request(
         None => (access_token, "access_token"),
     };
     let fields = [("token", &**token), ("token_type_hint", hint)];
-    let request = request(provider, client_secret, &fields)?;
+    let request = request(provider, shown, &fields, env)?;
     Ok(Some(TokenRequest { url: url.clone(), ..request }))
 }
 
@@ -139,12 +142,13 @@ fn form(fields: &[(&str, &str)]) -> Zeroizing<String> {
 /// none of those that were not asked for.
 ///
 /// # Errors
-/// The provider takes none, or the connection has no secret to show.
+/// The provider takes none, or the connection has nothing to show.
 pub(super) fn assertion_request(
     provider: &Provider,
-    client_secret: Option<&str>,
+    shown: &Proof,
     assertion: &str,
     scopes: &[String],
+    env: &Env<'_>,
 ) -> Answer<TokenRequest> {
     let Provider::IdentityAssertion { resource, .. } = provider else { return Err(not_oauth()) };
     let scope = scopes.join(" ");
@@ -152,30 +156,36 @@ pub(super) fn assertion_request(
     if !scope.is_empty() {
         fields.push(("scope", &scope));
     }
-    request(provider, client_secret, &fields)
+    request(provider, shown, &fields, env)
 }
 
-fn request(provider: &Provider, client_secret: Option<&str>, fields: &[(&str, &str)]) -> Answer<TokenRequest> {
+fn request(provider: &Provider, shown: &Proof, fields: &[(&str, &str)], env: &Env<'_>) -> Answer<TokenRequest> {
     let (Provider::Oauth2 { token_url, client_id, client_auth, .. }
     | Provider::IdentityAssertion { token_url, client_id, client_auth, .. }) = provider
     else {
         return Err(not_oauth());
     };
-    let missing = || Refusal::failed("connection.secret", "the connection has no client secret");
     let (mut headers, mut fields) = (headers(), fields.to_vec());
-    match client_auth {
-        ClientAuth::None => fields.push(("client_id", client_id)),
-        ClientAuth::Post => {
-            fields.push(("client_id", client_id));
-            fields.push(("client_secret", client_secret.ok_or_else(missing)?));
-        }
-        ClientAuth::Basic => {
-            let secret = client_secret.ok_or_else(missing)?;
+    let assertion = match shown {
+        Proof::Key(pair, kid) => client_assertion(provider, (pair, kid), env)?,
+        Proof::Nothing | Proof::Secret(_) => Zeroizing::default(),
+    };
+    match (client_auth, shown) {
+        (ClientAuth::Basic, Proof::Secret(secret)) => {
             // Both are form-encoded within the header (RFC 6749 2.3.1).
             let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
             let pair = Zeroizing::new(format!("{}:{}", encoded(client_id), encoded(secret)));
             headers.insert(AUTHORIZATION, secret_value(&format!("Basic {}", STANDARD.encode(pair.as_bytes())))?);
         }
+        (ClientAuth::Post, Proof::Secret(secret)) => {
+            fields.extend([("client_id", &**client_id), ("client_secret", secret)]);
+        }
+        (ClientAuth::PrivateKeyJwt, Proof::Key(..)) => {
+            let shown = [("client_assertion_type", ASSERTION_TYPE), ("client_assertion", &*assertion)];
+            fields.extend([("client_id", &**client_id)].into_iter().chain(shown));
+        }
+        (ClientAuth::None, _) => fields.push(("client_id", client_id)),
+        _ => return Err(Refusal::failed("connection.secret", "the connection has nothing by which it is known there")),
     }
     Ok(TokenRequest { url: token_url.clone(), headers, body: form(&fields) })
 }
@@ -196,72 +206,28 @@ fn assertion(provider: &Provider, private_key: &str, now: Seconds) -> Answer<Zer
     let Provider::ServiceAccount { token_url, account, subject, audience, key_id, scopes } = provider else {
         return Err(not_oauth());
     };
-    let key = SigningKey::read(private_key)?;
-    let mut header = json!({"alg": key.algorithm(), "typ": "JWT"});
     let mut claims = json!({
         "iss": account, "sub": subject.as_ref().unwrap_or(account), "aud": audience.as_ref().unwrap_or(token_url),
         "iat": now, "exp": now + ASSERTION_S,
     });
-    if let Some((header, key_id)) = header.as_object_mut().zip(key_id.as_ref()) {
-        header.insert("kid".to_owned(), key_id.as_str().into());
-    }
     if let Some(claims) = claims.as_object_mut().filter(|_| !scopes.is_empty()) {
         claims.insert("scope".to_owned(), scopes.join(" ").into());
     }
-    let message = format!("{}.{}", encode(header.to_string().as_bytes()), encode(claims.to_string().as_bytes()));
-    let signature = key.sign(message.as_bytes())?;
-    Ok(Zeroizing::new(format!("{message}.{}", encode(&signature))))
+    sign(&read_pem(private_key)?, key_id.as_deref(), "JWT", &claims).map(Zeroizing::new)
 }
 
-/// The key of a service account.
-enum SigningKey {
-    Rsa(RsaKeyPair),
-    Ec(EcdsaKeyPair),
-}
-
-impl SigningKey {
-    /// Reads a key in PEM, as PKCS #8.
-    fn read(pem: &str) -> Answer<SigningKey> {
-        let refuse = || {
-            let text = "the key of a service account is one of RSA or P-256 in PEM, beginning with \
-                        `-----BEGIN PRIVATE KEY-----`";
-            Refusal::new(ErrorCode::InvalidRequest, "credential.key", text)
-        };
-        let body = pem.trim().strip_prefix("-----BEGIN PRIVATE KEY-----").ok_or_else(refuse)?;
-        let body = body.strip_suffix("-----END PRIVATE KEY-----").ok_or_else(refuse)?;
-        let letters: Zeroizing<String> = Zeroizing::new(body.chars().filter(|c| !c.is_ascii_whitespace()).collect());
-        let der = Zeroizing::new(STANDARD.decode(letters.as_bytes()).map_err(|_| refuse())?);
-        if let Ok(key) = RsaKeyPair::from_pkcs8(&der) {
-            return Ok(SigningKey::Rsa(key));
+/// By which we show who we are (RFC 7523 2.2 and 3): for this provider, once, and soon over.
+fn client_assertion(provider: &Provider, (pair, kid): (&Pair, &str), env: &Env<'_>) -> Answer<Zeroizing<String>> {
+    let (client_id, audience) = match provider {
+        Provider::Oauth2 { client_id, issuer, token_url, assertion_audience, .. } => {
+            (client_id, assertion_audience.as_ref().or(issuer.as_ref()).unwrap_or(token_url))
         }
-        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der).map(SigningKey::Ec).map_err(|_| refuse())
-    }
-
-    fn algorithm(&self) -> &'static str {
-        match self {
-            SigningKey::Rsa(_) => "RS256",
-            SigningKey::Ec(_) => "ES256",
-        }
-    }
-
-    fn sign(&self, message: &[u8]) -> Answer<Vec<u8>> {
-        let failed = |_| Refusal::failed("credential.sign", "the library");
-        let random = SystemRandom::new();
-        match self {
-            SigningKey::Rsa(key) => {
-                let mut signature = vec![0; key.public_modulus_len()];
-                key.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).map_err(failed)?;
-                Ok(signature)
-            }
-            SigningKey::Ec(key) => Ok(key.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
-        }
-    }
-}
-
-/// Sees that a key of a service account can sign.
-///
-/// # Errors
-/// It cannot.
-pub(super) fn check_key(pem: &str) -> Answer<()> {
-    SigningKey::read(pem).map(|_| ())
+        Provider::IdentityAssertion { client_id, issuer, .. } => (client_id, issuer),
+        _ => return Err(not_oauth()),
+    };
+    let now = env.seconds();
+    let claims = json!({
+        "iss": client_id, "sub": client_id, "aud": audience, "jti": env.secret(), "iat": now, "exp": now + CLIENT_ASSERTION_S,
+    });
+    sign(pair, Some(kid), "JWT", &claims).map(Zeroizing::new)
 }

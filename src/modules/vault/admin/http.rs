@@ -3,20 +3,21 @@
 //! A token is for `ISSUER/admin` and needs the scope [`READ`] or [`WRITE`]; what whoever it is for may do is judged by Check.
 
 use super::super::connections::{self, ScopeClass};
+use super::super::keys::{self, KeyFrom};
 use super::super::records::{ConnectionSpec, Hidden, Secret, credentials_for};
 use super::super::{Vault, connect, set_credential};
 use super::{
     READ, WRITE, admit, changeable, connection_json, credential_json, holder_of, may_create, present, readable,
     reads_all, whole_json,
 };
-use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Tenant};
+use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, SigningAlgorithm, Tenant};
 use crate::wire::{Call, challenged, json_response, read_json};
 use axum::Router;
 use axum::extract::{FromRequest, Path, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -52,6 +53,8 @@ pub fn routes(setup: Setup) -> Router {
         .route("/admin/connections/{id}", get(show).put(change).delete(remove))
         .route("/admin/connections/{id}/allowed/{subject}", put(allow).delete(disallow))
         .route("/admin/connections/{id}/scopes", put(classify))
+        .route("/admin/connections/{id}/keys", post(add_key))
+        .route("/admin/connections/{id}/keys/{kid}", put(use_key).delete(remove_key))
         .route("/admin/connections/{id}/credentials", get(credentials))
         .route("/admin/connections/{id}/credentials/{holder}", put(set).delete(disconnect))
         .with_state(setup)
@@ -212,6 +215,52 @@ async fn classify(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<
         };
         let class = wanted.class.as_deref().map(|name| ScopeClass::of(name).ok_or_else(unknown)).transpose()?;
         connections::classify(tenant, (&id, &wanted.scope), &wanted.subject, class, by, env)?;
+        whole_json(tenant, &*connections::get(tenant, &id)?)
+    })
+    .await
+}
+
+/// A key to be added: one that is brought, or one that is drawn here, of ES256 when nothing is said.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Key {
+    private_key: Option<Hidden>,
+    algorithm: Option<SigningAlgorithm>,
+}
+
+async fn add_key(call: Call<Setup>, Path(id): Path<String>, Json(wanted): Json<Key>) -> Response {
+    let made = call.judged(move |tenant, by, env| {
+        changeable(tenant, by, &id)?;
+        let from = match (&wanted.private_key, wanted.algorithm) {
+            (Some(pem), None) => KeyFrom::Pem(pem),
+            (None, algorithm) => KeyFrom::Drawn(algorithm.unwrap_or_default()),
+            (Some(_), Some(_)) => {
+                let text = "a key that is brought has its algorithm; leave `algorithm` out";
+                return Err(Refusal::new(ErrorCode::InvalidRequest, "connection.key", text));
+            }
+        };
+        keys::add_key(tenant, &id, from, by, env)?;
+        whole_json(tenant, &*connections::get(tenant, &id)?)
+    });
+    match made.await {
+        Ok(value) => json_response(StatusCode::CREATED, &value),
+        Err(response) => response,
+    }
+}
+
+async fn use_key(call: Call<Setup>, Path((id, kid)): Path<(String, String)>) -> Response {
+    call.work(move |tenant, by, env| {
+        changeable(tenant, by, &id)?;
+        keys::use_key(tenant, &id, &kid, by, env)?;
+        whole_json(tenant, &*connections::get(tenant, &id)?)
+    })
+    .await
+}
+
+async fn remove_key(call: Call<Setup>, Path((id, kid)): Path<(String, String)>) -> Response {
+    call.work(move |tenant, by, env| {
+        changeable(tenant, by, &id)?;
+        keys::remove_key(tenant, &id, &kid, by, env)?;
         whole_json(tenant, &*connections::get(tenant, &id)?)
     })
     .await

@@ -6,7 +6,9 @@
 pub mod http;
 
 use super::connections::{self, allowed, classes};
-use super::records::{Connection, CredentialState, HeldCredential, Holder, HolderKind, Provider};
+use super::records::{
+    ClientAuth, ClientKey, Connection, CredentialState, HeldCredential, Holder, HolderKind, Provider,
+};
 use crate::engine::Decision;
 use crate::identity::{Answer, ErrorCode, Examined, Held, Refusal, Tenant};
 use serde_json::{Value, json};
@@ -111,6 +113,13 @@ pub fn connection_json(tenant: &Tenant, connection: &Connection) -> Value {
         "created_at": connection.created_at,
         "changed_at": connection.changed_at,
     });
+    if let Some(members) = shown
+        .as_object_mut()
+        .filter(|_| spec.provider.client_auth() == Some(ClientAuth::PrivateKeyJwt) || !connection.keys().is_empty())
+    {
+        members.insert("keys".to_owned(), keys_json(connection));
+        members.insert("jwks_uri".to_owned(), tenant.url(&format!("/connect/{}/jwks", spec.id)).into());
+    }
     if let (Some(members), Provider::Oauth2 { .. }) = (shown.as_object_mut(), &spec.provider)
         && spec.holder == HolderKind::User
     {
@@ -118,6 +127,12 @@ pub fn connection_json(tenant: &Tenant, connection: &Connection) -> Value {
         members.insert("redirect_uri".to_owned(), redirect.into());
     }
     shown
+}
+
+/// The keys with which a connection shows itself at its provider: what is registered there, and which of them signs.
+fn keys_json(connection: &Connection) -> Value {
+    let one = |(at, key): (usize, &ClientKey)| json!({"kid": key.kid, "signs": at == 0, "created_at": key.created_at, "jwk": key.public});
+    connection.keys().iter().enumerate().map(one).collect()
 }
 
 /// The same, with who may use it and how its scopes are had.

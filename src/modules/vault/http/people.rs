@@ -1,7 +1,7 @@
 //! The pages on which people connect accounts of theirs, and take them back.
 
 use super::super::records::Holder;
-use super::super::{Vault, connect};
+use super::super::{Vault, connect, keys};
 use crate::identity::{Answer, ErrorCode, Form, Refusal, Tenant};
 use crate::wire::{Asked, json_response, read_body};
 use axum::extract::{Path, Request, State};
@@ -62,6 +62,14 @@ pub(super) async fn page(
         Ok(super::super::pages::connect(&connection, &connect::stands(&connection, own.as_ref())))
     });
     shown.await.map_or_else(Refusal::into_response, html)
+}
+
+/// The public keys of a connection, for its provider (RFC 7517 5). They are no secret, and nobody has to sign in.
+pub(super) async fn jwks(asked: Asked, Path(id): Path<String>) -> Response {
+    match asked.run(move |tenant, _| keys::published(tenant, &id)).await {
+        Ok(set) => json_response(StatusCode::OK, &set),
+        Err(refusal) => refusal.into_response(),
+    }
 }
 
 fn html(text: String) -> Response {

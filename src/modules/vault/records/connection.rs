@@ -5,6 +5,7 @@ use crate::engine::Module;
 use crate::identity::{Seconds, Stored};
 use crate::modules::vault::policy::ProxyRule;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Whose credentials a connection uses.
@@ -30,6 +31,8 @@ pub enum ClientAuth {
     Post,
     /// Not at all: a public client.
     None,
+    /// By an assertion that a key of ours signs (RFC 7523 2.2).
+    PrivateKeyJwt,
 }
 
 /// How the other side wants to be asked.
@@ -56,6 +59,9 @@ pub enum Provider {
         /// How we show ourselves.
         #[serde(default)]
         client_auth: ClientAuth,
+        /// `aud` of our assertions (`private_key_jwt`): the issuer, or where none is said the token endpoint, unless said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        assertion_audience: Option<String>,
         /// The scopes that are asked for.
         #[serde(default)]
         scopes: Vec<String>,
@@ -129,6 +135,18 @@ impl Provider {
         }
     }
 
+    /// How we show ourselves there, where that is asked.
+    #[must_use]
+    pub fn client_auth(&self) -> Option<ClientAuth> {
+        match self {
+            Provider::Oauth2 { client_auth, .. } | Provider::IdentityAssertion { client_auth, .. } => Some(*client_auth),
+            Provider::ServiceAccount { .. }
+            | Provider::ApiKeyHeader { .. }
+            | Provider::ApiKeyQuery { .. }
+            | Provider::Basic {} => None,
+        }
+    }
+
     /// Whether its credentials stay as they are: nothing refreshes them, and whoever has one has it until it is replaced.
     /// OAuth is to be preferred where there is a choice.
     #[must_use]
@@ -182,6 +200,20 @@ pub struct ConnectionSpec {
     pub limits: CallLimits,
 }
 
+/// A key with which we show ourselves at a provider.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientKey {
+    /// Its id: the thumbprint (RFC 7638).
+    pub kid: String,
+    /// The public part, as a JWK.
+    pub public: Value,
+    /// When it was added.
+    pub created_at: Seconds,
+    /// The private part, sealed.
+    pub(in super::super) sealed: String,
+}
+
 /// A connection to somebody else's API.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +223,9 @@ pub struct Connection {
     /// Our client secret there, sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in super::super) secret: Option<String>,
+    /// The keys with which we show ourselves there. The first signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(in super::super) keys: Vec<ClientKey>,
     /// When it was made.
     pub created_at: Seconds,
     /// When it was changed last.
@@ -211,6 +246,12 @@ impl Connection {
     #[must_use]
     pub fn has_client_secret(&self) -> bool {
         self.secret.is_some()
+    }
+
+    /// The keys with which we show ourselves there. The first signs.
+    #[must_use]
+    pub fn keys(&self) -> &[ClientKey] {
+        &self.keys
     }
 
     /// As an object of the system store.

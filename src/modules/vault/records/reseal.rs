@@ -1,8 +1,8 @@
 //! Seals with the newest key of the ring what older ones sealed, so that those can go.
 
 use super::{
-    Connection, Credential, HeldCredential, OfAgent, OfUser, client_secret, credential_place, is_newest, open, put,
-    seal, seal_client_secret,
+    ClientKey, Connection, Credential, HeldCredential, OfAgent, OfUser, client_secret, credential_place, is_newest,
+    open, opened_key, put, seal, seal_client_key, seal_client_secret,
 };
 use crate::identity::{Answer, Change, Env, Held, Refusal, Tenant};
 
@@ -67,20 +67,30 @@ pub fn reseal(
 }
 
 fn reseal_connection(tenant: &Tenant, held: &Held<Connection>, env: &Env<'_>) -> Answer<usize> {
-    if held.secret.as_deref().is_none_or(|sealed| is_newest(tenant, sealed)) {
+    let sealed = held.secret.iter().chain(held.keys.iter().map(|key| &key.sealed));
+    if sealed.into_iter().all(|sealed| is_newest(tenant, sealed)) {
         return Ok(0);
     }
-    let plain = match client_secret(tenant, held) {
-        Ok(Some(plain)) => plain,
-        Ok(None) => return Ok(0),
+    let id = &held.spec.id;
+    let opened = client_secret(tenant, held).and_then(|secret| {
+        let keys = held.keys.iter().map(|key| opened_key(tenant, id, key)).collect::<Answer<Vec<_>>>()?;
+        Ok((secret, keys))
+    });
+    let (secret, private) = match opened {
+        Ok(opened) => opened,
         Err(refusal) => {
             passed_over(tenant, &held.object(), &refusal);
             return Ok(0);
         }
     };
-    let secret = Some(seal_client_secret(tenant, &held.spec.id, &plain, env)?);
+    let secret = secret.map(|plain| seal_client_secret(tenant, id, &plain, env)).transpose()?;
+    let again = held.keys.iter().zip(&private).map(|(key, private)| {
+        let sealed = seal_client_key(tenant, (id, &key.kid), private, env)?;
+        Ok(ClientKey { sealed, ..key.clone() })
+    });
+    let keys = again.collect::<Answer<Vec<_>>>()?;
     let mut change = tenant.change(env);
-    change.replace(held, &Connection { secret, ..held.value.clone() });
+    change.replace(held, &Connection { secret, keys, ..held.value.clone() });
     done(change)
 }
 
