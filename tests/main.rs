@@ -28,6 +28,7 @@ mod bulk;
 mod bulk_cli;
 mod bulk_wire;
 mod cases;
+mod chain_served;
 mod chunk_cli;
 mod cli;
 mod collections_wire;

@@ -25,12 +25,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("reqwest", &["wire/embedding.rs", "wire/outgoing"]),
     (
         "rustls",
-        &["wire/embedding.rs", "wire/outgoing", "wire/listen.rs", "server/tls.rs", "cli/failure.rs", "cli/place.rs"],
+        &[
+            "identity/chain.rs",
+            "wire/embedding.rs",
+            "wire/outgoing",
+            "wire/listen.rs",
+            "server/tls.rs",
+            "cli/failure.rs",
+            "cli/place.rs",
+        ],
     ),
     ("tokio_rustls", &["wire/listen.rs"]),
     ("hyper", &["wire/listen.rs"]),
     ("hyper_util", &["wire/listen.rs"]),
-    ("x509_parser", &["identity/certificate.rs"]),
+    ("x509_parser", &["identity/certificate.rs", "identity/chain.rs"]),
+    ("webpki", &["identity/chain.rs"]),
     ("aho_corasick", &["secrets/redact"]),
     ("regex_automata", &["secrets/redact"]),
     (

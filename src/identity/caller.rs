@@ -3,10 +3,10 @@
 use super::shown::{Shown, malformed, refuse};
 use super::{
     Answer, AuthMethod, Client, ClientKeys, ClientKind, Confirmation, Env, ErrorCode, EventKind, Form, Held, Outcome,
-    Refusal, Seconds, Stored, Tenant, hash_of, jwt, same, workload,
+    Refusal, Seconds, Stored, Tenant, Verified, hash_of, jwt, same, workload,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// How long an assertion may live: an hour, which is what libraries give it by themselves. Each is used once whatever it says.
@@ -269,19 +269,8 @@ impl Tenant {
             return Err(malformed("client.differs", "`client_id` is not the client of the assertion"));
         }
         let client = self.known(&id)?;
-        let verified = match &client.keys {
-            Some(ClientKeys::Jwks(set)) => jwt::verify_with(assertion, set),
-            Some(ClientKeys::JwksUri(uri)) => {
-                let set = |fresh| self.jwks_of(&client, uri, keys, fresh);
-                match jwt::verify_with(assertion, &*set(false)?) {
-                    Err(refusal) if refusal.rule == "token.kid" => jwt::verify_with(assertion, &*set(true)?),
-                    done => done,
-                }
-            }
-            None => return Err(refuse("client.keys")),
-        };
         let of_client = |refusal: Refusal| Refusal { error: ErrorCode::InvalidClient, ..refusal };
-        let verified = verified.map_err(of_client)?;
+        let (verified, credential) = self.verified(&client, assertion, keys, env).map_err(of_client)?;
         jwt::check_times(&verified, env.seconds(), ASSERTION_LIFE_MAX_S).map_err(of_client)?;
         if verified.text("iss") != Some(&id) || verified.text("sub") != Some(&id) {
             return Err(refuse("client.assertion.issuer"));
@@ -302,12 +291,43 @@ impl Tenant {
                 if refusal.is_stale() { refuse("client.assertion.replayed") } else { refusal }
             },
         )?;
-        let kid = verified.header.get("kid").and_then(Value::as_str).map(str::to_owned);
-        let credential = match &client.keys {
-            Some(ClientKeys::JwksUri(uri)) => Some(uri.clone()),
-            Some(ClientKeys::Jwks(_)) | None => kid,
-        };
         Ok((id, credential))
+    }
+
+    /// What an assertion of a client says, and by which credential: the certificates that it carries, where the client is
+    /// registered with their authorities; else a key that is registered, whatever certificates there are.
+    fn verified(
+        &self,
+        client: &Client,
+        assertion: &str,
+        keys: &dyn KeySource,
+        env: &Env<'_>,
+    ) -> Answer<(Verified, Option<String>)> {
+        if let Some(registered) = &client.assertion_chain
+            && let Some(x5c) = jwt::unverified_header(assertion)?.get("x5c")
+        {
+            let key = registered.key(x5c, env.seconds())?;
+            let verified = jwt::verify_with(assertion, &json!({ "keys": [key] }))?;
+            return Ok((verified, Some(registered.subject.to_string())));
+        }
+        let kid = |verified: &Verified| verified.header.get("kid").and_then(Value::as_str).map(str::to_owned);
+        match &client.keys {
+            Some(ClientKeys::Jwks(set)) => {
+                let verified = jwt::verify_with(assertion, set)?;
+                let kid = kid(&verified);
+                Ok((verified, kid))
+            }
+            Some(ClientKeys::JwksUri(uri)) => {
+                let set = |fresh| self.jwks_of(client, uri, keys, fresh);
+                let verified = match jwt::verify_with(assertion, &*set(false)?) {
+                    Err(refusal) if refusal.rule == "token.kid" => jwt::verify_with(assertion, &*set(true)?),
+                    done => done,
+                };
+                Ok((verified?, Some(uri.clone())))
+            }
+            None if client.assertion_chain.is_some() => Err(refuse("client.chain.none")),
+            None => Err(refuse("client.keys")),
+        }
     }
 }
 

@@ -158,10 +158,10 @@ fn read_value(text: &str) -> Option<(String, Option<char>, &str)> {
     Some((ended(bytes, kept)?, None, ""))
 }
 
-/// The thumbprint of a certificate's key, if it is of a kind that clients have.
+/// A certificate's key as a JWK, if it is of a kind that clients have.
 #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds are none of ours")]
-fn key_of(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
-    let jwk = match key.parsed().ok()? {
+pub(super) fn jwk_of(key: &SubjectPublicKeyInfo<'_>) -> Option<Value> {
+    Some(match key.parsed().ok()? {
         PublicKey::RSA(key) => {
             let number = |bytes: &[u8]| {
                 encode(bytes.iter().position(|b| *b != 0).and_then(|at| bytes.get(at..)).unwrap_or_default())
@@ -184,8 +184,7 @@ fn key_of(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
             json!({"kty": "OKP", "crv": "Ed25519", "x": encode(&key.subject_public_key.data)})
         }
         _ => return None,
-    };
-    thumbprint(&jwk)
+    })
 }
 
 impl ClientCertificate {
@@ -206,7 +205,7 @@ impl ClientCertificate {
             encoded: base64::engine::general_purpose::STANDARD.encode(der),
             subject: Some(subject).filter(|subject| !subject.is_empty()),
             names: names.iter().filter_map(alternative).collect(),
-            key: key_of(certificate.public_key()),
+            key: jwk_of(certificate.public_key()).as_ref().and_then(thumbprint),
         })
     }
 

@@ -2,9 +2,9 @@
 
 use super::redirects::check_redirect_uri;
 use super::{
-    Answer, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome, REDIRECT_URI_BYTES_MAX,
-    REDIRECT_URIS_MAX, Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant, TlsSubject, Workload, again,
-    check_id, hash_of, is_scope, is_secure, jwt,
+    Answer, AssertionChain, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome,
+    REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant,
+    TlsSubject, Workload, again, check_id, hash_of, is_scope, is_secure, jwt,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -152,6 +152,9 @@ pub struct Client {
     /// Its public keys.
     #[serde(default)]
     pub keys: Option<ClientKeys>,
+    /// The certificates that its assertions may carry instead (`x5c`), for `private_key_jwt`: their authorities, and its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assertion_chain: Option<AssertionChain>,
     /// The URL of the document by which it names itself (OAuth Client ID Metadata Document); its `client_id` to itself and in
     /// its ID tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -220,6 +223,7 @@ impl Client {
             auth_methods: vec![AuthMethod::ClientSecretBasic],
             secrets: Vec::new(),
             keys: None,
+            assertion_chain: None,
             document: None,
             workloads: Vec::new(),
             consent: ConsentRule::Ask,
@@ -321,12 +325,19 @@ impl Client {
         }
         self.tls_subject.as_ref().map(TlsSubject::check).transpose()?;
         self.check_workloads()?;
+        self.assertion_chain.as_ref().map(AssertionChain::check).transpose()?;
+        let by_key = self.auth_methods.contains(&AuthMethod::PrivateKeyJwt);
+        if self.assertion_chain.is_some() && !by_key {
+            let text = "certificates of assertions are for `private_key_jwt`; allow it too, or leave them out";
+            return refuse("client.chain", text.to_owned());
+        }
         match &self.keys {
             Some(keys) => keys.check("client.keys"),
-            None if self.auth_methods.contains(&AuthMethod::PrivateKeyJwt)
+            None if (by_key && self.assertion_chain.is_none())
                 || self.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth) =>
             {
-                let text = "`private_key_jwt` and `self_signed_tls_client_auth` need `jwks` or `jwks_uri`";
+                let text = "`private_key_jwt` and `self_signed_tls_client_auth` need `jwks` or `jwks_uri`, and the first does \
+                            with certificates of assertions too";
                 refuse("client.keys", text.to_owned())
             }
             None => Ok(()),
@@ -512,7 +523,14 @@ impl Tenant {
     /// Adds to a change that a client is deleted.
     pub fn drop_client(&self, change: &mut Change<'_>, held: &Held<Client>, env: &Env<'_>) {
         let deleted_at = Some(env.seconds());
-        let gone = Client { secrets: Vec::new(), keys: None, workloads: Vec::new(), deleted_at, ..held.value.clone() };
+        let gone = Client {
+            secrets: Vec::new(),
+            keys: None,
+            assertion_chain: None,
+            workloads: Vec::new(),
+            deleted_at,
+            ..held.value.clone()
+        };
         change.replace(held, &gone);
         change.edits_client([ClientEdit::gone(held)]);
         change.unrelate(&self.object(), "member", &held.subject());

@@ -1,7 +1,7 @@
 //! Who keeps what becomes of agents. It looks at each change right before it is written, whoever makes it, so that what it
 //! keeps is in the same write.
 
-use super::{Answer, Change, Client, ClientKeys};
+use super::{Answer, AssertionChain, Change, Client, ClientKeys};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
@@ -84,6 +84,7 @@ fn said(client: &Client) -> Map<String, Value> {
     let Ok(Value::Object(mut said)) = serde_json::to_value(client) else { return Map::new() };
     said.retain(|name, _| !NOT_SAID.contains(&name.as_str()));
     said.insert("keys".to_owned(), client.keys.as_ref().map(ClientKeys::names).into());
+    said.insert("assertion_chain".to_owned(), client.assertion_chain.as_ref().map(AssertionChain::name).into());
     said
 }
 

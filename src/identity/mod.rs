@@ -6,6 +6,7 @@
 mod authentication;
 mod caller;
 mod certificate;
+mod chain;
 mod claims;
 mod client_secrets;
 mod clients;
@@ -53,6 +54,7 @@ mod written;
 pub use authentication::{Authentication, StepUp};
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, KeySource, NoKeys, NoUses};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
+pub use chain::{AUTHORITIES_BYTES_MAX, AUTHORITIES_MAX, AssertionChain, CHAIN_MAX};
 pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
 pub use client_secrets::{ClientSecret, SECRETS_MAX};
 pub use clients::{ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, JWKS_BYTES_MAX};

@@ -231,6 +231,19 @@ pub(crate) enum Credential {
         #[command(flatten)]
         tenant: InTenant,
     },
+    /// Set whose certificates its assertions may carry (`x5c`), and the name in its own; without a name, it is known by none
+    Chain {
+        /// The agent's id
+        agent: String,
+        /// A file with certificates of authorities in PEM
+        #[arg(long, value_name = "FILE", requires = "subject")]
+        authorities: Option<PathBuf>,
+        /// The name, as `san-uri=https://sales.example.org/`
+        #[arg(long, value_name = "KIND=VALUE", requires = "authorities")]
+        subject: Option<String>,
+        #[command(flatten)]
+        tenant: InTenant,
+    },
     /// Set which workloads it is, all at once, by the word of issuers that are trusted (`bailiwick workload`); none when none is
     /// said
     Workloads {
@@ -541,6 +554,10 @@ impl Credential {
                     (None, None) => NewKeys::None,
                 };
                 with(&tenant, |r| r.set_keys(by, &agent, &keys, &env()))?;
+            }
+            Credential::Chain { agent, authorities, subject, tenant } => {
+                let chain = super::client::chain(subject.as_deref().unwrap_or_default(), authorities.as_deref(), None)?;
+                with(&tenant, |r| r.set_chain(by, &agent, chain.as_ref(), &env()))?;
             }
             Credential::Workloads { agent, workload, spiffe_id, tenant } => {
                 let all = [workload, spiffe_id].concat();

@@ -4,11 +4,12 @@ use super::super::Failure;
 use super::super::show::say;
 use super::{InTenant, env, json_file, json_of, time};
 use bailiwick::identity::{
-    AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, Held, PAGE_MAX, SigningAlgorithm, Workload,
+    AssertionChain, AuthMethod, Client as Record, ClientKeys, ClientKind, ConsentRule, Held, PAGE_MAX,
+    SigningAlgorithm, Workload,
 };
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// An application or an agent that asks for tokens.
@@ -161,6 +162,12 @@ pub(crate) struct What {
     /// Where its JWK set is
     #[arg(long, value_name = "URL")]
     jwks_uri: Option<String>,
+    /// A file with the authorities, in PEM, whose certificates its assertions may carry (`x5c`); empty for none
+    #[arg(long, value_name = "FILE", requires = "chain_subject")]
+    chain_authorities: Option<PathBuf>,
+    /// The name that such a certificate has, as `san-uri=https://sales.example.org/`; empty for none
+    #[arg(long, value_name = "KIND=VALUE")]
+    chain_subject: Option<String>,
     /// Whether people are asked what it may do for them
     #[arg(long, value_enum)]
     consent: Option<Consent>,
@@ -226,6 +233,10 @@ impl What {
         if let Some(uri) = self.backchannel_logout_uri {
             client.backchannel_logout_uri = Some(uri).filter(|uri| !uri.is_empty());
         }
+        if let Some(subject) = self.chain_subject {
+            client.assertion_chain =
+                chain(&subject, self.chain_authorities.as_deref(), client.assertion_chain.as_ref())?;
+        }
         if let Some(file) = self.jwks {
             client.keys = Some(ClientKeys::Jwks(json_file(&file)?));
         }
@@ -234,6 +245,29 @@ impl What {
         }
         Ok(())
     }
+}
+
+/// The certificates by which a client is known: with this name, of the authorities in a file, or of those before. None when no
+/// name is said.
+pub(super) fn chain(
+    subject: &str,
+    authorities: Option<&Path>,
+    before: Option<&AssertionChain>,
+) -> Result<Option<AssertionChain>, Failure> {
+    if subject.is_empty() {
+        return Ok(None);
+    }
+    let authorities = match (authorities, before) {
+        (Some(file), _) => {
+            let unreadable = |reason| Failure::File { path: file.to_owned(), reason };
+            std::fs::read_to_string(file).map_err(unreadable)?
+        }
+        (None, Some(before)) => before.authorities.clone(),
+        (None, None) => {
+            return Err(Failure::Said("say whose certificates they are, with a file of authorities".into()));
+        }
+    };
+    Ok(Some(AssertionChain { authorities, subject: subject.parse().map_err(Failure::Said)? }))
 }
 
 type Tenant = bailiwick::identity::Tenant;

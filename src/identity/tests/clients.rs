@@ -137,6 +137,11 @@ impl Signer {
         Signer { pair: EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap(), kid }
     }
 
+    /// With a key that was made elsewhere, as PKCS #8.
+    pub(super) fn of(pkcs8: &[u8]) -> Signer {
+        Signer { pair: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).unwrap(), kid: "k1" }
+    }
+
     pub(super) fn jwk(&self) -> Value {
         let (x, y) = self.pair.public_key().as_ref()[1..].split_at(32);
         json!({"kty": "EC", "crv": "P-256", "kid": self.kid, "x": encode(x), "y": encode(y)})
@@ -162,7 +167,7 @@ impl Signer {
     }
 }
 
-fn with(world: &World, assertion: &str, keys: &dyn KeySource) -> Answer<Caller> {
+pub(super) fn with(world: &World, assertion: &str, keys: &dyn KeySource) -> Answer<Caller> {
     let form = form(&[("client_assertion_type", JWT_BEARER), ("client_assertion", assertion)]);
     world.tenant.authenticate_client(None, &form, keys, &NoUses, &world.env())
 }

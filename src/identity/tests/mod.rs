@@ -1,6 +1,7 @@
 //! The rules of identity, without a server: a database in a directory of its own, a clock and dice that the test moves.
 
 mod certificates;
+mod chains;
 mod clients;
 mod dpop;
 mod flows;

@@ -6,8 +6,8 @@ use super::records::LastUse;
 use super::stage::{Stage, Who};
 use super::{Agent, By, Registry};
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Held, Refusal, Seconds, TlsSubject, Workload,
-    again,
+    Answer, AssertionChain, AuthMethod, Client, ClientKeys, Env, ErrorCode, EventKind, Held, Refusal, Seconds,
+    TlsSubject, Workload, again,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -32,6 +32,8 @@ pub enum CredentialSort {
     KeySet,
     /// A certificate with a subject, by an authority that is trusted (RFC 8705 2.1).
     Certificate,
+    /// A certificate with a subject that assertions carry, by an authority of the agent's own (`x5c`).
+    Chain,
     /// The word of another issuer that it is a workload.
     Workload,
 }
@@ -41,7 +43,7 @@ pub enum CredentialSort {
 pub struct CredentialInfo {
     /// What kind.
     pub sort: CredentialSort,
-    /// Its id: of a secret, the `kid` of a key, the URL, the workload's issuer and subject, or the certificate's subject.
+    /// Its id: of a secret, the `kid` of a key, the URL, the workload's issuer and subject, or a certificate's subject.
     pub id: String,
     /// When it was made, if we made it.
     pub created_at: Option<Seconds>,
@@ -140,6 +142,9 @@ impl<'a> Registry<'a> {
         if let Some(subject) = &client.tls_subject {
             key(CredentialSort::Certificate, &subject.to_string())?;
         }
+        if let Some(chain) = &client.assertion_chain {
+            key(CredentialSort::Chain, &chain.subject.to_string())?;
+        }
         client.workloads.iter().try_for_each(|workload| key(CredentialSort::Workload, &workload.name()))?;
         Ok(all)
     }
@@ -199,12 +204,33 @@ impl<'a> Registry<'a> {
             };
             // Whoever shows a certificate with one of its keys goes on to.
             let by_certificate = wanted.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth);
-            let methods: &[AuthMethod] =
-                if wanted.keys.is_some() && !by_certificate { &[AuthMethod::PrivateKeyJwt] } else { &[] };
+            let by_key = wanted.assertion_chain.is_some() || (wanted.keys.is_some() && !by_certificate);
+            let methods: &[AuthMethod] = if by_key { &[AuthMethod::PrivateKeyJwt] } else { &[] };
             show_by(&mut wanted, &[AuthMethod::PrivateKeyJwt], methods);
             self.tenant.put_client(&mut edit.change, &client, &wanted, env)?;
             let kids = |client: &Client| client.keys.as_ref().map(ClientKeys::names);
             edit.fields.push(field("keys", kids(&client).as_deref(), kids(&wanted).as_deref()));
+            self.methods_field(&mut edit.fields, &client, &wanted);
+            self.finish(edit, EventKind::AgentChanged, env)
+        })
+    }
+
+    /// Sets by which certificates of its assertions an agent is known (`x5c`), or that it is by none. An agent that is and has no
+    /// secrets shows none from then on.
+    ///
+    /// # Errors
+    /// They may not, or nobody could be known so.
+    pub fn set_chain(&self, by: By<'a>, id: &str, chain: Option<&AssertionChain>, env: &Env<'_>) -> Answer<Agent> {
+        again(|| {
+            let (mut edit, client) = self.edit_client(by, id, "chain", env)?;
+            let mut wanted = Client { assertion_chain: chain.cloned(), ..client.value.clone() };
+            let by_certificate = wanted.auth_methods.contains(&AuthMethod::SelfSignedTlsClientAuth);
+            let by_key = chain.is_some() || (wanted.keys.is_some() && !by_certificate);
+            let methods: &[AuthMethod] = if by_key { &[AuthMethod::PrivateKeyJwt] } else { &[] };
+            show_by(&mut wanted, &[AuthMethod::PrivateKeyJwt], methods);
+            self.tenant.put_client(&mut edit.change, &client, &wanted, env)?;
+            let name = |client: &Client| client.assertion_chain.as_ref().map(AssertionChain::name);
+            edit.fields.push(field("assertion_chain", name(&client).as_deref(), name(&wanted).as_deref()));
             self.methods_field(&mut edit.fields, &client, &wanted);
             self.finish(edit, EventKind::AgentChanged, env)
         })

@@ -7,7 +7,7 @@ use super::{
     Access, Agent, Approvals, By, Destinations, Filter, NewKeys, OwnAccounts, Profile, Registry, Report, Stage, Step,
     Ways,
 };
-use crate::identity::{Answer, Env, ErrorCode, Examined, Refusal, Seconds, Tenant, Workload};
+use crate::identity::{Answer, AssertionChain, Env, ErrorCode, Examined, Refusal, Seconds, Tenant, Workload};
 use crate::tuple::StoreId;
 use crate::wire::{Call, challenged, json_response, read_json, wrong_body};
 use axum::Router;
@@ -74,6 +74,7 @@ pub fn routes(setup: Setup) -> Router {
         .route("/admin/agents/{id}/secrets", post(add_secret))
         .route("/admin/agents/{id}/secrets/{secret}", delete(remove_secret))
         .route("/admin/agents/{id}/keys", put(set_keys))
+        .route("/admin/agents/{id}/chain", put(set_chain).delete(no_chain))
         .route("/admin/agents/{id}/workloads", put(set_workloads))
         .route("/admin/agents/{id}/auth_methods", put(set_methods))
         .route("/admin/agents/{id}/reach", get(reach))
@@ -393,6 +394,14 @@ async fn set_keys(call: Call<Setup>, Path(id): Path<String>, Json(keys): Json<Ke
         Ok(agent_json(&r.set_keys(by, &id, &keys, env)?))
     })
     .await
+}
+
+async fn set_chain(call: Call<Setup>, Path(id): Path<String>, Json(chain): Json<AssertionChain>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.set_chain(by, &id, Some(&chain), env)?))).await
+}
+
+async fn no_chain(call: Call<Setup>, Path(id): Path<String>) -> Response {
+    call.work(move |r, by, env| Ok(agent_json(&r.set_chain(by, &id, None, env)?))).await
 }
 
 /// All of them; none for no workload any more.

@@ -1,7 +1,9 @@
 //! Stages, who may take which step, history, and what is left of an agent that is gone.
 
 use super::*;
-use crate::identity::{AuthMethod, ClientKeys, EventKind, Form, NoKeys, NoUses, Workload, WorkloadIssuer};
+use crate::identity::{
+    AssertionChain, AuthMethod, ClientKeys, EventKind, Form, NoKeys, NoUses, Workload, WorkloadIssuer,
+};
 use proptest::prelude::*;
 
 #[test]
@@ -259,7 +261,7 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
     let key = serde_json::json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1",
         "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]});
     let (registry, env) = (world.registry(), world.env());
-    registry.set_keys(OLGA, "bot", &NewKeys::Jwks(key), &env).unwrap();
+    registry.set_keys(OLGA, "bot", &NewKeys::Jwks(key.clone()), &env).unwrap();
     let ways = Ways { auth_methods: vec![AuthMethod::PrivateKeyJwt], ..Ways::default() };
     registry.set_methods(OLGA, "bot", &ways, &env).unwrap();
     assert_eq!(shows(&world, &third.secret), "client.method", "a secret is of no use any more");
@@ -291,6 +293,25 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
     assert_eq!(ids, ["https://cluster.example system:serviceaccount:a:bot", "spiffe://example.org/bot"]);
     registry.set_workloads(OLGA, "bot", &[], &env).unwrap();
     assert_eq!(methods(), [AuthMethod::PrivateKeyJwt]);
+
+    // Or be known by the certificates of an authority of its own, instead of keys or besides.
+    let (mut params, of_authority) = (rcgen::CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authorities = params.self_signed(&of_authority).unwrap().pem();
+    let chain = AssertionChain { authorities, subject: "san-uri=https://bot.example/".parse().unwrap() };
+    assert_eq!(rule(registry.set_chain(EVE, "bot", Some(&chain), &env)), "agent.not_allowed");
+    registry.set_chain(OLGA, "bot", Some(&chain), &env).unwrap();
+    let listed = registry.credentials("bot").unwrap();
+    let ids: Vec<&str> = listed.iter().filter(|c| c.sort == CredentialSort::Chain).map(|c| c.id.as_str()).collect();
+    assert_eq!(ids, ["san-uri=https://bot.example/"]);
+    registry.set_keys(OLGA, "bot", &NewKeys::None, &env).unwrap();
+    assert_eq!(methods(), [AuthMethod::PrivateKeyJwt], "by its certificates");
+    assert_eq!(rule(registry.set_chain(OLGA, "bot", None, &env)), "client.auth_methods");
+    registry.set_keys(OLGA, "bot", &NewKeys::Jwks(key), &env).unwrap();
+    registry.set_chain(OLGA, "bot", None, &env).unwrap();
+    assert_eq!(methods(), [AuthMethod::PrivateKeyJwt], "by its keys");
+    let told = registry.history("bot", 0, 100).unwrap();
+    assert!(told.iter().all(|entry| !serde_json::to_string(entry).unwrap().contains("BEGIN CERTIFICATE")));
     registry.remove_secret(OLGA, "bot", &third.id, &env).unwrap();
     let secrets = Ways { auth_methods: vec![AuthMethod::ClientSecretBasic], ..Ways::default() };
     registry.set_methods(OLGA, "bot", &secrets, &env).unwrap();

@@ -5,8 +5,8 @@ pub mod http;
 
 use super::present;
 use crate::identity::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, Examined, Held, OPENID_SCOPES,
-    PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again,
+    Answer, AssertionChain, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, Env, ErrorCode, Examined, Held,
+    OPENID_SCOPES, PAGE_MAX, Refusal, Seconds, SigningAlgorithm, Tenant, TlsSubject, Workload, again,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -37,6 +37,7 @@ pub struct ClientSettings {
     pub details_types: Vec<String>,
     pub auth_methods: Vec<AuthMethod>,
     pub keys: Option<ClientKeys>,
+    pub assertion_chain: Option<AssertionChain>,
     pub workloads: Vec<Workload>,
     pub consent: ConsentRule,
     pub require_pushed_requests: bool,
@@ -66,6 +67,7 @@ impl ClientSettings {
             details_types: client.details_types,
             auth_methods: client.auth_methods,
             keys: client.keys,
+            assertion_chain: client.assertion_chain,
             workloads: client.workloads,
             consent: client.consent,
             require_pushed_requests: client.require_pushed_requests,
@@ -90,6 +92,7 @@ impl ClientSettings {
             details_types: self.details_types,
             auth_methods: self.auth_methods,
             keys: self.keys,
+            assertion_chain: self.assertion_chain,
             workloads: self.workloads,
             consent: self.consent,
             require_pushed_requests: self.require_pushed_requests,
@@ -218,6 +221,7 @@ fn same_to_registry(one: &Client, other: &Client) -> bool {
     one.name == other.name
         && one.auth_methods == other.auth_methods
         && one.keys == other.keys
+        && one.assertion_chain == other.assertion_chain
         && one.workloads == other.workloads
         && one.tls_subject == other.tls_subject
         && one.tls_client_certificate_bound_access_tokens == other.tls_client_certificate_bound_access_tokens
