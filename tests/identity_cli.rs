@@ -148,6 +148,12 @@ fn what_is_wrong_is_said() {
     let create = ["client", "create", "--tenant", "one", "--redirect-uri", "http://evil.example/"];
     refused(directory, &create, "redirect URI");
     refused(directory, &["user", "delete", "a", "--tenant", "one"], "--yes");
+    refused(
+        directory,
+        &["user", "delete", "a", "--tenant", "one", "--yes"],
+        "is the last administrator; make another one",
+    );
+    good(directory, &["user", "create", "b", "--tenant", "one", "--admin"]);
     good(directory, &["user", "delete", "a", "--tenant", "one", "--yes"]);
     std::fs::set_permissions(directory.join("bailiwick.keys"), std::fs::Permissions::from_mode(0o644)).unwrap();
     refused(directory, &["tenant", "list"], "chmod 600");

@@ -126,6 +126,67 @@ fn the_last_administrator_neither_suspends_nor_deletes_themselves() {
     assert_eq!(ask("DELETE", "/admin/users/paul", &none).status, 200);
 }
 
+/// By no way: not by a directory, not by a team, and not by a command.
+#[test]
+fn the_last_administrator_stays_in_a_team_and_at_a_directory() {
+    let desk = Desk::new(["scim:write", "teams:write"], |db| {
+        db.good(&["user", "create", "zoe@example.com", "--id", "zoe"]);
+        db.good(&["team", "add", "ops", "zoe"]);
+        db.good(&["role", "give", "team:ops", "admin"]);
+        for held in db.json(&["role", "list"])["roles"].as_array().unwrap() {
+            let subject = held["subject"].as_str().unwrap();
+            if subject != "team:ops#member" {
+                db.good(&["role", "take", subject, held["role"].as_str().unwrap()]);
+            }
+        }
+        for command in
+            [&["team", "remove", "ops", "zoe"][..], &["user", "suspend", "zoe"], &["user", "delete", "zoe", "--yes"]]
+        {
+            db.refused(command, "the last administrator; make another one first");
+        }
+    });
+    let (tenant, none) = (&desk.serving.tenant, Value::Null);
+    let paul = &desk.strangers.iter().find(|(who, _)| *who == "a person who is none").unwrap().1;
+    desk.good("PUT", "/admin/teams/inner/members/user:paul", &none);
+    desk.good("PUT", "/admin/teams/ops/members/team:inner", &none);
+    desk.good("DELETE", "/admin/teams/ops/members/user:zoe", &none);
+    tenant.take_role(&tenant.appointment_named("admin", None, "app:ops").unwrap(), &env()).unwrap();
+
+    // Paul is the last, by a team within a team.
+    let ask = |method: &str, path: &str, body: &Value| desk.serving.with(paul, method, path, body);
+    let patch = |operations: Value| json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations});
+    let inactive = patch(json!([{"op": "replace", "path": "active", "value": false}]));
+    let nobody = patch(json!([{"op": "remove", "path": "members"}]));
+    let group = json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Operations"});
+    for (method, path, body) in [
+        ("PATCH", "/scim/v2/Users/paul", &inactive),
+        ("DELETE", "/scim/v2/Users/paul", &none),
+        ("PATCH", "/scim/v2/Groups/inner", &nobody),
+        ("PATCH", "/scim/v2/Groups/ops", &nobody),
+        ("PUT", "/scim/v2/Groups/ops", &group),
+        ("DELETE", "/scim/v2/Groups/inner", &none),
+        ("DELETE", "/scim/v2/Groups/ops", &none),
+        ("DELETE", "/admin/teams/inner/members/user:paul", &none),
+        ("DELETE", "/admin/teams/ops/members/team:inner", &none),
+        ("DELETE", "/admin/teams/inner", &none),
+        ("DELETE", "/admin/teams/ops", &none),
+    ] {
+        let heard = ask(method, path, body);
+        assert_eq!(heard.status, 409, "{method} {path}: {}", heard.body);
+        assert!(heard.body.contains("last administrator; make another one first"), "{method} {path}: {}", heard.body);
+        if path.starts_with("/scim") {
+            assert_eq!((&heard.json()["status"], &heard.json()["scimType"]), (&json!("409"), &none), "{}", heard.body);
+        }
+    }
+    assert_eq!(tenant.check("user:paul", "admin", "tenant:main").unwrap(), Decision::Allow);
+
+    // With another one, who leaves leaves.
+    assert_eq!(ask("PUT", "/admin/teams/ops/members/user:zoe", &none).status, 200);
+    assert_eq!(ask("DELETE", "/admin/teams/inner", &none).status, 200);
+    assert_eq!(tenant.check("user:paul", "admin", "tenant:main").unwrap(), Decision::Deny);
+    assert_eq!(tenant.check("user:zoe", "admin", "tenant:main").unwrap(), Decision::Allow);
+}
+
 #[test]
 fn a_program_that_is_the_last_administrator_stays() {
     let desk = Desk::new(["clients:read", "clients:write"], |_| {});

@@ -2,7 +2,7 @@
 
 use super::redirects::check_redirect_uri;
 use super::{
-    Answer, AssertionChain, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, Outcome,
+    Answer, AssertionChain, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, Leaving, Outcome,
     REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant,
     TlsSubject, Workload, again, check_id, hash_of, is_scope, is_secure, jwt,
 };
@@ -509,19 +509,23 @@ impl Tenant {
     /// Deletes a client: its id stays taken, and all that it was given is void.
     ///
     /// # Errors
-    /// There is no such client.
+    /// There is no such client, or it is the last administrator.
     pub fn delete_client(&self, id: &str, env: &Env<'_>) -> Answer<()> {
         again(|| {
             let held = self.client(id)?;
             let mut change = self.change(env);
-            self.drop_client(&mut change, &held, env);
+            self.drop_client(&mut change, &held, env)?;
             change.commit()
         })?;
         Ok(())
     }
 
     /// Adds to a change that a client is deleted.
-    pub fn drop_client(&self, change: &mut Change<'_>, held: &Held<Client>, env: &Env<'_>) {
+    ///
+    /// # Errors
+    /// It is the last administrator, or the disk failed.
+    pub fn drop_client(&self, change: &mut Change<'_>, held: &Held<Client>, env: &Env<'_>) -> Answer<()> {
+        self.spare_administrator(change, Leaving::Somebody(&held.subject()))?;
         let deleted_at = Some(env.seconds());
         let gone = Client {
             secrets: Vec::new(),
@@ -536,6 +540,7 @@ impl Tenant {
         change.unrelate(&self.object(), "member", &held.subject());
         Tenant::forget_registration(change, &held.id);
         change.event(&self.event(EventKind::ClientDeleted, Outcome::Done, env).client(held.subject()));
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 //! `Identity` is the handle; a `Tenant` is one issuer, and the only way to what is in it. Each concern has a file and
 //! adds its methods to `Tenant`: records and rules, without a server, with time and randomness in an `Env`.
 
+mod administrators;
 mod authentication;
 mod caller;
 mod certificate;
@@ -51,6 +52,7 @@ mod users;
 mod workload;
 mod written;
 
+pub use administrators::Leaving;
 pub use authentication::{Authentication, StepUp};
 pub use caller::{ASSERTION_LIFE_MAX_S, Caller, CredentialUses, KeySource, NoKeys, NoUses};
 pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};

@@ -6,12 +6,11 @@
 
 use super::names::scope_of;
 use super::{
-    Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Stored, Tenant, again, check, check_id,
-    is_scope, scope_object,
+    Answer, Change, Env, ErrorCode, EventKind, Leaving, Outcome, Refusal, Tenant, again, check_id, is_scope,
+    scope_object,
 };
-use crate::engine::{Decision, Given, Limits, ListUsersQuery, Position, ReadPage, ReadQuery, View};
-use crate::tuple::{ObjectRef, Revision, Subject, SubjectRef};
-use serde::{Deserialize, Serialize};
+use crate::engine::{Decision, Position, ReadPage, ReadQuery};
+use crate::tuple::{Revision, SubjectRef};
 
 /// Most roles of one page.
 pub const ROLES_PAGE_MAX: usize = 500;
@@ -156,30 +155,6 @@ pub struct RolesPage {
     pub next: Option<String>,
 }
 
-/// How often somebody was taken the administration. Who takes it rests on this, so that of two administrators who take it from
-/// each other in one moment one stays.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Dismissals {
-    count: u64,
-}
-
-impl Stored for Dismissals {
-    const SORT: u8 = b'A';
-    const WHAT: &'static str = "count of administrators who are none any more";
-}
-
-/// The one record of [`Dismissals`].
-const DISMISSALS: &[&str] = &["admin"];
-
-/// Counts one more in a change, which so rests on the count that was read.
-fn dismiss(change: &mut Change<'_>, before: Option<&Held<Dismissals>>) {
-    match before {
-        Some(held) => change.replace(held, &Dismissals { count: held.count.saturating_add(1) }),
-        None => change.create(DISMISSALS, &Dismissals { count: 1 }),
-    }
-}
-
 fn missing(rule: &'static str, text: String) -> Refusal {
     Refusal::new(ErrorCode::NotFound, rule, text)
 }
@@ -266,7 +241,6 @@ impl Tenant {
     /// They do not have it, or nobody would administer the tenant any more.
     pub fn take_role(&self, appointment: &Appointment, env: &Env<'_>) -> Answer<()> {
         again(|| {
-            let before = self.get::<Dismissals>(DISMISSALS)?;
             if !self.has_role(appointment)? {
                 let Appointment { role, subject, .. } = appointment;
                 let text = format!("`{subject}` is not `{}` of `{}`", role.name(), appointment.shown_object());
@@ -274,11 +248,7 @@ impl Tenant {
             }
             let mut change = self.change(env);
             if appointment.role == Role::Administrator {
-                let others = self.somebody_administers(|tuple, _| tuple != appointment.subject)?;
-                if !others && self.somebody_administers(|_, _| true)? {
-                    return Err(last_administrator(&appointment.subject));
-                }
-                dismiss(&mut change, before.as_ref());
+                self.spare_administrator(&mut change, Leaving::Role(&appointment.subject))?;
             }
             self.put_role(&mut change, appointment, false, env);
             change.commit()?;
@@ -308,23 +278,6 @@ impl Tenant {
             }
             change.commit()?;
         }
-    }
-
-    /// Adds to a change, by which a person or a client will administer nothing any more, that somebody else does: of two who end
-    /// each other in one moment one stays.
-    ///
-    /// # Errors
-    /// Nobody would, or it could not be decided.
-    pub fn spare_administrator(&self, change: &mut Change<'_>, subject: &str) -> Answer<()> {
-        let before = self.get::<Dismissals>(DISMISSALS)?;
-        if !self.somebody_administers(|_, who| who == subject)? {
-            return Ok(());
-        }
-        if !self.somebody_administers(|_, who| who != subject)? {
-            return Err(last_administrator(subject));
-        }
-        dismiss(change, before.as_ref());
-        Ok(())
     }
 
     fn put_role(&self, change: &mut Change<'_>, appointment: &Appointment, there: bool, env: &Env<'_>) {
@@ -405,29 +358,6 @@ impl Tenant {
         Ok(!self.read_tuples(&exact)?.tuples.is_empty())
     }
 
-    /// Whether somebody administers who may act, and who counts: by the subject of their tuple, and who they are.
-    fn somebody_administers(&self, counts: impl Fn(&str, &str) -> bool) -> Answer<bool> {
-        let (view, tenant) = (self.view()?, self.object());
-        let mut after = None;
-        loop {
-            let named = object_query("tenant", self.name());
-            let query = ReadQuery { relation: Some(Role::Administrator.name()), after, ..named };
-            let page = self.read_tuples(&query)?;
-            for stored in &page.tuples {
-                let tuple = stored.tuple.subject.to_string();
-                for who in people(&view, &stored.tuple.subject)? {
-                    if counts(&tuple, &who) && check(&view, &who, "active", &tenant)? == Decision::Allow {
-                        return Ok(true);
-                    }
-                }
-            }
-            after = page.next;
-            if after.is_none() {
-                return Ok(false);
-            }
-        }
-    }
-
     /// The roles of an object, as people write it: who has which. A page of at most `max`, behind the place `after`.
     ///
     /// # Errors
@@ -502,37 +432,16 @@ impl Tenant {
         Ok(page)
     }
 
-    fn read_tuples(&self, query: &ReadQuery<'_>) -> Answer<ReadPage> {
+    pub(super) fn read_tuples(&self, query: &ReadQuery<'_>) -> Answer<ReadPage> {
         Ok(self.engine().read(self.system_store(), query)?.value)
     }
 }
 
-fn last_administrator(subject: &str) -> Refusal {
-    let text = format!("`{subject}` is the last administrator; make another one first");
-    Refusal::new(ErrorCode::Conflict, "role.last_administrator", text)
-}
-
 /// Of one object, page by page.
-fn object_query<'a>(object_type: &'a str, id: &'a str) -> ReadQuery<'a> {
+pub(super) fn object_query<'a>(object_type: &'a str, id: &'a str) -> ReadQuery<'a> {
     ReadQuery { object_type: Some(object_type), object_id: Some(id), page_size: ROLES_PAGE_MAX, ..ReadQuery::default() }
 }
 
 fn subject_ref(text: &str) -> Answer<SubjectRef<'_>> {
     SubjectRef::parse(text).map_err(|error| Refusal::failed("role.subject", error.to_string()))
-}
-
-/// Who a subject is: itself, or whoever is in the team.
-fn people(view: &View, subject: &Subject) -> Answer<Vec<String>> {
-    let text = subject.to_string();
-    let Some(team) = text.strip_prefix("team:").and_then(|team| team.strip_suffix("#member")) else {
-        return Ok(vec![text]);
-    };
-    let query = ListUsersQuery {
-        object: ObjectRef { object_type: "team", id: team },
-        relation: "member",
-        subject_type: "user",
-        subject_relation: None,
-        given: Given::default(),
-    };
-    Ok(view.list_users(&query, &Limits::default())?.iter().map(ToString::to_string).collect())
 }

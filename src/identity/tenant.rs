@@ -7,7 +7,7 @@ use super::keys::KeyChain;
 use super::limit::Counts;
 use super::written::Writes;
 use super::{
-    Answer, Change, Env, ErrorCode, Event, EventKind, Held, Historian, Outcome, Refusal, Seconds, Stored,
+    Answer, Change, Env, ErrorCode, Event, EventKind, Held, Historian, Leaving, Outcome, Refusal, Seconds, Stored,
     TenantSettings, hash_of,
 };
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
@@ -482,26 +482,11 @@ impl Tenant {
     /// suspended is signed out everywhere besides, as by [`Tenant::sign_out_everywhere`]: who may act again signs in again.
     ///
     /// # Errors
-    /// The disk failed.
+    /// It is the last administrator, or the disk failed.
     pub fn suspend(&self, subject: &str, suspended: bool, by: Option<&str>, env: &Env<'_>) -> Answer<Revision> {
         again(|| {
             let mut change = self.change(env);
             self.add_suspension(&mut change, subject, suspended, by, env)?;
-            change.commit()
-        })
-    }
-
-    /// As [`Tenant::suspend`], unless nobody would administer the tenant then.
-    ///
-    /// # Errors
-    /// Nobody would, or the disk failed.
-    pub fn suspend_sparing(&self, subject: &str, suspended: bool, env: &Env<'_>) -> Answer<Revision> {
-        again(|| {
-            let mut change = self.change(env);
-            if suspended {
-                self.spare_administrator(&mut change, subject)?;
-            }
-            self.add_suspension(&mut change, subject, suspended, None, env)?;
             change.commit()
         })
     }
@@ -514,7 +499,7 @@ impl Tenant {
         by: Option<&str>,
         env: &Env<'_>,
     ) -> Answer<()> {
-        self.put_suspended(change, subject, suspended, by, env);
+        self.put_suspended(change, subject, suspended, by, env)?;
         if let Some(("user", id)) = subject.split_once(':').filter(|_| suspended) {
             self.end_all_of(change, id, "suspended", env)?;
         }
@@ -522,6 +507,9 @@ impl Tenant {
     }
 
     /// As [`Tenant::suspend`], in a change that has more: who signs a person out does it there.
+    ///
+    /// # Errors
+    /// It is the last administrator, or it could not be decided.
     pub fn put_suspended(
         &self,
         change: &mut Change<'_>,
@@ -529,7 +517,10 @@ impl Tenant {
         suspended: bool,
         by: Option<&str>,
         env: &Env<'_>,
-    ) {
+    ) -> Answer<()> {
+        if suspended {
+            self.spare_administrator(change, Leaving::Somebody(subject))?;
+        }
         let kind = match (subject.split_once(':').map(|(kind, _)| kind), suspended) {
             (Some("agent"), true) => EventKind::AgentSuspended,
             (Some("agent"), false) => EventKind::AgentResumed,
@@ -549,6 +540,7 @@ impl Tenant {
             change.said_by(by);
         }
         change.event(&event);
+        Ok(())
     }
 
     /// Lets nobody of the tenant do anything for now, or again.

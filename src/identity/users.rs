@@ -1,8 +1,8 @@
 //! Users: people, and by what they log in.
 
 use super::{
-    Answer, Cause, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Outcome, Refusal, Seconds, Stored, Tenant, again,
-    check_id, hash_of,
+    Answer, Cause, Change, Env, ErrorCode, EventKind, Held, IDENTITY, Leaving, Outcome, Refusal, Seconds, Stored,
+    Tenant, again, check_id, hash_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -306,7 +306,7 @@ impl Tenant {
     /// Deletes a user: what is left is that the id was theirs. Everything that was handed out for them is void.
     ///
     /// # Errors
-    /// There is no such user.
+    /// There is no such user, or they are the last administrator.
     pub fn delete_user(&self, id: &str, env: &Env<'_>) -> Answer<()> {
         again(|| {
             let mut change = self.change(env);
@@ -319,8 +319,9 @@ impl Tenant {
     /// As [`Tenant::delete_user`], in a change that has more.
     ///
     /// # Errors
-    /// The disk failed.
+    /// They are the last administrator, or the disk failed.
     pub fn drop_user(&self, change: &mut Change<'_>, held: &Held<User>, env: &Env<'_>) -> Answer<()> {
+        self.spare_administrator(change, Leaving::Somebody(&held.subject()))?;
         for login in &held.logins {
             change.unmark(IDENTITY, LOGIN, &[&login_part(login)]);
         }

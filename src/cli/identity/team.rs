@@ -3,7 +3,7 @@
 use super::super::Failure;
 use super::{InTenant, env};
 use bailiwick::engine::{Given, Limits, ListUsersQuery};
-use bailiwick::identity::{EventKind, Outcome, check_id};
+use bailiwick::identity::{EventKind, Leaving, Outcome, check_id};
 use bailiwick::modules::scim::note_team;
 use bailiwick::tuple::ObjectRef;
 use clap::Subcommand;
@@ -60,6 +60,9 @@ fn relate(tenant: &InTenant, (object, relation, subject): (&str, &str, &str), th
     }
     let env = env();
     let mut change = opened.change(&env);
+    if !there && relation == "member" {
+        opened.spare_administrator(&mut change, Leaving::Members(&[(object, subject)]))?;
+    }
     if there {
         change.relate(object, relation, subject);
         if let Some(team) = object.strip_prefix("team:") {

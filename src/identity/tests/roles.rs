@@ -110,10 +110,13 @@ fn the_last_administrator_stays() {
     assert_eq!(rule(take(&world, "admin", None, "user:sarah")), "role.last_administrator");
     let spare = |who: &str| {
         let env = world.env();
-        world.tenant.spare_administrator(&mut world.tenant.change(&env), who)
+        world.tenant.spare_administrator(&mut world.tenant.change(&env), Leaving::Somebody(who))
     };
     assert_eq!(rule(spare("user:sarah")), "role.last_administrator");
-    assert_eq!(rule(world.tenant.suspend_sparing("user:sarah", true, &world.env())), "role.last_administrator");
+    let last = "role.last_administrator";
+    assert_eq!(rule(world.tenant.suspend("user:sarah", true, None, &world.env())), last);
+    assert_eq!(rule(world.tenant.delete_user("sarah", &world.env())), last);
+    assert!(may(&world, "user:sarah", "admin", "tenant:acme"));
     spare("user:ann").unwrap();
 
     // Another one must be able to act, and a team is who is in it.
@@ -129,6 +132,94 @@ fn the_last_administrator_stays() {
     assert!(may(&world, "user:ann", "admin", "tenant:acme"));
     assert_eq!(rule(take(&world, "admin", None, "team:ops")), "role.last_administrator");
     assert_eq!(rule(spare("user:ann")), "role.last_administrator");
+}
+
+#[test]
+fn a_team_that_administers_keeps_one_who_may_act() {
+    let world = World::new();
+    for id in ["ann", "bob"] {
+        person(&world, id);
+    }
+    team(&world, "inner", &["sarah", "ann"]);
+    team(&world, "other", &["bob"]);
+    let env = world.env();
+    let mut change = world.tenant.change(&env);
+    change.relate("team:ops", "member", "team:inner#member");
+    // A ring: it ends.
+    change.relate("team:inner", "member", "team:ops#member");
+    change.commit().unwrap();
+    give(&world, "admin", None, "team:ops").unwrap();
+    let leave = |all: &[(&str, &str)]| {
+        let env = world.env();
+        let mut change = world.tenant.change(&env);
+        world.tenant.spare_administrator(&mut change, Leaving::Members(all))?;
+        change.commit().map(|_| ())
+    };
+    let last = "role.last_administrator";
+    let revision = || world.tenant.engine().revision();
+    let before = revision();
+    leave(&[("team:other", "user:bob"), ("team:ops", "user:nobody")]).unwrap();
+    assert_eq!(revision(), before, "nobody who administers is touched, and nothing is written");
+    leave(&[("team:inner", "user:sarah")]).unwrap();
+    assert_ne!(revision(), before, "whoever ends another one at the same time looks again");
+    assert_eq!(rule(leave(&[("team:inner", "user:sarah"), ("team:inner", "user:ann")])), last);
+    assert_eq!(rule(leave(&[("team:ops", "team:inner#member")])), last);
+    // Who may not act is nobody's replacement.
+    world.tenant.suspend("user:ann", true, None, &env).unwrap();
+    assert_eq!(rule(leave(&[("team:inner", "user:sarah")])), last);
+    leave(&[("team:inner", "user:ann")]).unwrap();
+    // Nor is one who is an administrator by the same team.
+    give(&world, "admin", None, "user:bob").unwrap();
+    leave(&[("team:ops", "team:inner#member")]).unwrap();
+    assert_eq!(
+        rule(world.tenant.suspend("user:bob", true, None, &env).and_then(|_| leave(&[("team:inner", "user:sarah")]))),
+        last
+    );
+}
+
+/// In whatever two ways two end each other, one stays.
+#[test]
+fn of_two_ways_at_the_same_time_one_is_refused() {
+    type Way = fn(&Tenant, &str, &Env<'_>) -> Answer<()>;
+    let ways: [(&str, Way); 4] = [
+        ("role", |tenant, who, env| {
+            tenant.take_role(&tenant.appointment_named("admin", None, &format!("user:{who}")).unwrap(), env)
+        }),
+        ("suspension", |tenant, who, env| tenant.suspend(&format!("user:{who}"), true, None, env).map(|_| ())),
+        ("deletion", |tenant, who, env| tenant.delete_user(who, env)),
+        ("team", |tenant, who, env| {
+            let (team, member) = (format!("team:{who}s"), format!("user:{who}"));
+            again(|| {
+                let mut change = tenant.change(env);
+                tenant.spare_administrator(&mut change, Leaving::Members(&[(&team, &member)]))?;
+                change.unrelate(&team, "member", &member);
+                change.commit().map(|_| ())
+            })
+        }),
+    ];
+    for (one, first) in ways {
+        for (other, second) in ways {
+            let world = World::new();
+            person(&world, "ann");
+            for (who, way) in [("sarah", one), ("ann", other)] {
+                team(&world, &format!("{who}s"), &[who]);
+                let subject = if way == "team" { format!("team:{who}s") } else { format!("user:{who}") };
+                give(&world, "admin", None, &subject).unwrap();
+            }
+            let done: Vec<Answer<()>> = std::thread::scope(|scope| {
+                let act = |way: Way, who: &'static str| {
+                    let tenant = world.tenant.clone();
+                    scope.spawn(move || way(&tenant, who, &Env::new(at(START), &|bytes: &mut [u8]| bytes.fill(7))))
+                };
+                let both = [act(first, "sarah"), act(second, "ann")];
+                both.into_iter().map(|thread| thread.join().unwrap()).collect()
+            });
+            let refused: Vec<_> = done.iter().filter_map(|answer| answer.as_ref().err().map(|r| r.rule)).collect();
+            assert_eq!(refused, ["role.last_administrator"], "{one} and {other}");
+            let stays = ["user:sarah", "user:ann"].iter().filter(|who| may(&world, who, "admin", "tenant:acme"));
+            assert_eq!(stays.count(), 1, "{one} and {other}");
+        }
+    }
 }
 
 #[test]
@@ -161,9 +252,8 @@ fn of_two_who_suspend_each_other_one_stays() {
     let done: Vec<Answer<_>> = std::thread::scope(|scope| {
         let act = |who: &'static str| {
             let tenant = world.tenant.clone();
-            scope.spawn(move || {
-                tenant.suspend_sparing(who, true, &Env::new(at(START), &|bytes: &mut [u8]| bytes.fill(7)))
-            })
+            scope
+                .spawn(move || tenant.suspend(who, true, None, &Env::new(at(START), &|bytes: &mut [u8]| bytes.fill(7))))
         };
         let both = [act("user:sarah"), act("user:ann")];
         both.into_iter().map(|thread| thread.join().unwrap()).collect()

@@ -38,6 +38,7 @@ fn one_tuple_suspends_against_every_grant() {
         "agent:sales accountable user:sarah",
         "agent:sales owner team:ops",
         "tenant:acme admin agent:sales",
+        "tenant:acme admin user:sarah", // the last administrator is not suspended
         "connection:crm tenant tenant:acme",
         "connection:crm allowed agent:*",
         "connection_scope:crm|read connection connection:crm",

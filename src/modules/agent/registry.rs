@@ -342,7 +342,7 @@ impl<'a> Registry<'a> {
     /// it go with it; those that do not fit into one write, in further ones. Its record, its history and its id stay.
     ///
     /// # Errors
-    /// They may not, or it is gone already.
+    /// They may not, it is gone already, or it is the last administrator.
     pub fn retire(&self, by: By<'a>, id: &str, reason: &str, env: &Env<'_>) -> Answer<Agent> {
         check_text("reason", reason, PURPOSE_BYTES_MAX)?;
         let retired = again(|| {
@@ -389,8 +389,8 @@ impl<'a> Registry<'a> {
             }
         }
         match self.tenant.client(&id) {
-            Ok(client) => self.tenant.drop_client(&mut edit.change, &client, env), // and `tenant#member`
-            Err(refusal) if refusal.error == ErrorCode::NotFound => {}             // it was deleted by itself
+            Ok(client) => self.tenant.drop_client(&mut edit.change, &client, env)?, // and `tenant#member`
+            Err(refusal) if refusal.error == ErrorCode::NotFound => {}              // it was deleted by itself
             Err(refusal) => return Err(refusal),
         }
         Ok(())

@@ -46,7 +46,9 @@ impl Fault {
 
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Fault {
-        let taken = refusal.error == ErrorCode::Conflict && !refusal.is_stale();
+        // A 409 has no other keyword: that somebody is the last administrator is said by the detail alone.
+        let last = refusal.rule == "role.last_administrator";
+        let taken = refusal.error == ErrorCode::Conflict && !refusal.is_stale() && !last;
         let scim_type = if taken { Some("uniqueness") } else { None };
         let invalid = refusal.error == ErrorCode::InvalidRequest;
         let scim_type = if invalid { Some("invalidValue") } else { scim_type };

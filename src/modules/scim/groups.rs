@@ -6,7 +6,7 @@ use super::shape::Wanted;
 use super::users::{done_by, is_id, location, time, tuples};
 use super::{Answer, Fault};
 use crate::engine::{Given, Limits, ListObjectsQuery, ReadQuery, View};
-use crate::identity::{Change, Env, EventKind, Held, Outcome, Tenant};
+use crate::identity::{Change, Env, EventKind, Held, Leaving, Outcome, Tenant};
 use crate::tuple::{ObjectRef, SubjectRef, Tuple};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -162,7 +162,7 @@ fn wanted_members(
 /// Writes a team: a new one when none is loaded. Answers the id.
 ///
 /// # Errors
-/// A member is not there, too many come or go at once, or something is not right.
+/// A member is not there, too many come or go at once, nobody would administer the tenant any more, or something is not right.
 pub(super) fn write(
     tenant: &Tenant,
     loaded: Option<&Loaded>,
@@ -195,6 +195,8 @@ pub(super) fn write(
         change.relate(&object, "member", member);
         belongs(tenant, &mut change, (&object, member, by), true, env);
     }
+    let leave: Vec<(&str, &str)> = before.difference(&after).map(|member| (&*object, &**member)).collect();
+    tenant.spare_administrator(&mut change, Leaving::Members(&leave))?;
     for member in before.difference(&after) {
         change.unrelate(&object, "member", member);
         belongs(tenant, &mut change, (&object, member, by), false, env);
@@ -244,7 +246,7 @@ pub(super) fn unrelate_all(change: &mut Change<'_>, tuples: &[Tuple]) {
 /// Deletes a team: nobody is in it any more, and it is in no other.
 ///
 /// # Errors
-/// The disk failed.
+/// Nobody would administer the tenant any more, or the disk failed.
 pub(super) fn delete(
     tenant: &Tenant,
     loaded: &Loaded,
@@ -262,9 +264,16 @@ pub(super) fn delete(
         page_size: MEMBER_CHANGES_MAX,
         ..ReadQuery::default()
     };
+    let within = tuples(tenant, &within)?;
+    let ours = format!("{object}#member");
+    let outer: Vec<String> = within.iter().map(|tuple| tuple.object.to_string()).collect();
+    // All at once, before the first of several writes: a team is not left half emptied.
+    let leave: Vec<(&str, &str)> = members.iter().map(|member| (&*object, &***member)).collect();
+    let leave = [leave, outer.iter().map(|outer| (&**outer, &*ours)).collect()].concat();
     let (parts, last) = members.split_at(members.len() - members.len() % MEMBER_CHANGES_MAX);
     for part in parts.chunks(MEMBER_CHANGES_MAX) {
         let mut change = tenant.change(env);
+        tenant.spare_administrator(&mut change, Leaving::Members(&leave))?;
         for member in part {
             change.unrelate(&object, "member", member);
             belongs(tenant, &mut change, (&object, member, by), false, env);
@@ -272,11 +281,12 @@ pub(super) fn delete(
         change.commit()?;
     }
     let mut change = tenant.change(env);
+    tenant.spare_administrator(&mut change, Leaving::Members(&leave))?;
     for member in last {
         change.unrelate(&object, "member", member);
         belongs(tenant, &mut change, (&object, member, by), false, env);
     }
-    unrelate_all(&mut change, &tuples(tenant, &within)?);
+    unrelate_all(&mut change, &within);
     let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(&object).action(action);
     change.event(&done_by(event, by));
     if let Some(team) = &loaded.team {

@@ -6,7 +6,7 @@ use super::schema::Kind;
 use super::shape::Wanted;
 use super::{Answer, Fault};
 use crate::engine::{Consistency, ReadQuery, View};
-use crate::identity::{Change, Env, Event, EventKind, Held, ID_BYTES_MAX, Outcome, Tenant, User, check};
+use crate::identity::{Change, Env, Event, EventKind, Held, ID_BYTES_MAX, Leaving, Outcome, Tenant, User, check};
 use crate::tuple::{ObjectRef, SubjectRef, Tuple};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
@@ -302,7 +302,7 @@ pub(super) fn write(
         }
     }
     if active != was_active {
-        tenant.put_suspended(&mut change, &subject, !active, Some(by), env);
+        tenant.put_suspended(&mut change, &subject, !active, Some(by), env)?;
     }
     let before = loaded.map_or_else(|| Ok(Vec::new()), |_| managers(tenant, &id))?;
     for gone in before.iter().filter(|manager| said.manager.as_ref() != Some(manager)) {
@@ -377,12 +377,13 @@ fn named(tenant: &Tenant, id: &str) -> Answer<Vec<Tuple>> {
 /// Deletes a person, and every tuple that says that they manage somebody or are in a team.
 ///
 /// # Errors
-/// The disk failed.
+/// They are the last administrator, or the disk failed.
 pub(super) fn delete(tenant: &Tenant, loaded: &Loaded, by: &str, env: &Env<'_>) -> Answer<()> {
     let id = &loaded.user.id;
     let mut left = named(tenant, id)?;
     while left.len() == TUPLES_PER_WRITE_MAX {
         let mut change = tenant.change(env);
+        tenant.spare_administrator(&mut change, Leaving::Somebody(&loaded.user.subject()))?;
         groups::unrelate_all(&mut change, &left);
         let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(loaded.user.subject());
         change.event(&done_by(event.action("scim.delete"), by).detail("tuples", left.len().to_string()));

@@ -294,7 +294,21 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
     registry.set_workloads(OLGA, "bot", &[], &env).unwrap();
     assert_eq!(methods(), [AuthMethod::PrivateKeyJwt]);
 
-    // Or be known by the certificates of an authority of its own, instead of keys or besides.
+    may_be_known_by_certificates(&world, key);
+    registry.remove_secret(OLGA, "bot", &third.id, &env).unwrap();
+    let secrets = Ways { auth_methods: vec![AuthMethod::ClientSecretBasic], ..Ways::default() };
+    registry.set_methods(OLGA, "bot", &secrets, &env).unwrap();
+    registry.set_workloads(OLGA, "bot", &both[..1], &env).unwrap();
+    assert_eq!(methods(), [AuthMethod::WorkloadJwt], "it has no secret to show");
+    assert_eq!(rule(registry.remove_secret(OLGA, "bot", &third.id, &env)), "not_found");
+    let told = registry.history("bot", 0, 100).unwrap();
+    assert!(told.iter().all(|entry| !serde_json::to_string(entry).unwrap().contains(&third.secret)));
+}
+
+/// It may also be known by the certificates of an authority of its own, instead of keys or besides.
+fn may_be_known_by_certificates(world: &World, key: serde_json::Value) {
+    let (registry, env) = (world.registry(), world.env());
+    let methods = || world.tenant.client("bot").unwrap().auth_methods.clone();
     let (mut params, of_authority) = (rcgen::CertificateParams::default(), rcgen::KeyPair::generate().unwrap());
     params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let authorities = params.self_signed(&of_authority).unwrap().pem();
@@ -312,14 +326,6 @@ fn credentials_follow_each_other_without_a_gap_and_methods_are_enforced() {
     assert_eq!(methods(), [AuthMethod::PrivateKeyJwt], "by its keys");
     let told = registry.history("bot", 0, 100).unwrap();
     assert!(told.iter().all(|entry| !serde_json::to_string(entry).unwrap().contains("BEGIN CERTIFICATE")));
-    registry.remove_secret(OLGA, "bot", &third.id, &env).unwrap();
-    let secrets = Ways { auth_methods: vec![AuthMethod::ClientSecretBasic], ..Ways::default() };
-    registry.set_methods(OLGA, "bot", &secrets, &env).unwrap();
-    registry.set_workloads(OLGA, "bot", &both[..1], &env).unwrap();
-    assert_eq!(methods(), [AuthMethod::WorkloadJwt], "it has no secret to show");
-    assert_eq!(rule(registry.remove_secret(OLGA, "bot", &third.id, &env)), "not_found");
-    let told = registry.history("bot", 0, 100).unwrap();
-    assert!(told.iter().all(|entry| !serde_json::to_string(entry).unwrap().contains(&third.secret)));
 }
 
 struct Document(&'static str);

@@ -7,7 +7,7 @@ use super::groups::{belongs, delete, load};
 use super::records::Team;
 use super::users::is_id;
 use super::{Fault, MEMBERS_MAX, note_team};
-use crate::identity::{Answer, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Tenant, again, check_id};
+use crate::identity::{Answer, Env, ErrorCode, EventKind, Held, Leaving, Outcome, Refusal, Tenant, again, check_id};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -133,6 +133,7 @@ fn set_member(tenant: &Tenant, (id, subject): (&str, &str), there: bool, env: &E
             change.relate(&object, "member", &member);
             note_team(tenant, &mut change, id, env)?;
         } else {
+            tenant.spare_administrator(&mut change, Leaving::Members(&[(&object, &member)]))?;
             change.unrelate(&object, "member", &member);
         }
         belongs(tenant, &mut change, (&object, &member, env.by.unwrap_or_default()), there, env);

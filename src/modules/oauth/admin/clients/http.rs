@@ -68,8 +68,7 @@ async fn remove(call: Call<Registered>, Path(id): Path<String>) -> Response {
         again(|| {
             let held = kept_here(&By { tenant, token, registered }, &id)?;
             let mut change = tenant.change(env);
-            tenant.spare_administrator(&mut change, &held.subject())?;
-            tenant.drop_client(&mut change, &held, env);
+            tenant.drop_client(&mut change, &held, env)?;
             change.commit()
         })?;
         Ok(json!({ "removed": id }))
@@ -111,7 +110,7 @@ async fn suspend(call: Call<Registered>, Path(id): Path<String>, Json(wanted): J
     let registered = call.setup;
     call.administer_with(judge, SCOPES, move |tenant, token, env| {
         let held = kept_here(&By { tenant, token, registered }, &id)?;
-        tenant.suspend_sparing(&held.subject(), wanted.suspended, env)?;
+        tenant.suspend(&held.subject(), wanted.suspended, None, env)?;
         shown(tenant, &held)
     })
     .await

@@ -127,7 +127,7 @@ fn list(tenant: &Tenant, after: Option<String>, max: usize) -> Answer<(Vec<Held<
 /// Lets a person do nothing for now, or again. The last administrator stays one who may act.
 fn suspend(tenant: &Tenant, id: &str, suspended: bool, env: &Env<'_>) -> Answer<Value> {
     let user = find(tenant, id)?;
-    tenant.suspend_sparing(&user.subject(), suspended, env)?;
+    tenant.suspend(&user.subject(), suspended, None, env)?;
     shown(tenant, &user)
 }
 
@@ -136,7 +136,6 @@ fn delete(tenant: &Tenant, id: &str, env: &Env<'_>) -> Answer<Value> {
     again(|| {
         let user = find(tenant, id)?;
         let mut change = tenant.change(env);
-        tenant.spare_administrator(&mut change, &user.subject())?;
         tenant.drop_user(&mut change, &user, env)?;
         change.commit()
     })?;
