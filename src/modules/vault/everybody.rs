@@ -3,13 +3,14 @@
 
 use super::filter::with_bytes;
 use super::records::{
-    Connection, Holder, KeyOf, Secret, VAULT, client_secret, credential, every_credential, key_of, opened,
+    Connection, Holder, KeyOf, Secret, VAULT, client_keys, client_secret, credential, every_credential, key_of, opened,
 };
 use crate::identity::{Answer, PAGE_MAX, Tenant, WriteMark, Written};
 use crate::secrets::{HOLDINGS_MAX, Holdings};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// See the file's head.
 #[derive(Default)]
@@ -105,9 +106,8 @@ impl OfTenant {
         let (owner, texts) = match key {
             KeyOf::Connection(id) => {
                 let connection = tenant.get::<Connection>(&[id.as_str()])?;
-                let secret = connection.map(|connection| client_secret(tenant, &connection)).transpose();
-                let secret = secret.map(|secret| with_bytes(secret.flatten().iter().map(|secret| secret.as_str())));
-                (format!("connection:{id}"), secret)
+                let texts = connection.map_or(Ok(Vec::new()), |connection| of_connection(tenant, &connection));
+                (format!("connection:{id}"), texts)
             }
             KeyOf::Credential(connection, holder) => {
                 let held = credential(tenant, connection, holder)?;
@@ -136,6 +136,14 @@ fn put(tenant: &Tenant, holdings: &Holdings, owner: &str, secrets: &[&[u8]]) {
     if let Err(full) = holdings.put(owner, secrets.iter().copied()) {
         tracing::error!(tenant = tenant.name(), owner, "{full}");
     }
+}
+
+/// By what a connection is known to its provider: its secret, and its keys.
+fn of_connection(tenant: &Tenant, connection: &Connection) -> Answer<Vec<Zeroizing<Vec<u8>>>> {
+    let secret = client_secret(tenant, connection)?;
+    let mut texts = with_bytes(secret.iter().map(|secret| secret.as_str()));
+    texts.extend(client_keys(tenant, connection)?);
+    Ok(texts)
 }
 
 /// Who holds a credential, as the log has it.

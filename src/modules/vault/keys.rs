@@ -4,7 +4,7 @@
 //! There are two at most, so that one can be registered there before the other is gone: the first signs, both are published.
 
 use super::connections;
-use super::records::{ClientAuth, ClientKey, Connection, Provider, client_key, client_secret, seal_client_key};
+use super::records::{ClientAuth, ClientKey, Connection, client_key, client_secret, seal_client_key};
 use crate::identity::{
     Answer, Change, Env, ErrorCode, EventKind, Held, Outcome, Pair, Refusal, SigningAlgorithm, Tenant, again,
 };

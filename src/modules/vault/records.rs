@@ -228,6 +228,11 @@ fn opened_key(tenant: &Tenant, id: &str, key: &ClientKey) -> Answer<Zeroizing<Ve
     open(tenant, Hierarchy::System, &client_key_place(tenant, id, &key.kid), &key.sealed)
 }
 
+/// The private parts of all keys of a connection.
+pub(super) fn client_keys(tenant: &Tenant, connection: &Connection) -> Answer<Vec<Zeroizing<Vec<u8>>>> {
+    connection.keys.iter().map(|key| opened_key(tenant, &connection.spec.id, key)).collect()
+}
+
 /// The key of a connection that signs: its name, and its private part.
 pub(super) fn client_key(tenant: &Tenant, connection: &Connection) -> Answer<Option<(String, Zeroizing<Vec<u8>>)>> {
     let Some(key) = connection.keys.first() else { return Ok(None) };

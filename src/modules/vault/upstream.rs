@@ -223,7 +223,10 @@ fn client_assertion(provider: &Provider, (pair, kid): (&Pair, &str), env: &Env<'
             (client_id, assertion_audience.as_ref().or(issuer.as_ref()).unwrap_or(token_url))
         }
         Provider::IdentityAssertion { client_id, issuer, .. } => (client_id, issuer),
-        _ => return Err(not_oauth()),
+        Provider::ServiceAccount { .. }
+        | Provider::ApiKeyHeader { .. }
+        | Provider::ApiKeyQuery { .. }
+        | Provider::Basic {} => return Err(not_oauth()),
     };
     let now = env.seconds();
     let claims = json!({

@@ -139,7 +139,9 @@ impl Provider {
     #[must_use]
     pub fn client_auth(&self) -> Option<ClientAuth> {
         match self {
-            Provider::Oauth2 { client_auth, .. } | Provider::IdentityAssertion { client_auth, .. } => Some(*client_auth),
+            Provider::Oauth2 { client_auth, .. } | Provider::IdentityAssertion { client_auth, .. } => {
+                Some(*client_auth)
+            }
             Provider::ServiceAccount { .. }
             | Provider::ApiKeyHeader { .. }
             | Provider::ApiKeyQuery { .. }

@@ -72,6 +72,21 @@ async fn what_others_hold_leaves_in_nobodys_answer() {
     }
 }
 
+/// A key by which a connection is known to its provider leaves no more than a secret.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_connections_leave_in_no_answer() {
+    let (_stub, world, token) = ready().await;
+    now_is(|env| {
+        let drawn = KeyFrom::Drawn(crate::identity::SigningAlgorithm::Es256);
+        add_key(&world.tenant, "crm", drawn, "user:admin", env).unwrap();
+    });
+    let keys = records::client_keys(&world.tenant, &connections::get(&world.tenant, "crm").unwrap()).unwrap();
+    let [key] = keys.as_slice() else { panic!("{} keys", keys.len()) };
+    let said = request("POST", "/filter", &token).body(Body::from(format!("<{}>", STANDARD.encode(key)))).unwrap();
+    let said = world.ask(said).await.text();
+    assert!(said.starts_with("<[removed:") && said.len() < 60, "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_nobody_keeps_is_looked_for_while_it_lives() {
     let (_stub, world, token) = ready().await;
