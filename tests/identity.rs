@@ -446,6 +446,14 @@ fn a_token_is_told_of_to_whom_it_concerns_and_revoked_by_its_client() {
     assert_eq!(ask(&server, again["access_token"].as_str().unwrap())["active"], true);
     assert_eq!(revoke(&[], again["refresh_token"].as_str().unwrap()), 200);
     assert_eq!(ask(&server, again["access_token"].as_str().unwrap()), nothing, "it hung on the grant");
+    // The answer with the newest was lost: the one before ends it as well.
+    let tokens = issuing.redeem(&issuing.code("openid read offline_access"), &[]).json();
+    let first = tokens["refresh_token"].as_str().unwrap();
+    let pairs = [("grant_type", "refresh_token"), ("client_id", "app"), ("refresh_token", first)];
+    let lost = issuing.post("/t/acme/token", &[], &pairs).json();
+    assert_eq!(revoke(&[], first), 200);
+    assert_eq!(ask(&server, lost["access_token"].as_str().unwrap()), nothing);
+    assert_eq!(issuing.post("/t/acme/token", &[], &pairs).refusal(), (400, "invalid_grant".into()));
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use super::keys::KeyChain;
 use super::{
-    Answer, Caller, Chain, Env, ErrorCode, EventKind, Grant, Held, Outcome, Refresh, Refusal, Tenant, TokenAnswer,
-    Wanted, again,
+    Answer, Caller, Chain, Env, ErrorCode, EventKind, Examined, Grant, Held, Outcome, Refresh, Refusal, Tenant,
+    TokenAnswer, TokenKind, Wanted, again,
 };
 
 /// What distinguishes refresh tokens from all else that we hand out.
@@ -86,15 +86,60 @@ impl Tenant {
                 Turn::Next => self.refreshed(caller, &chain, held, state.generation.saturating_add(1), wanted, env),
                 Turn::Same => self.refreshed(caller, &chain, held, state.generation, wanted, env),
                 Turn::Reused => {
-                    let mut change = self.change(env);
-                    self.revoke_in(&mut change, held, "refresh.reused", env);
-                    let event = self.event_of(held, EventKind::TokenReplayed, Outcome::Refused, env);
-                    change.event(&event.reason("refresh.reused"));
-                    change.commit()?;
+                    self.note_reuse(held, env)?;
                     Err(refuse("refresh.reused", "this refresh token was used before; all that hangs on it is revoked"))
                 }
             }
         })
+    }
+
+    /// Notes that a refresh token was shown which was used before, and revokes its grant with all that hangs on it.
+    fn note_reuse(&self, held: &Held<Grant>, env: &Env<'_>) -> Answer<()> {
+        let mut change = self.change(env);
+        self.revoke_in(&mut change, held, "refresh.reused", env);
+        let event = self.event_of(held, EventKind::TokenReplayed, Outcome::Refused, env);
+        change.event(&event.reason("refresh.reused"));
+        change.commit()?;
+        Ok(())
+    }
+
+    /// Judges a token that a client shows in place of its right, as [`Tenant::examine`] does. A refresh token that was used
+    /// before the grace is reuse here too: it revokes its grant.
+    ///
+    /// # Errors
+    /// As [`Tenant::examine`].
+    pub fn examine_shown(&self, caller: &Caller, token: &str, kind: TokenKind, env: &Env<'_>) -> Answer<Examined> {
+        let refusal = match self.examine(token, kind, None, env) {
+            Err(refusal) if refusal.rule == "refresh.used" => refusal,
+            judged => return judged,
+        };
+        let shown = read(&*self.keys()?, token)?;
+        again(|| {
+            let held = self.grant(&shown.grant)?;
+            let grace_s = self.settings().refresh_grace_s;
+            let reused = held.client == caller.client.id
+                && held.revoked_at.is_none()
+                && held
+                    .refresh
+                    .is_some_and(|state| matches!(turn(state, shown.generation, env.seconds(), grace_s), Turn::Reused));
+            if reused { self.note_reuse(&held, env) } else { Ok(()) }
+        })?;
+        Err(refusal)
+    }
+
+    /// Revokes the grant of a refresh token of a client's own (RFC 7009 2.1), of whichever generation it is: a client that never
+    /// saw the newest has no other to show. Whether it was one; if not, nothing is done.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn revoke_refresh(&self, caller: &Caller, token: &str, env: &Env<'_>) -> Answer<bool> {
+        let Ok(shown) = read(&*self.keys()?, token) else { return Ok(false) };
+        let Some(held) = self.get::<Grant>(&[&shown.grant])? else { return Ok(false) };
+        if held.client != caller.client.id {
+            return Ok(false);
+        }
+        self.revoke_grant(&held.id, "client", env)?;
+        Ok(true)
     }
 
     fn refreshed(

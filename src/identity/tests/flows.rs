@@ -141,6 +141,25 @@ fn a_refresh_token_rotates_and_its_reuse_revokes() {
     assert_eq!(rule(world.refresh("crm", &one)), "refresh.reused");
 }
 
+/// A client that never saw the newest has the one before alone, and ends with it what it was given (RFC 7009 2.1).
+#[test]
+fn a_refresh_token_of_any_generation_is_revoked_by_its_client() {
+    let mut world = World::new();
+    let one = world.tokens("crm", "sarah", "openid read offline_access").refresh_token.unwrap();
+    let newest = world.refresh("crm", &one).unwrap(); // which is lost on the way
+    let revoke = |world: &World, client: &str, token: &str| {
+        world.tenant.revoke_refresh(&world.caller(client), token, &world.env()).unwrap()
+    };
+    assert!(!revoke(&world, "sales", &one), "another client's");
+    assert!(!revoke(&world, "crm", &format!("{one}x")) && !revoke(&world, "crm", &newest.access_token));
+    assert!(world.examine(&newest.access_token).is_ok());
+    world.now += world.tenant.settings().refresh_grace_s + 1;
+    assert!(revoke(&world, "crm", &one));
+    assert_eq!(rule(world.examine(&newest.access_token)), "grant.revoked");
+    assert_eq!(rule(world.refresh("crm", &newest.refresh_token.unwrap())), "grant.revoked");
+    assert!(revoke(&world, "crm", &one), "again is no error");
+}
+
 #[test]
 fn two_refreshes_at_once_get_one_successor() {
     let world = World::new();

@@ -104,7 +104,7 @@ fn refuse(rule: &'static str, text: &str) -> Refusal {
 /// The judgement of a token that is shown; that it is not good makes the request invalid (RFC 8693 2.2.2).
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
 fn examined(tenant: &Tenant, caller: &Caller, token: &str, kind: TokenKind, env: &Env<'_>) -> Answer<Examined> {
-    let examined = tenant.examine(token, kind, None, env).map_err(|refusal| match refusal.error {
+    let examined = tenant.examine_shown(caller, token, kind, env).map_err(|refusal| match refusal.error {
         ErrorCode::InvalidToken | ErrorCode::InvalidGrant => Refusal { error: ErrorCode::InvalidRequest, ..refusal },
         _ => refusal,
     })?;

@@ -258,11 +258,12 @@ impl OAuth {
     /// The caller has not shown who it is, or the disk failed.
     pub fn revoke(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<()> {
         let caller = self.caller(tenant, head, form, env)?;
-        let found = find(tenant, form.need("token")?, form.get("token_type_hint"), env)?;
+        let token = form.need("token")?;
+        if tenant.revoke_refresh(&caller, token, env)? {
+            return Ok(());
+        }
+        let found = find(tenant, token, Some("access_token"), env)?;
         match found.filter(|examined| examined.grant.client == caller.client.id) {
-            Some(examined) if examined.kind == TokenKind::Refresh => {
-                tenant.revoke_grant(&examined.grant.id, "client", env)
-            }
             Some(examined) => tenant.revoke_token(&examined, env),
             None => Ok(()),
         }

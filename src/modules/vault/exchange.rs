@@ -156,7 +156,7 @@ fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -
         "urn:ietf:params:oauth:token-type:refresh_token" => TokenKind::Refresh,
         _ => return Err(invalid("exchange.subject_type", "`subject_token_type` is neither access nor refresh token")),
     };
-    let examined = tenant.examine(form.need("subject_token")?, kind, None, env).map_err(|refusal| {
+    let examined = tenant.examine_shown(caller, form.need("subject_token")?, kind, env).map_err(|refusal| {
         let error = if refusal.error == ErrorCode::InvalidToken { ErrorCode::InvalidGrant } else { refusal.error };
         Refusal { error, ..refusal }
     })?;
