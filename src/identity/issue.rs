@@ -3,8 +3,9 @@
 use super::claims::{Claims, Confirmation, TokenKind};
 use super::custom::{About, Said};
 use super::{
-    Answer, Caller, Change, ClaimPlace, Client, Env, ErrorCode, EventKind, Form, Grant, Held, OPENID_SCOPES, Outcome,
-    Refusal, Resource, Seconds, SigningAlgorithm, Tenant, Wanted, act_claim, encode, narrow, profile_claims, refresh,
+    Answer, Caller, Change, ClaimPlace, Client, Env, ErrorCode, EventKind, Examined, Form, Grant, Held, OPENID_SCOPES,
+    Outcome, Refusal, Resource, Seconds, SigningAlgorithm, Tenant, Wanted, act_claim, encode, narrow, profile_claims,
+    refresh,
 };
 use crate::tuple::Revision;
 use aws_lc_rs::digest;
@@ -141,6 +142,18 @@ impl Tenant {
             authorization_details: share.details,
             more: Map::new(),
         })
+    }
+
+    /// What was shown as a refresh token, as it would be if it were used now: a part of its grant, of what the client may ask for
+    /// now, and of what the person may hold now. Whoever lets a refresh token stand for a right asks this first: its grant alone
+    /// says what was allowed once.
+    ///
+    /// # Errors
+    /// It would give nothing; as [`Tenant::issue`].
+    pub fn as_if_refreshed(&self, caller: &Caller, mut examined: Examined, env: &Env<'_>) -> Answer<Examined> {
+        let share = self.share(caller, &examined.grant, &Wanted::default(), env.seconds())?;
+        (examined.scopes, examined.resources) = (share.scopes, share.resources);
+        Ok(examined)
     }
 
     fn share(&self, caller: &Caller, grant: &Grant, wanted: &Wanted, now: Seconds) -> Answer<Share> {

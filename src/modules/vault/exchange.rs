@@ -169,6 +169,10 @@ fn subject(tenant: &Tenant, caller: &ClientCaller, form: &Form, env: &Env<'_>) -
         let text = "the subject token is bound to a key that this request does not prove (RFC 9449)";
         return Err(Refusal::new(ErrorCode::InvalidDpopProof, "exchange.dpop", text));
     }
+    let examined = match kind {
+        TokenKind::Refresh => tenant.as_if_refreshed(caller, examined, env)?,
+        TokenKind::Access | TokenKind::Id => examined,
+    };
     Ok((examined, form.need("connection")?.to_owned()))
 }
 

@@ -16,8 +16,8 @@ use super::*;
 use crate::engine::{Engine, Settings};
 use crate::identity::{
     AUDIT, AuthMethod, Authentication, Browser, Caller as ClientCaller, Client, ClientCredentialsGrant, ClientKind,
-    CodeGrant, Decided, Event, EventKind, Form, GrantType as _, Identity, Resource, Scope, TenantSettings, audit_key,
-    hash_of,
+    CodeGrant, Decided, Event, EventKind, Form, GrantType as _, Identity, RefreshGrant, Resource, Scope,
+    TenantSettings, TokenAnswer, audit_key, hash_of,
 };
 use crate::secrets::KeyRing;
 use crate::tuple::Timestamp;
@@ -225,6 +225,15 @@ impl World {
     }
 
     fn token_by(&self, agent: &str, scopes: &str, details: &str, resource: &str) -> String {
+        self.tokens_by(agent, scopes, details, resource).access_token
+    }
+
+    /// Tokens of an agent for Sarah.
+    pub(super) fn tokens(&self, agent: &str, scopes: &str) -> TokenAnswer {
+        self.tokens_by(agent, scopes, "", &self.tenant.url("/proxy"))
+    }
+
+    fn tokens_by(&self, agent: &str, scopes: &str, details: &str, resource: &str) -> TokenAnswer {
         now_is(|env| {
             let tenant = &self.tenant;
             let challenge = hash_of(VERIFIER);
@@ -247,7 +256,7 @@ impl World {
             let to = url::Url::parse(&to).unwrap();
             let code = to.query_pairs().find(|(name, _)| name == "code").unwrap().1.into_owned();
             let form = form(&[("code", &code), ("code_verifier", VERIFIER), ("redirect_uri", CALLBACK)]);
-            CodeGrant.redeem(tenant, &self.client(agent), &form, env).unwrap().access_token
+            CodeGrant.redeem(tenant, &self.client(agent), &form, env).unwrap()
         })
     }
 

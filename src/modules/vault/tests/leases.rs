@@ -395,3 +395,49 @@ async fn tokens_are_handed_out_only_where_a_connection_says_so() {
     assert!(now_is(|env| create(&world.tenant, spec, None, "user:admin", env)).is_err());
     assert!(stub.calls().is_empty() && Method::GET.is_safe());
 }
+
+/// What a refresh token stands for is judged as at each issue: by what the client may ask for now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_hands_out_what_its_client_may_ask_for_now() {
+    let (stub, world) = (Stub::start().await, World::new(true));
+    world.connect(ConnectionSpec { exchange: true, ..crm(&stub.origin) });
+    world.store("crm", ACCESS, Some(REFRESH), 3_600);
+    let change_client = |edit: &dyn Fn(&mut Client)| {
+        let held = world.tenant.client("sales").unwrap();
+        let mut after = held.value.clone();
+        edit(&mut after);
+        now_is(|env| world.tenant.change_client(&held, &after, env).unwrap());
+    };
+    change_client(&|client| {
+        client.grant_types.push("refresh_token".into());
+        client.scopes.push("offline_access".into());
+    });
+    let first = world.tokens("sales", "crm.read crm.write offline_access").refresh_token.unwrap();
+    let ask = |token: &str| {
+        let (grant, tenant, client) =
+            (FederatedConnection::new(world.vault.clone()), world.tenant.clone(), world.client("sales"));
+        let kind = "urn:ietf:params:oauth:token-type:refresh_token";
+        let form = form(&[("subject_token", token), ("subject_token_type", kind), ("connection", "crm")]);
+        std::thread::spawn(move || now_is(|env| grant.redeem(&tenant, &client, &form, env))).join().unwrap()
+    };
+    assert_eq!(ask(&first).unwrap().access_token, ACCESS);
+    change_client(&|client| client.scopes.retain(|scope| scope != "crm.write"));
+    assert_eq!(ask(&first).err().unwrap().rule, "proxy.scope");
+    change_client(&|client| client.scopes.push("crm.write".into()));
+    assert!(ask(&first).is_ok());
+    change_client(&|client| client.resources.retain(|resource| resource == OTHER_API));
+    assert_eq!(ask(&first).err().unwrap().rule, "issue.resource");
+    change_client(&|client| client.resources.push(world.tenant.url("/proxy")));
+    // One that was used before is shown by somebody else than the client that has the newest.
+    let refresh = |token: &str| {
+        let form = form(&[("refresh_token", token)]);
+        now_is(|env| RefreshGrant.redeem(&world.tenant, &world.client("sales"), &form, env).map(|a| a.refresh_token))
+    };
+    let second = refresh(&first).unwrap().unwrap();
+    assert_eq!(ask(&first).err().unwrap().rule, "refresh.used");
+    let third = refresh(&second).unwrap().unwrap();
+    assert!(ask(&third).is_ok(), "the one before the newest was within the grace");
+    assert_eq!(ask(&first).err().unwrap().rule, "refresh.used");
+    assert_eq!(ask(&third).err().unwrap().rule, "grant.revoked", "reuse voids all that hangs on the grant");
+    assert_eq!(world.last(EventKind::TokenReplayed).get_reason(), Some("refresh.reused"));
+}
