@@ -299,7 +299,8 @@ impl Tenant {
         })
     }
 
-    /// Ends all sessions of a user that are live but one, which may be none of them.
+    /// Ends all sessions of a user but one, which may be none of them: also those whose time is over, on which something may hang
+    /// that outlives them (`offline_access`).
     ///
     /// # Errors
     /// The disk failed.
@@ -308,7 +309,8 @@ impl Tenant {
         loop {
             let ids = self.marks(IDENTITY, BY_USER, &[user], after.as_deref(), SESSIONS_PAGE_MAX)?;
             for id in ids.iter().filter(|id| *id != but) {
-                if self.get::<Session>(&[id])?.is_some_and(|session| session.is_live(env.seconds())) {
+                let open = |session: Held<Session>| session.ended_at.is_none() && env.seconds() < session.kept_until;
+                if self.get::<Session>(&[id])?.is_some_and(open) {
                     self.end_session(user, id, reason, env)?;
                 }
             }

@@ -247,6 +247,26 @@ fn other_sessions_end_however_many_there_are() {
     assert_eq!(live, std::slice::from_ref(&kept.id));
 }
 
+/// What hangs on a session that ran out long ago may live on (`offline_access`): it ends with it.
+#[test]
+fn other_sessions_end_though_their_time_is_over() {
+    let mut world = World::new();
+    let old = world.tokens("crm", "sarah", "openid read offline_access").refresh_token.unwrap();
+    world.now += world.tenant.settings().session_s + 1;
+    let old = world.refresh("crm", &old).unwrap().refresh_token.unwrap();
+    let own = world.sign_in("sarah");
+    let ended = |world: &World| {
+        let of = |event: &&Event| event.kind() == EventKind::SessionEnded;
+        world.events().iter().filter(of).count()
+    };
+    world.tenant.end_other_sessions("sarah", &own.id, "password.changed", &world.env()).unwrap();
+    assert_eq!(rule(world.refresh("crm", &old)), "session.over");
+    assert_eq!(ended(&world), 1);
+    world.tenant.end_other_sessions("sarah", &own.id, "password.changed", &world.env()).unwrap();
+    assert_eq!(ended(&world), 1, "once");
+    assert!(world.tenant.get::<Session>(&[&own.id]).unwrap().unwrap().is_live(world.now));
+}
+
 /// Records of sessions that are over stay while something hangs on them, and may be many: who is signed in now is found.
 #[test]
 fn live_sessions_are_found_behind_any_number_that_are_over() {
