@@ -512,3 +512,25 @@ fn what_is_no_form_is_refused_and_the_server_lives() {
     assert_eq!(issuing.send("POST", "/t/acme/token", &twice, "grant_type=x").refusal().1, "invalid_request");
     assert_eq!(issuing.send("GET", "/t/acme/jwks", &[], "").status, 200);
 }
+
+/// Anybody can name a public client: from one address that gets nothing there is an end, and who gets something is not counted.
+#[test]
+fn requests_for_tokens_that_get_nothing_are_counted() {
+    let issuing = Issuing::start();
+    let pairs =
+        [("grant_type", "authorization_code"), ("client_id", "app"), ("code", "x"), ("code_verifier", VERIFIER)];
+    let ask = || issuing.post("/t/acme/token", &[], &pairs);
+    let mut got = 0;
+    while ask().status == 400 {
+        got += 1;
+        assert!(got < 1_000, "there is no end");
+    }
+    assert!(got >= 300, "{got}");
+    let refused = ask();
+    assert_eq!(refused.refusal(), (429, "temporarily_unavailable".into()));
+    assert!(refused.header("retry-after").is_some());
+    // Whoever has shown who they are is not held up by it.
+    let secret = basic("worker", &issuing.acme.add_secret("worker", None, &env()).unwrap().1);
+    let good = issuing.post("/t/acme/token", &[("authorization", &secret)], &[("grant_type", "client_credentials")]);
+    assert_eq!(good.status, 200, "{}", good.body);
+}

@@ -1,6 +1,7 @@
 //! What a call takes from outside: the time, randomness, and what its events say of the request.
 
 use super::ClientCertificate;
+use super::proof::Proof;
 use crate::tuple::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -24,6 +25,8 @@ pub struct Env<'a> {
     pub address: Option<&'a str>,
     /// The certificate that the caller has shown in the TLS handshake.
     pub certificate: Option<&'a ClientCertificate>,
+    /// The proof of possession that the caller has shown: it is used up in the write that gives something for it.
+    pub proof: Option<&'a Proof>,
     /// Who administers the tenant with this call, as a subject, or [`super::MACHINE`] for a command on it: its events say so.
     /// Nobody, when it is somebody's own doing, or happens by itself.
     pub by: Option<&'a str>,
@@ -33,7 +36,7 @@ impl<'a> Env<'a> {
     /// Of no request.
     #[must_use]
     pub fn new(now: Timestamp, random: &'a (dyn Fn(&mut [u8]) + Sync)) -> Env<'a> {
-        Env { now, random, trace: None, address: None, certificate: None, by: None }
+        Env { now, random, trace: None, address: None, certificate: None, proof: None, by: None }
     }
 
     /// Whether the caller has shown the certificate to which something is bound (RFC 8705 3): the one of this SHA-256

@@ -7,7 +7,8 @@
 //!
 //! It is in memory: a restart forgives. What must hold over a restart, as that a code is used once, is in records.
 
-use super::{Answer, Env, ErrorCode, EventKind, Outcome, Refusal, Stored, Tenant, again, hash_of};
+use super::settings::LIFE_MAX_S;
+use super::{Answer, Env, ErrorCode, EventKind, Outcome, Proof, Refusal, Seconds, Stored, Tenant, again, hash_of};
 use crate::tuple::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,11 @@ pub const STRANGERS_OF_ADDRESS: Rate = Rate { burst: 30, period_ms: 60_000 };
 /// Authorization requests and pushed ones of a client. Anybody can name a client that is public, or at the authorization
 /// endpoint, so that this is much more than people need: it bounds the records of one client.
 pub const REQUESTS_OF_CLIENT: Rate = Rate { burst: 1_000, period_ms: 50 };
+/// Requests at the token endpoint from an address that name a public client and get nothing: anybody can name one, and each costs
+/// a look into the store.
+pub const FAILURES_OF_ADDRESS: Rate = Rate { burst: 300, period_ms: 200 };
+/// How often a proof of possession may be shown, for as long as one can be of now.
+const PROOFS: Rate = Rate { burst: 1, period_ms: 600_000 };
 /// How often it is noted for one client that it was refused for a reason that it can repeat as often as it likes.
 pub(super) const TOLD: Rate = Rate { burst: 1, period_ms: 60_000 };
 
@@ -154,11 +160,14 @@ impl Limiter {
 pub(super) struct Counts {
     requests: Limiter,
     clients: Limiter,
+    /// Apart from the rest: a flood of them pushes out none but its like.
+    proofs: Limiter,
 }
 
 impl Default for Counts {
     fn default() -> Counts {
-        Counts { requests: Limiter::new(RandomState::new()), clients: Limiter::new(RandomState::new()) }
+        let table = || Limiter::new(RandomState::new());
+        Counts { requests: table(), clients: table(), proofs: table() }
     }
 }
 
@@ -178,6 +187,7 @@ impl Stored for TokenLimit {
 #[derive(Clone, Copy, Hash)]
 pub(super) enum Counted {
     Address,
+    Failure,
     Stranger,
     Client,
     Tokens,
@@ -194,6 +204,33 @@ impl Tenant {
         let key = (Counted::Address, self.number(), address_key(address));
         let counted = self.identity().limits().requests.count(REQUESTS_OF_ADDRESS, key, env.now);
         counted.map_err(|limited| limited.refusal("rate.address", "too many requests come from this address"))
+    }
+
+    /// Counts a request of an address at the token endpoint that has shown nothing yet, as if it got nothing.
+    ///
+    /// # Errors
+    /// It is over [`FAILURES_OF_ADDRESS`].
+    pub fn count_failure(&self, env: &Env<'_>) -> Answer<()> {
+        let Some(address) = env.address.and_then(|text| text.parse().ok()) else { return Ok(()) };
+        let key = (Counted::Failure, self.number(), address_key(address));
+        let counted = self.identity().limits().requests.count(FAILURES_OF_ADDRESS, key, env.now);
+        counted.map_err(|limited| {
+            limited.refusal("rate.address", "too many requests that get nothing come from this address")
+        })
+    }
+
+    /// It got something after all.
+    pub fn forgive_failure(&self, env: &Env<'_>) {
+        if let Some(address) = env.address.and_then(|text| text.parse().ok()) {
+            let key = (Counted::Failure, self.number(), address_key(address));
+            self.identity().limits().requests.forgive(FAILURES_OF_ADDRESS, key);
+        }
+    }
+
+    /// Whether a proof was not shown before, as far as is remembered since the server started.
+    pub(super) fn is_first(&self, proof: &Proof, env: &Env<'_>) -> bool {
+        let key = (self.number(), &proof.jkt, &proof.jti);
+        self.identity().limits().proofs.count(PROOFS, key, env.now).is_ok()
     }
 
     /// Counts a request of an address that names a client by a document and that nobody knows, wherever it comes.
@@ -371,6 +408,11 @@ mod tests {
             let _ = limiter.count(RATE, i, at(0));
         }
         assert_eq!(limiter.count(RATE, "sarah", at(0)), Err(Limited { retry_seconds: 60 }));
+    }
+
+    #[test]
+    fn a_proof_is_remembered_as_long_as_it_could_be_shown() {
+        assert_eq!(u64::from(PROOFS.period_ms), 1_000 * 2 * super::super::DPOP_WINDOW_S);
     }
 
     #[test]

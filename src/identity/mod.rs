@@ -87,8 +87,8 @@ pub use jwt::{
 };
 pub use keys::{KeyState, SIGNING_KEYS_MAX, SigningKey};
 pub use limit::{
-    LIMITER_KEYS_MAX, Limited, Limiter, REQUESTS_OF_ADDRESS, REQUESTS_OF_CLIENT, Rate, STRANGERS_OF_ADDRESS,
-    TOKENS_PER_MINUTE_MAX, address_key,
+    FAILURES_OF_ADDRESS, LIMITER_KEYS_MAX, Limited, Limiter, REQUESTS_OF_ADDRESS, REQUESTS_OF_CLIENT, Rate,
+    STRANGERS_OF_ADDRESS, TOKENS_PER_MINUTE_MAX, address_key,
 };
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
 pub use names::{

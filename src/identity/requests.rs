@@ -338,6 +338,7 @@ impl Tenant {
         let mut change = self.change(env);
         change.create(&[&request.id], request);
         change.expires::<AuthRequest>(&[&request.id], request.expires_at, None);
+        self.use_proof(&mut change, env);
         change.commit()?;
         Ok(())
     }

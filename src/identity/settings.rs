@@ -4,7 +4,7 @@ use super::{Answer, ErrorCode, Refusal, RegistrationSettings, Seconds};
 use serde::{Deserialize, Serialize};
 
 /// Longest life of anything of a tenant: ten years.
-const LIFE_MAX_S: Seconds = 10 * 365 * 24 * 3_600;
+pub(super) const LIFE_MAX_S: Seconds = 10 * 365 * 24 * 3_600;
 /// Longest life of a code (RFC 6749 4.1.2).
 const CODE_MAX_S: Seconds = 600;
 

@@ -77,6 +77,42 @@ fn a_proof_is_of_this_request_and_used_once() {
     assert_eq!(world.tenant.check_proof(&bound, &of(Some(token)), &world.env()).unwrap(), jkt);
 }
 
+/// Who has shown nothing but a key writes nothing: a proof is used up in the write that gives something for it.
+#[test]
+fn a_proof_that_gets_nothing_leaves_nothing() {
+    let world = World::new();
+    let signer = Signer::new("k");
+    let none = || ("none", Value::Null);
+    let (first, second) = (proof(&signer, none(), none()), proof(&signer, none(), ("jti", json!("2"))));
+    let take =
+        |identity: &Identity, text: &str| identity.named("acme").unwrap().take_proof(text, &of(None), &world.env());
+    let revision = || world.tenant.view().unwrap().revision();
+    let before = (revision(), take(&world.identity, &first).unwrap());
+    assert_eq!(rule(take(&world.identity, &first)), "dpop.replayed", "not even while nothing is written");
+    assert_eq!(revision(), before.0);
+    // What is in memory goes with the process; what was given for a proof stays, and so does that it was used.
+    let again = || Identity::open(world.tenant.engine().clone(), ring(), &world.env()).unwrap();
+    let taken = take(&again(), &first).unwrap();
+    assert_eq!(taken, before.1);
+    let caller = Caller { jkt: Some(taken.jkt.clone()), ..world.caller("sales") };
+    let redeem = |taken: &Proof, code: &str| {
+        let form = form(&[("code", code), ("code_verifier", VERIFIER), ("redirect_uri", CALLBACK)]);
+        CodeGrant.redeem(&world.tenant, &caller, &form, &Env { proof: Some(taken), ..world.env() })
+    };
+    assert!(redeem(&taken, "x").is_err());
+    assert!(take(&again(), &first).is_ok());
+    let tokens = redeem(&taken, &world.code("sales", "sarah", &[("scope", "read")])).unwrap();
+    assert_eq!(tokens.token_type, "DPoP");
+    assert_eq!(rule(take(&again(), &first)), "dpop.replayed");
+    assert_eq!(rule(world.tenant.check_proof(&first, &of(None), &world.env())), "dpop.replayed");
+    // Where something else than a token of ours was given.
+    let taken = take(&world.identity, &second).unwrap();
+    let env = Env { proof: Some(&taken), ..world.env() };
+    world.tenant.keep_proof(&env).unwrap();
+    world.tenant.keep_proof(&env).unwrap();
+    assert_eq!(rule(take(&again(), &second)), "dpop.replayed");
+}
+
 #[test]
 fn what_is_bound_to_a_key_is_of_use_with_it_alone() {
     let world = World::new();

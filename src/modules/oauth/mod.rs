@@ -10,7 +10,8 @@ pub use http::{bearer, bearer_for, routes};
 
 use crate::identity::{
     Answer, Caller, ClientKind, Confirmation, CredentialUses, Env, ErrorCode, EventKind, Examined, Form, GrantType,
-    KeySource, NoUses, Outcome, Proved, Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim, profile_claims,
+    KeySource, NoUses, Outcome, Proof, Proved, Refusal, Refused, Tenant, TokenAnswer, TokenKind, act_claim,
+    profile_claims,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -139,9 +140,17 @@ impl OAuth {
     /// What RFC 6749 5.2 and the standards of the grant types say.
     pub fn token(&self, tenant: &Tenant, path: &str, head: &Head, form: &Form, env: &Env<'_>) -> Answer<TokenAnswer> {
         let mut caller = self.caller(tenant, head, form, env)?;
+        // Anybody can name a public client: what such a request may cost is bounded, unless it gets something.
+        let public = caller.client.is_public();
+        if public {
+            tenant.count_failure(env)?;
+        }
         let answer = self.granted(tenant, path, head, form, (&mut caller, env));
+        if public && answer.is_ok() {
+            tenant.forgive_failure(env);
+        }
         if let Err(refusal) = &answer
-            && !caller.client.is_public()
+            && !public
             && !matches!(
                 refusal.error,
                 ErrorCode::ServerError
@@ -180,8 +189,12 @@ impl OAuth {
             let text = "this client may not use this grant type";
             return Err(refuse(ErrorCode::UnauthorizedClient, "grant_type.client", text));
         }
-        caller.jkt = proof(tenant, path, "POST", head, None, env)?;
-        grant_type.redeem(tenant, caller, form, env)
+        let proof = taken_proof(tenant, path, head, env)?;
+        caller.jkt = proof.as_ref().map(|proof| proof.jkt.clone());
+        let env = Env { proof: proof.as_ref(), ..*env };
+        let answer = grant_type.redeem(tenant, caller, form, &env)?;
+        tenant.keep_proof(&env)?;
+        Ok(answer)
     }
 
     /// The endpoint of pushed requests (RFC 9126).
@@ -190,8 +203,10 @@ impl OAuth {
     /// What the authorization endpoint would say.
     pub fn push(&self, tenant: &Tenant, head: &Head, form: &Form, env: &Env<'_>) -> Answer<Value> {
         let mut caller = self.caller(tenant, head, form, env)?;
-        caller.jkt = proof(tenant, "/par", "POST", head, None, env)?;
-        let (request_uri, expires_in) = tenant.push_request(&caller, form, env)?;
+        let proof = taken_proof(tenant, "/par", head, env)?;
+        caller.jkt = proof.as_ref().map(|proof| proof.jkt.clone());
+        let env = Env { proof: proof.as_ref(), ..*env };
+        let (request_uri, expires_in) = tenant.push_request(&caller, form, &env)?;
         Ok(json!({"request_uri": request_uri, "expires_in": expires_in}))
     }
 
@@ -270,6 +285,21 @@ impl OAuth {
     }
 }
 
+/// The proof of a request that asks for something, when it has one (RFC 9449 4.3): it is used up when that is given.
+fn taken_proof(tenant: &Tenant, path: &str, head: &Head, env: &Env<'_>) -> Answer<Option<Proof>> {
+    let proved = Proved { method: "POST", url: &tenant.url(path), token: None };
+    one_proof(head)?.map(|proof| tenant.take_proof(proof, &proved, env)).transpose()
+}
+
+/// The one proof of a request's head, if there is one.
+fn one_proof(head: &Head) -> Answer<Option<&str>> {
+    match head.proofs.as_slice() {
+        [] => Ok(None),
+        [proof] => Ok(Some(proof)),
+        _ => Err(refuse(ErrorCode::InvalidDpopProof, "dpop.several", "there is more than one `DPoP` header")),
+    }
+}
+
 /// The thumbprint of the key that a request proves, when it does (RFC 9449 4.3).
 ///
 /// # Errors
@@ -282,11 +312,8 @@ pub fn proof(
     token: Option<&str>,
     env: &Env<'_>,
 ) -> Answer<Option<String>> {
-    match head.proofs.as_slice() {
-        [] => Ok(None),
-        [proof] => tenant.check_proof(proof, &Proved { method, url: &tenant.url(path), token }, env).map(Some),
-        _ => Err(refuse(ErrorCode::InvalidDpopProof, "dpop.several", "there is more than one `DPoP` header")),
-    }
+    let proved = Proved { method, url: &tenant.url(path), token };
+    one_proof(head)?.map(|proof| tenant.check_proof(proof, &proved, env)).transpose()
 }
 
 /// Judges a token of which it is not known what it is. `None` when it is good for nothing.
