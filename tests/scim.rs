@@ -211,6 +211,30 @@ fn a_person_who_is_not_active_can_do_nothing_and_is_signed_out() {
     assert_eq!(tenant.user("sarah").unwrap().claims.get("name"), None, "what is left out of a PUT is gone");
 }
 
+/// An ordinary full sync says `active: true` of everybody it has.
+#[test]
+fn whom_an_administrator_suspended_the_directory_does_not_let_in_again() {
+    let world = World::start();
+    let tenant = &world.issuing.acme;
+    let active = |said: bool| world.patch("/Users/sarah", &json!([{"op": "replace", "value": {"active": said}}]));
+    let suspend = |suspended| tenant.suspend("user:sarah", suspended, None, &env()).map(drop).unwrap();
+    let may_act = || world.allows("user:sarah", "active", "tenant:acme");
+    suspend(true);
+    assert_eq!((&active(true)["active"], may_act()), (&json!(false), false));
+    let put = json!({"schemas": [USER], "userName": "sarah@example.com", "active": true});
+    assert_eq!((&world.ok(200, "PUT", "/Users/sarah", &put)["active"], may_act()), (&json!(false), false));
+    suspend(false);
+    assert_eq!((&active(true)["active"], may_act()), (&json!(true), true));
+    // Both: what the directory put, it cannot lift once an administrator has stopped her too.
+    active(false);
+    suspend(true);
+    assert_eq!((&active(true)["active"], may_act()), (&json!(false), false));
+    suspend(false);
+    assert!(may_act());
+    active(false);
+    assert_eq!((&active(true)["active"], may_act()), (&json!(true), true), "what it put itself");
+}
+
 /// Remembers who was told of which agents.
 #[derive(Default)]
 struct Told(Mutex<Vec<(String, Vec<String>)>>);

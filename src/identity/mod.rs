@@ -47,6 +47,7 @@ mod signed_out;
 mod spiffe;
 mod stores;
 mod strict;
+mod suspensions;
 mod tenant;
 mod users;
 mod workload;

@@ -500,6 +500,7 @@ impl Tenant {
         env: &Env<'_>,
     ) -> Answer<()> {
         self.put_suspended(change, subject, suspended, by, env)?;
+        self.contain(change, subject, suspended, env)?;
         if let Some(("user", id)) = subject.split_once(':').filter(|_| suspended) {
             self.end_all_of(change, id, "suspended", env)?;
         }

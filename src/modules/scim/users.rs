@@ -285,7 +285,9 @@ pub(super) fn write(
         Some(_) => tenant.is_active(&subject)?,
         None => true,
     };
-    let active = said.active.unwrap_or(was_active);
+    // Whom an administrator stopped, a directory does not let in again: it says so of everybody it has.
+    let contained = !was_active && tenant.is_contained(&subject)?;
+    let active = said.active.filter(|_| !contained).unwrap_or(was_active);
     match loaded {
         None => {
             let claims = claims(&Map::new(), &said.attributes);
