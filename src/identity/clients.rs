@@ -2,9 +2,9 @@
 
 use super::redirects::check_redirect_uri;
 use super::{
-    Answer, AssertionChain, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, Leaving, Outcome,
-    REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored, Tenant,
-    TlsSubject, Workload, again, check_id, hash_of, is_scope, is_secure, jwt,
+    Answer, AssertionChain, Change, ClientEdit, ClientSecret, Env, ErrorCode, EventKind, Held, IDENTITY, Leaving,
+    Outcome, REDIRECT_URI_BYTES_MAX, REDIRECT_URIS_MAX, Refusal, SECRETS_MAX, Seconds, SigningAlgorithm, Stored,
+    Tenant, TlsSubject, Workload, again, check_id, hash_of, is_scope, is_secure, jwt,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,8 @@ use url::Url;
 pub const ALLOWED_MAX: usize = 256;
 /// Largest JWK set that is kept.
 pub const JWKS_BYTES_MAX: usize = 32 << 10;
+/// The index of those that were deleted, until nobody keeps anything of them.
+const GONE: u8 = b'B';
 
 /// What a client is. It decides its type in tuples.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -520,6 +522,25 @@ impl Tenant {
         Ok(())
     }
 
+    /// Agents and applications that were deleted and of which other modules may still keep something, as subjects, `max` at most.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn gone_clients(&self, max: usize) -> Answer<Vec<String>> {
+        self.marks(IDENTITY, GONE, &[], None, max)
+    }
+
+    /// Nobody keeps anything more of a client that was deleted.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn forgot_client(&self, subject: &str, env: &Env<'_>) -> Answer<()> {
+        let mut change = self.change(env);
+        change.unmark(IDENTITY, GONE, &[subject]);
+        change.commit()?;
+        Ok(())
+    }
+
     /// Adds to a change that a client is deleted.
     ///
     /// # Errors
@@ -539,6 +560,7 @@ impl Tenant {
         change.edits_client([ClientEdit::gone(held)]);
         change.unrelate(&self.object(), "member", &held.subject());
         Tenant::forget_registration(change, &held.id);
+        change.mark(IDENTITY, GONE, &[&held.subject()]);
         change.event(&self.event(EventKind::ClientDeleted, Outcome::Done, env).client(held.subject()));
         Ok(())
     }

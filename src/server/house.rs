@@ -17,11 +17,12 @@ const RESEALED_PER_GO: usize = 500;
 /// Most goes for one tenant at a time: the others' turn comes too.
 const GOES_MAX: usize = 20;
 
-/// People who were deleted, and are looked after in one go.
+/// People, and agents, who were deleted and are looked after in one go.
 const GONE_PER_GO: usize = 100;
 
 /// Takes away what is kept of people who were deleted: the browsers in which they were told, the accounts that they connected,
-/// their roles and teams, and what a directory said of them. Whoever deleted them, and whether or not a server ran.
+/// their roles and teams, and what a directory said of them; and the credentials of agents that were retired. Whoever did it, and
+/// whether or not a server ran.
 ///
 /// # Errors
 /// The disk failed; it is gone on from there the next time.
@@ -32,6 +33,10 @@ pub(super) fn forget_the_gone(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> 
         scim::forget_user(tenant, &user, env)?;
         tenant.drop_roles(&format!("user:{user}"), env)?;
         tenant.forgot_user(&user, env)?;
+    }
+    for subject in tenant.gone_clients(GONE_PER_GO)? {
+        vault.forget_client(tenant, &subject, env)?;
+        tenant.forgot_client(&subject, env)?;
     }
     Ok(())
 }
@@ -164,7 +169,9 @@ fn step(tenant: &Tenant, at: &Place, env: &Env<'_>) -> Answer<(usize, Place)> {
 mod tests {
     use super::*;
     use crate::engine::{Engine, ReadQuery, Settings};
-    use crate::identity::{Client, ClientKind, CredentialKind, Identity, TenantSettings};
+    use crate::identity::{
+        AUDIT, Client, ClientKind, CredentialKind, Event, EventKind, Identity, TenantSettings, audit_key,
+    };
     use crate::modules::approval::{ApprovalSettings, NewDevice, add_device, devices};
     use crate::modules::audit::keys::Fresh;
     use crate::modules::audit::{By, Log};
@@ -320,5 +327,28 @@ mod tests {
         forget_the_gone(&tenant, &vault, env).unwrap();
         assert_eq!(([count("sarah"), count("olga")], [roles("sarah"), roles("olga")], members()), ([0, 1], [0, 1], 1));
         assert!(tenant.gone_users(10).unwrap().is_empty());
+    }
+
+    #[test]
+    fn an_agent_that_was_retired_leaves_no_credential() {
+        let directory = tempfile::tempdir().unwrap();
+        let identity = open(directory.path(), &[("a", 1)]);
+        let settings = TenantSettings::default();
+        let tenant = identity.create_tenant("t", "https://id.example", &settings, &env()).unwrap();
+        furnish(&tenant);
+        let outgoing = Outgoing::new(OutgoingSettings::default(), SystemResolver).unwrap();
+        let tell = Reconnects(Approvals::new(ApprovalSettings::default()));
+        let vault = Vault::new(outgoing, Arc::new(Browsers), Arc::new(tell));
+        let connection = vault::get(&tenant, "model").unwrap();
+        let held = || vault::credentials_for(&tenant, &connection, None, AGENTS).unwrap().len();
+        tenant.delete_client("a0", &env()).unwrap(); // as the registry does when it retires one
+        assert_eq!(held(), AGENTS);
+        forget_the_gone(&tenant, &vault, &env()).unwrap();
+        assert_eq!(held(), AGENTS - 1);
+        let removed = tenant.engine().records(AUDIT).scan(&audit_key(tenant.number(), b'e'), None, 1_000).unwrap();
+        let removed = removed.iter().map(|(_, bytes)| Event::read(bytes).unwrap());
+        let removed: Vec<Event> = removed.filter(|event| event.kind() == EventKind::VaultRemoved).collect();
+        assert_eq!((removed.len(), removed[0].details()["by"].as_str()), (1, "client.deleted"));
+        assert!(tenant.gone_clients(10).unwrap().is_empty());
     }
 }

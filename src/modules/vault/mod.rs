@@ -337,10 +337,22 @@ impl Vault {
     /// The disk failed.
     pub fn forget_user(&self, tenant: &Tenant, user: &str, env: &Env<'_>) -> Answer<usize> {
         self.inner.tokens.forget(env.seconds(), Some((tenant.number(), user)));
-        let holder = Holder::User(user.to_owned());
-        let held = credentials_of(tenant, &holder)?;
+        self.forget(tenant, &Holder::User(user.to_owned()), "user.deleted", env)
+    }
+
+    /// The same for an agent that was retired, or an application that was deleted, as `agent:ID` or `app:ID`: what it had of its
+    /// own. Its owners can do nothing with that any more, and a secret that nobody watches is found by somebody else.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn forget_client(&self, tenant: &Tenant, subject: &str, env: &Env<'_>) -> Answer<usize> {
+        self.forget(tenant, &Holder::Agent(subject.to_owned()), "client.deleted", env)
+    }
+
+    fn forget(&self, tenant: &Tenant, holder: &Holder, reason: &'static str, env: &Env<'_>) -> Answer<usize> {
+        let held = credentials_of(tenant, holder)?;
         for credential in &held {
-            let request = match connect::removed(tenant, &credential.connection, &holder, "user.deleted", env) {
+            let request = match connect::removed(tenant, &credential.connection, holder, reason, env) {
                 Ok(request) => request,
                 Err(refusal) if refusal.error == ErrorCode::NotFound => None,
                 Err(refusal) => return Err(refusal),
