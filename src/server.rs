@@ -518,5 +518,13 @@ fn tidy(tenant: &Tenant, vault: &Vault, env: &Env<'_>) -> Result<(), Refusal> {
     if drafts > 0 {
         tracing::info!(tenant = tenant.name(), drafts, "nobody adopted drafts of agents in time; they are gone");
     }
+    let unused = tenant.drop_unused_clients(env)?;
+    if unused > 0 {
+        tracing::info!(
+            tenant = tenant.name(),
+            clients = unused,
+            "clients that registered themselves and were not used are gone"
+        );
+    }
     forget_the_gone(tenant, vault, env)
 }

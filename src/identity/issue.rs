@@ -121,6 +121,7 @@ impl Tenant {
             of_person.map(|user| self.id_token(user, caller, grant, (&share.scopes, &access_token, in_id), env));
         let id_token = id_token.transpose()?;
         self.note_session_client(change, grant, client, env)?;
+        self.note_client_used(change, client)?;
         self.use_proof(change, env);
         let mut event = self.event_of(grant, EventKind::TokenIssued, Outcome::Done, env).token(&claims.jti);
         event = event.action(share.scopes.join(" ")).revision(share.revision);

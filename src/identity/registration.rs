@@ -2,8 +2,8 @@
 //! the issuer could else make clients, and pages would show people the names that these give themselves.
 
 use super::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, IDENTITY, Refusal, SigningAlgorithm, Tenant,
-    again, record_key, scopes_of,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, IDENTITY, Refusal, Seconds, SigningAlgorithm,
+    Stored, Tenant, again, record_key, scopes_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -20,8 +20,24 @@ const METHODS: [AuthMethod; 5] = [
     AuthMethod::PrivateKeyJwt,
     AuthMethod::SelfSignedTlsClientAuth,
 ];
+/// How long a client that has registered itself is kept without a token for it, in seconds.
+pub const REGISTERED_UNUSED_S: Seconds = 6 * 3_600;
 /// The index of those that have.
 const REGISTERED: u8 = b'Y';
+/// How long the id is that such a client is given.
+const ID_BYTES: usize = 26;
+
+/// That a client which has registered itself has had no token yet.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unused {
+    until: Seconds,
+}
+
+impl Stored for Unused {
+    const SORT: u8 = b'U';
+    const WHAT: &'static str = "unused client";
+}
 
 /// Who may register clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -238,16 +254,31 @@ impl Tenant {
             }
             Registrants::Administrators | Registrants::Anybody => self.count_address(env)?,
         }
+        let anybody = by.is_none();
         let metadata = metadata.as_object().ok_or_else(|| refuse("registration.form", "the body is no object"))?;
         let client = Metadata(metadata).client(env.id().to_lowercase(), settings)?;
+        if anybody {
+            self.count_registration(env)?;
+        }
+        let is_full = || -> Answer<bool> {
+            let there = self.marks(IDENTITY, REGISTERED, &[], None, settings.clients_max)?.len();
+            Ok(there >= settings.clients_max)
+        };
+        if is_full()? {
+            self.drop_unused_clients(env)?;
+        }
         again(|| {
-            if self.marks(IDENTITY, REGISTERED, &[], None, settings.clients_max)?.len() >= settings.clients_max {
+            if is_full()? {
                 let text = "as many clients have registered themselves as may; ask whoever runs this issuer";
                 return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "registration.max", text));
             }
             let mut change = self.change(env);
             let made = self.add_client(&mut change, &client, env).map_err(of_metadata)?;
             change.mark(IDENTITY, REGISTERED, &[&made.id]);
+            if anybody {
+                let until = env.seconds().saturating_add(REGISTERED_UNUSED_S);
+                change.create(&[&made.id], &Unused { until });
+            }
             let with_secret = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
             let secret = made.auth_methods.iter().any(|method| with_secret.contains(method)).then(|| env.secret());
             if let Some(secret) = &secret {
@@ -270,6 +301,39 @@ impl Tenant {
     /// Adds to a change that a client that is deleted no longer counts as one that has registered itself.
     pub(super) fn forget_registration(change: &mut super::Change<'_>, id: &str) {
         change.unmark(IDENTITY, REGISTERED, &[id]);
+        change.unmark(IDENTITY, Unused::SORT, &[id]);
+    }
+
+    /// Adds to a change that a client is used: a token is issued for it.
+    pub(super) fn note_client_used(&self, change: &mut super::Change<'_>, client: &Client) -> Answer<()> {
+        let may_be = client.kind == ClientKind::App && client.id.len() == ID_BYTES;
+        if may_be && self.get::<Unused>(&[&client.id])?.is_some() {
+            change.unmark(IDENTITY, Unused::SORT, &[&client.id]);
+        }
+        Ok(())
+    }
+
+    /// Deletes clients that anybody registered and for which there was no token within [`REGISTERED_UNUSED_S`]. Answers how many.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn drop_unused_clients(&self, env: &Env<'_>) -> Answer<usize> {
+        let mut dropped = 0;
+        for unused in self.list::<Unused>(&[], None, REGISTERED_MAX)? {
+            if env.seconds() < unused.until {
+                continue;
+            }
+            let Some(held) = self.get::<Client>(&[&unused.last()])? else { continue };
+            let mut change = self.change(env);
+            change.expect(&unused);
+            self.drop_client(&mut change, &held, env)?;
+            match change.commit() {
+                Ok(_) => dropped += 1,
+                Err(refusal) if refusal.is_stale() => {} // it was used just now
+                Err(refusal) => return Err(refusal),
+            }
+        }
+        Ok(dropped)
     }
 }
 

@@ -187,3 +187,37 @@ fn keys_of_who_registered_itself_are_asked_for_as_a_strangers() {
     }
     assert_eq!(*asked.0.lock().unwrap(), ["stranger", "administrator"]);
 }
+
+/// Who fills it up from one address is held up, and what nobody uses makes room.
+#[test]
+fn what_is_registered_and_never_used_goes() {
+    let mut world = World::new();
+    let tenant = with(&world, RegistrationSettings { clients_max: 30, ..open() });
+    let register = |world: &World, address: &str| {
+        let env = Env { address: Some(address), ..world.env() };
+        let told = tenant.register_client(&metadata(&json!({"scope": "openid read"})), None, &env)?;
+        Ok(told["client_id"].as_str().unwrap().to_owned())
+    };
+    let used = register(&world, "192.0.2.1").unwrap();
+    let code = world.code(&used, "sarah", &[("scope", "openid")]);
+    world.redeem(&used, &code).unwrap();
+    for _ in 1..REGISTRATIONS_OF_ADDRESS.burst {
+        register(&world, "192.0.2.1").unwrap();
+    }
+    assert_eq!(rule(register(&world, "192.0.2.1")), "rate.registration");
+    for n in REGISTRATIONS_OF_ADDRESS.burst..30 {
+        register(&world, &format!("198.51.100.{n}")).unwrap();
+    }
+    assert_eq!(rule(register(&world, "203.0.113.1")), "registration.max");
+    world.now += REGISTERED_UNUSED_S - 1;
+    assert_eq!(tenant.drop_unused_clients(&world.env()).unwrap(), 0);
+    assert_eq!(rule(register(&world, "203.0.113.1")), "registration.max");
+    world.now += 1;
+    let late = register(&world, "203.0.113.1").unwrap();
+    let there = tenant.clients(None, PAGE_MAX).unwrap();
+    let there: Vec<&str> = there.iter().filter(|c| c.deleted_at.is_none()).map(|c| c.id.as_str()).collect();
+    assert!(there.contains(&used.as_str()) && there.contains(&late.as_str()) && there.len() == 4, "{there:?}");
+    let most = REGISTRATIONS_OF_ADDRESS.burst
+        + u32::try_from(REGISTERED_UNUSED_S * 1_000).unwrap() / REGISTRATIONS_OF_ADDRESS.period_ms;
+    assert!(usize::try_from(most).unwrap() < RegistrationSettings::default().clients_max);
+}
