@@ -270,6 +270,37 @@ fn an_api_gives_a_client_so_many_tokens_and_an_address_so_many_requests() {
     assert!(last.body.contains("too many requests come from this address"), "{}", last.body);
 }
 
+// Without its check, everybody holds a scope: that takes what it takes to give it to all.
+#[test]
+fn a_check_is_dropped_by_who_may_give_the_scope_to_all() {
+    let world = World::new();
+    let ops = administrator(&world.db, &["resources:read", "resources:write", "roles:write"]);
+    let serving = world.db.serve();
+    let mut change = serving.tenant.change(&env());
+    change.relate(&serving.tenant.object(), "admin", "app:ops");
+    change.commit().unwrap();
+    let token = serving.token("ops", &ops, "resources:read resources:write", "/admin");
+    let with_roles = serving.token("ops", &ops, "resources:read resources:write roles:write", "/admin");
+    let scope = |checked: bool| json!({"name": "discounts", "description": "Discounts", "checked": checked});
+    let made = json!({"id": "files", "identifier": "https://files.example/", "scopes": [scope(true)]});
+    assert_eq!(serving.with(&token, "POST", "/admin/resources", &made).status, 200);
+    let put = |token: &str, scopes: Value| {
+        serving.with(token, "PUT", "/admin/resources/files", &json!({"name": "Files", "scopes": scopes}))
+    };
+    assert_eq!(put(&token, json!([scope(true)])).status, 200, "what stays checked");
+    for refused in [
+        put(&token, json!([scope(false)])),
+        put(&token, json!([])),
+        serving.with(&token, "DELETE", "/admin/resources/files", &Value::Null),
+    ] {
+        assert_eq!((refused.status, text(&refused.json(), "error")), (403, "access_denied"));
+        assert!(refused.body.contains("roles:write") && refused.body.contains("discounts"), "{}", refused.body);
+    }
+    assert_eq!(put(&with_roles, json!([scope(false)])).status, 200);
+    assert_eq!(put(&token, json!([scope(true)])).status, 200, "to check it again takes nothing");
+    assert_eq!(serving.with(&with_roles, "DELETE", "/admin/resources/files", &Value::Null).status, 200);
+}
+
 // MCPM-2: RFC 7591, off until it is turned on, and then for whom the tenant says.
 #[test]
 fn clients_register_where_the_tenant_lets_them() {

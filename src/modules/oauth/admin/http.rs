@@ -1,6 +1,7 @@
 //! The administration over HTTP: JSON in, one call, JSON out. Who asks is an administrator by Check, with a token of their own.
 
 use super::changes::{self, CHANGES_READ, ChangesQuery};
+use super::roles::may_open;
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
 use crate::identity::{
     Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Scope, Seconds, Tenant,
@@ -125,10 +126,11 @@ struct ResourceSettings {
 }
 
 async fn change_resource(call: Call<()>, Path(id): Path<String>, Json(wanted): Json<ResourceSettings>) -> Response {
-    call.administer(judge, RESOURCES, move |tenant, env| {
+    call.administer_with(judge, RESOURCES, move |tenant, token, env| {
         let before = resource(tenant, &id)?;
         let name = wanted.name.unwrap_or_else(|| before.name.clone());
         let wanted = Resource { name, scopes: wanted.scopes, ..before.value.clone() };
+        may_open(tenant, token, &before, &wanted.scopes)?;
         tenant.put_resource(&wanted, env)?;
         resource_json(tenant, &wanted)
     })
@@ -136,12 +138,13 @@ async fn change_resource(call: Call<()>, Path(id): Path<String>, Json(wanted): J
 }
 
 async fn remove_resource(call: Call<()>, Path(id): Path<String>) -> Response {
-    call.administer(judge, RESOURCES, move |tenant, env| {
+    call.administer_with(judge, RESOURCES, move |tenant, token, env| {
         let found = resource(tenant, &id)?;
         if found.identifier == tenant.url("/admin") {
             let text = "this resource is the administration; without it nobody could ask for a token to make it again";
             return Err(Refusal::new(ErrorCode::Conflict, "resource.administration", text));
         }
+        may_open(tenant, token, &found, &[])?;
         tenant.remove_resource(&found.identifier, env)?;
         Ok(json!({ "removed": id }))
     })

@@ -4,7 +4,9 @@
 pub mod http;
 
 use super::clients::{asked_here, covers};
-use crate::identity::{Answer, Appointment, Env, ErrorCode, Examined, Refusal, Role, Tenant};
+use crate::identity::{
+    Answer, Appointment, Env, ErrorCode, Examined, Refusal, Resource, Role, Scope, Tenant, scope_object,
+};
 use serde_json::{Value, json};
 
 /// The scope that reads roles.
@@ -79,4 +81,25 @@ fn give(tenant: &Tenant, token: &Examined, held: &Appointment, env: &Env<'_>) ->
     within(tenant, token, held)?;
     tenant.give_role(held, env)?;
     Ok(json!({"role": shown(tenant, held)?}))
+}
+
+/// Refuses that scopes of a resource are checked no more, unless the token may give each of them: what is not checked everybody
+/// holds, as if all were given the role. One that is taken away counts too, since it could come back without the check.
+///
+/// # Errors
+/// The token has not the scope that gives roles, or does not cover what this opens.
+pub(super) fn may_open(tenant: &Tenant, token: &Examined, before: &Resource, wanted: &[Scope]) -> Answer<()> {
+    let stays = |checked: &Scope| wanted.iter().any(|scope| scope.name == checked.name && scope.checked);
+    for scope in before.scopes.iter().filter(|scope| scope.checked && !stays(scope)) {
+        if !covers(&token.scopes, ROLES_WRITE) {
+            let text = format!(
+                "`{}` is checked, and without the check everybody holds it; this takes a token that has `{ROLES_WRITE}` too",
+                scope.name
+            );
+            return Err(Refusal::new(ErrorCode::AccessDenied, "resource.unchecked", text));
+        }
+        let object = scope_object(&before.id, &scope.name);
+        within(tenant, token, &Appointment { role: Role::ScopeHolder, object, subject: "user:*".to_owned() })?;
+    }
+    Ok(())
 }
