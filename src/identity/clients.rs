@@ -503,8 +503,10 @@ impl Tenant {
         self.trusts_workloads(&held.workloads, &client.workloads)?;
         self.need_key(change, client.id_token_signed_response_alg, env)?;
         change.replace(held, &client);
-        change.edits_client(ClientEdit::between(held, &client));
-        change.event(&self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject()));
+        let edits = ClientEdit::between(held, &client);
+        let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject());
+        change.event_of_edits(&event, &edits.iter().map(ClientEdit::told).collect::<Vec<_>>());
+        change.edits_client(edits);
         Ok(client)
     }
 

@@ -1,9 +1,9 @@
 //! Who keeps what becomes of agents. It looks at each change right before it is written, whoever makes it, so that what it
 //! keeps is in the same write.
 
+use super::edits::{self, Edit};
 use super::{Answer, AssertionChain, Change, Client, ClientKeys};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 
 /// What of a client is no change of what is said of it: what never changes, and what has ways of its own.
 const NOT_SAID: [&str; 5] = ["id", "kind", "secrets", "created_at", "deleted_at"];
@@ -44,31 +44,16 @@ impl ClientEdit {
         ClientEdit { client: client.subject(), field, from, to: None }
     }
 
+    /// The same, as an event has it.
+    pub(super) fn told(&self) -> Edit {
+        Edit { field: self.field.clone(), from: self.from.clone(), to: self.to.clone() }
+    }
+
     /// What is different in another. Its bounds are those of what may be said of a client.
     pub(super) fn between(before: &Client, after: &Client) -> Vec<ClientEdit> {
-        let (had, has) = (said(before), said(after));
-        let names: BTreeSet<&String> = had.keys().chain(has.keys()).collect();
-        let mut all = Vec::new();
-        for name in names {
-            let (from, to) = (members(had.get(name)), members(has.get(name)));
-            let gone = from.iter().filter(|text| !to.contains(text));
-            let come = to.iter().filter(|text| !from.contains(text));
-            let edit = |from: Option<&String>, to: Option<&String>| ClientEdit {
-                client: after.subject(),
-                field: name.clone(),
-                from: from.cloned(),
-                to: to.cloned(),
-            };
-            let is_list = [had.get(name), has.get(name)].into_iter().flatten().any(Value::is_array);
-            match (gone.clone().next(), come.clone().next()) {
-                (None, None) => {}
-                (one, other) if !is_list => all.push(edit(one, other)),
-                _ => {
-                    all.extend(gone.map(|text| edit(Some(text), None)));
-                    all.extend(come.map(|text| edit(None, Some(text))));
-                }
-            }
-        }
+        let of_client =
+            |edit: Edit| ClientEdit { client: after.subject(), field: edit.field, from: edit.from, to: edit.to };
+        let mut all: Vec<ClientEdit> = edits::between(&said(before), &said(after)).into_iter().map(of_client).collect();
         // Other keys may have the names of those before.
         if before.keys != after.keys && !all.iter().any(|edit| edit.field == "keys") {
             let names = |client: &Client| client.keys.as_ref().map(ClientKeys::names);
@@ -86,15 +71,6 @@ fn said(client: &Client) -> Map<String, Value> {
     said.insert("keys".to_owned(), client.keys.as_ref().map(ClientKeys::names).into());
     said.insert("assertion_chain".to_owned(), client.assertion_chain.as_ref().map(AssertionChain::name).into());
     said
-}
-
-fn members(value: Option<&Value>) -> Vec<String> {
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    match value {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(list)) => list.iter().map(text).collect(),
-        Some(one) => vec![text(one)],
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod consents;
 mod credentials;
 mod custom;
 mod dpop;
+mod edits;
 mod env;
 mod event;
 mod examine;

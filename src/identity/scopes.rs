@@ -1,11 +1,13 @@
 //! Resources and their scopes: what tokens are for.
 
+use super::edits;
 use super::{
     Answer, Env, ErrorCode, EventKind, Held, OPENID_SCOPES, Outcome, Refusal, SCOPES_MAX, Seconds, Stored, Tenant,
     check_id, check_resource, hash_of, is_scope, scope_object,
 };
 use crate::engine::{Decision, View};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// Most resources of a request.
 pub const RESOURCES_MAX: usize = 8;
@@ -52,6 +54,17 @@ impl Resource {
     }
 }
 
+/// What is said of a resource, each scope by its name.
+fn said(resource: &Resource) -> Map<String, Value> {
+    let mut said = Map::new();
+    said.insert("name".to_owned(), resource.name.as_str().into());
+    for scope in &resource.scopes {
+        said.insert(format!("scope {}.checked", scope.name), scope.checked.into());
+        said.insert(format!("scope {}.description", scope.name), scope.description.as_str().into());
+    }
+    said
+}
+
 impl Tenant {
     /// Makes or changes a resource.
     ///
@@ -90,7 +103,8 @@ impl Tenant {
             change.relate(&scope_object(&resource.id, &scope.name), "tenant", &self.object());
         }
         let event = self.event(EventKind::AdminChanged, Outcome::Done, env).resource(&resource.identifier);
-        change.event(&event.action("resource.put"));
+        let before = before.as_ref().map(|held| said(held)).unwrap_or_default();
+        change.event_of_edits(&event.action("resource.put"), &edits::between(&before, &said(resource)));
         change.commit()?;
         Ok(())
     }

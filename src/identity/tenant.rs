@@ -3,6 +3,7 @@
 //! [`Identity`] is the handle of all; [`Tenant`] is one, and the only way to anything that is in it.
 
 use super::custom::CompiledClaims;
+use super::edits;
 use super::keys::KeyChain;
 use super::limit::Counts;
 use super::written::Writes;
@@ -575,7 +576,9 @@ impl Tenant {
         let mut change = nobody.change(env);
         change.replace(&held, &record);
         let mut change = change.of(self);
-        change.event(&self.event(EventKind::TenantChanged, Outcome::Done, env).resource(self.object()));
+        let edits = edits::between(&edits::said(&held.settings), &edits::said(&record.settings));
+        let event = self.event(EventKind::TenantChanged, Outcome::Done, env).resource(self.object());
+        change.event_of_edits(&event, &edits);
         change.commit()?;
         let record = Arc::new(record);
         tenants.insert(Arc::clone(&record));

@@ -6,6 +6,7 @@ use super::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// Most names by which a user logs in.
 pub const LOGINS_MAX: usize = 8;
@@ -89,6 +90,14 @@ fn invalid(rule: &'static str, text: impl Into<String>) -> Refusal {
 /// The form in which login names are compared: without blanks around, in small letters.
 fn normal(login: &str) -> String {
     login.trim().to_lowercase()
+}
+
+/// The names of what is different of a person: what stands there is theirs, and in no log.
+fn changed_of(before: &User, after: &User) -> Vec<String> {
+    let claims: BTreeSet<&String> = before.claims.keys().chain(after.claims.keys()).collect();
+    let other = claims.into_iter().filter(|name| before.claims.get(*name) != after.claims.get(*name));
+    let logins = (before.logins != after.logins).then(|| "logins".to_owned());
+    logins.into_iter().chain(other.cloned()).collect()
 }
 
 fn login_part(login: &str) -> String {
@@ -256,7 +265,9 @@ impl Tenant {
         let epoch = held.epoch.saturating_add(u32::from(signed_out.is_some()));
         let user = User { logins, claims, epoch, ..held.value.clone() };
         change.replace(held, &user);
-        change.event(&self.event(EventKind::UserChanged, Outcome::Done, env).user(user.subject()));
+        let changed = changed_of(held, &user).join(" ");
+        let event = self.event(EventKind::UserChanged, Outcome::Done, env).user(user.subject());
+        change.event(&if changed.is_empty() { event } else { event.detail("changed", changed) });
         if let Some(reason) = signed_out {
             self.end_all(change, &user, (reason, Cause::default()), env);
         }

@@ -261,3 +261,54 @@ fn what_is_over_is_swept_and_what_is_not_stays() {
     assert_eq!(world.tenant.sessions("sarah", None).unwrap().len(), 0);
     assert_eq!(world.tenant.grants_of("sarah", "crm", None).unwrap().len(), 0);
 }
+
+/// After something went wrong, the log says what was changed, and what it was.
+#[test]
+fn the_log_says_what_changed() {
+    let world = World::new();
+    let changes = |event: &Event| -> Vec<String> {
+        let of = |(name, value): (&String, &String)| name.starts_with("change_").then(|| value.clone());
+        event.details().iter().filter_map(of).collect()
+    };
+    let last = |kind: EventKind| world.events().into_iter().rfind(|event| event.kind() == kind).unwrap();
+    // A client that is no agent.
+    let held = world.tenant.client("crm").unwrap();
+    let mut after = held.value.clone();
+    after.redirect_uris.push("https://evil.example/cb".into());
+    after.consent = ConsentRule::Managed;
+    world.tenant.change_client(&held, &after, &world.env()).unwrap();
+    let told = last(EventKind::ClientChanged);
+    assert_eq!(told.get_client(), Some("app:crm"));
+    assert_eq!(changes(&told), ["consent: ask -> managed", "redirect_uris + https://evil.example/cb"]);
+    // What is too much for one event is in further ones: nobody hides one thing behind many.
+    let held = world.tenant.client("crm").unwrap();
+    let mut after = held.value.clone();
+    after.details_types = (0..20).map(|n| format!("type_{n:02}")).collect();
+    after.redirect_uris.retain(|uri| uri == CALLBACK);
+    let before = world.events().len();
+    world.tenant.change_client(&held, &after, &world.env()).unwrap();
+    let told: Vec<Event> = world.events().split_off(before);
+    let all: Vec<String> = told.iter().flat_map(changes).collect();
+    assert_eq!((told.len(), told[0].details()["changes"].parse::<usize>().unwrap()), (2, all.len()));
+    assert!(all.contains(&"redirect_uris - https://evil.example/cb".to_owned()), "{all:?}");
+    // The tenant, and a resource.
+    let mut settings = world.tenant.settings().clone();
+    settings.access_token_s = 77;
+    settings.registration.who = Registrants::Anybody;
+    world.tenant.change_settings(settings, &world.env()).unwrap();
+    let told = changes(&last(EventKind::TenantChanged));
+    assert!(told[0].ends_with(" -> 77") && told[1] == "registration.who: nobody -> anybody", "{told:?}");
+    let mut resource = world.tenant.resource(API).unwrap().unwrap().value.clone();
+    resource.scopes.iter_mut().for_each(|scope| scope.checked = false);
+    world.tenant.put_resource(&resource, &world.env()).unwrap();
+    assert_eq!(changes(&last(EventKind::AdminChanged)), ["scope discounts.checked: true -> false"]);
+    // Of people, which names, and never what stands there.
+    let held = world.tenant.user("sarah").unwrap();
+    let mut claims = held.claims.clone();
+    claims.insert("email".into(), "other@example.com".into());
+    claims.remove("name");
+    world.tenant.change_user(&held, &["sarah@example.com"], claims, &world.env()).unwrap();
+    let told = last(EventKind::UserChanged);
+    assert_eq!(told.details()["changed"], "email name");
+    assert!(!String::from_utf8_lossy(&told.bytes()).contains("other@example.com"));
+}
