@@ -249,7 +249,10 @@ fn an_api_gives_a_client_so_many_tokens_and_an_address_so_many_requests() {
     let token = serving.token("ops", &ops, "resources:read resources:write", "/admin");
     let set = |body: Value| serving.with(&token, "PUT", "/admin/resources/api/limit", &body);
     assert_eq!(set(json!({"tokens_per_minute": 1_000_000})).status, 400);
-    assert_eq!(set(json!({"tokens_per_minute": null})).status, 200);
+    assert_eq!(set(json!({"access_token_s": 0})).status, 400);
+    assert_eq!(set(json!({"access_token_s": 30})).json()["access_token_s"], 30);
+    assert_eq!(ask().json()["expires_in"], 30);
+    assert_eq!(set(json!({"tokens_per_minute": null})).json()["access_token_s"], Value::Null);
     assert_eq!(
         serving.with(&token, "PUT", "/admin/resources/none/limit", &json!({"tokens_per_minute": 1})).status,
         404

@@ -178,7 +178,11 @@ impl Tenant {
             let text = "none of the scopes can be had for these resources by this client and person";
             return Err(Refusal::new(ErrorCode::InvalidScope, "issue.scopes", text));
         }
-        let until = narrowed.until.min(now.saturating_add(self.settings().access_token_s));
+        let mut life_s = self.settings().access_token_s;
+        for identifier in &narrowed.resources {
+            life_s = life_s.min(self.token_limits(identifier)?.life_s.unwrap_or(Seconds::MAX));
+        }
+        let until = narrowed.until.min(now.saturating_add(life_s));
         if until <= now {
             return Err(Refusal::new(ErrorCode::InvalidGrant, "grant.over", "what this hangs on is over"));
         }
@@ -190,7 +194,7 @@ impl Tenant {
     fn within_limits(&self, caller: &Caller, grant: &Grant, resources: &[String], env: &Env<'_>) -> Answer<()> {
         let mut limits = Vec::new();
         for resource in resources {
-            limits.extend(self.token_limit(resource)?.map(|most| (resource.as_str(), most)));
+            limits.extend(self.token_limits(resource)?.per_minute.map(|most| (resource.as_str(), most)));
         }
         let counted = self.count_tokens(&caller.client.id, &limits, env);
         if let Err(refusal) = &counted

@@ -174,14 +174,33 @@ impl Default for Counts {
     }
 }
 
-/// How many tokens of a resource a client may get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenLimit {
-    per_minute: u32,
+/// What holds of the access tokens of a resource besides what holds of the tenant's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenLimits {
+    /// How many one client gets in a minute.
+    pub per_minute: Option<u32>,
+    /// How many seconds each is good at most.
+    pub life_s: Option<Seconds>,
 }
 
-impl Stored for TokenLimit {
+impl TokenLimits {
+    fn check(&self) -> Answer<()> {
+        if self.per_minute.is_some_and(|most| most == 0 || most > TOKENS_PER_MINUTE_MAX) {
+            let text = format!(
+                "a limit is 1 to {TOKENS_PER_MINUTE_MAX} tokens a minute; take a client's resource away to give it none"
+            );
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "resource.limit", text));
+        }
+        if self.life_s.is_some_and(|life| life == 0 || life > LIFE_MAX_S) {
+            let text = format!("a token of a resource is good for 1 to {LIFE_MAX_S} seconds");
+            return Err(Refusal::new(ErrorCode::InvalidRequest, "resource.life", text));
+        }
+        Ok(())
+    }
+}
+
+impl Stored for TokenLimits {
     const SORT: u8 = b'R';
     const WHAT: &'static str = "limit of a resource";
 }
@@ -270,47 +289,45 @@ impl Tenant {
         counted.map_err(|limited| limited.refusal("rate.client", "this client makes too many requests"))
     }
 
-    /// Limits how many tokens of a resource one client gets: so many at once, and then so many a minute, by whatever grant type.
-    /// `None` takes the limit away. It is in force at the next token; what was counted is forgotten when the server restarts.
+    /// Limits the access tokens of a resource: how many one client gets (so many at once, and then so many a minute), and how long
+    /// each is good, by whatever grant type. What is `None` has no limit. It is in force at the next token; what was counted is
+    /// forgotten when the server restarts.
     ///
     /// # Errors
-    /// There is no such resource, or the limit is zero or over [`TOKENS_PER_MINUTE_MAX`].
-    pub fn limit_tokens(&self, identifier: &str, per_minute: Option<u32>, by: &str, env: &Env<'_>) -> Answer<()> {
-        if per_minute.is_some_and(|most| most == 0 || most > TOKENS_PER_MINUTE_MAX) {
-            let text = format!(
-                "a limit is 1 to {TOKENS_PER_MINUTE_MAX} tokens a minute; take a client's resource away to give it none"
-            );
-            return Err(Refusal::new(ErrorCode::InvalidRequest, "resource.limit", text));
-        }
+    /// There is no such resource, or a limit is out of its bounds.
+    pub fn limit_tokens(&self, identifier: &str, limits: TokenLimits, by: &str, env: &Env<'_>) -> Answer<()> {
+        limits.check()?;
         let part = hash_of(identifier);
         again(|| {
             let resource = self.resource(identifier)?.ok_or_else(|| Refusal::not_found("resource"))?;
             let mut change = self.change(env);
             change.expect(&resource);
-            match (per_minute, self.get::<TokenLimit>(&[&part])?) {
-                (Some(per_minute), _) => change.put(&[&part], &TokenLimit { per_minute }),
-                (None, Some(held)) => change.remove(&held),
-                (None, None) => return Ok(()),
+            match self.get::<TokenLimits>(&[&part])? {
+                _ if limits != TokenLimits::default() => change.put(&[&part], &limits),
+                Some(held) => change.remove(&held),
+                None => return Ok(()),
             }
-            let most = per_minute.map_or_else(|| "none".to_owned(), |most| most.to_string());
+            let said = |most: Option<u64>| most.map_or_else(|| "none".to_owned(), |most| most.to_string());
             let event = self.event(EventKind::PolicyChanged, Outcome::Done, env).user(by).resource(identifier);
-            change.event(&event.action("resource.limit").detail("tokens_per_minute", most));
+            let event =
+                event.action("resource.limit").detail("tokens_per_minute", said(limits.per_minute.map(u64::from)));
+            change.event(&event.detail("access_token_s", said(limits.life_s)));
             change.commit()?;
             Ok(())
         })
     }
 
-    /// How many tokens of a resource a client gets in a minute; `None` when there is no limit.
+    /// What holds of the access tokens of a resource.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn token_limit(&self, identifier: &str) -> Answer<Option<u32>> {
-        Ok(self.get::<TokenLimit>(&[&hash_of(identifier)])?.map(|held| held.per_minute))
+    pub fn token_limits(&self, identifier: &str) -> Answer<TokenLimits> {
+        Ok(self.get::<TokenLimits>(&[&hash_of(identifier)])?.map(|held| held.value).unwrap_or_default())
     }
 
     /// Adds to a change that a resource has no limit, because it is taken away.
     pub(super) fn drop_limit(&self, change: &mut super::Change<'_>, identifier: &str) -> Answer<()> {
-        if let Some(held) = self.get::<TokenLimit>(&[&hash_of(identifier)])? {
+        if let Some(held) = self.get::<TokenLimits>(&[&hash_of(identifier)])? {
             change.remove(&held);
         }
         Ok(())

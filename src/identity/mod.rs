@@ -90,7 +90,7 @@ pub use jwt::{
 pub use keys::{KeyState, SIGNING_KEYS_MAX, SigningKey};
 pub use limit::{
     FAILURES_OF_ADDRESS, LIMITER_KEYS_MAX, Limited, Limiter, REGISTRATIONS_OF_ADDRESS, REQUESTS_OF_ADDRESS,
-    REQUESTS_OF_CLIENT, Rate, STRANGERS_OF_ADDRESS, TOKENS_PER_MINUTE_MAX, address_key,
+    REQUESTS_OF_CLIENT, Rate, STRANGERS_OF_ADDRESS, TOKENS_PER_MINUTE_MAX, TokenLimits, address_key,
 };
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
 pub use names::{

@@ -2,7 +2,7 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_of};
-use bailiwick::identity::{Held, MACHINE, Resource as Record, Scope, Tenant};
+use bailiwick::identity::{Held, MACHINE, Resource as Record, Scope, Tenant, TokenLimits};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -41,13 +41,16 @@ pub(crate) enum Resource {
         #[command(flatten)]
         tenant: InTenant,
     },
-    /// Limit how many of its tokens one client gets: so many at once, and then so many a minute
+    /// Limit its tokens: how many one client gets in a minute, and how long each is good; what is left out has no limit
     Limit {
         /// Its identifier
         identifier: String,
-        /// How many; no limit when it is left out
+        /// How many
         #[arg(long, value_name = "COUNT")]
         tokens_per_minute: Option<u32>,
+        /// How long each is good, where the tenant's is longer
+        #[arg(long, value_name = "SECONDS")]
+        access_token_life: Option<u64>,
         #[command(flatten)]
         tenant: InTenant,
     },
@@ -75,11 +78,13 @@ fn find(tenant: &Tenant, identifier: &str) -> Result<Held<Record>, Failure> {
     tenant.resource(identifier)?.ok_or_else(none)
 }
 
-/// A resource with its limit, when it has one.
+/// A resource with its limits, when it has any.
 fn shown(tenant: &Tenant, resource: &Record) -> Result<Value, Failure> {
     let mut value = json_of(resource)?;
-    if let (Some(most), Some(members)) = (tenant.token_limit(&resource.identifier)?, value.as_object_mut()) {
-        members.insert("tokens_per_minute".to_owned(), most.into());
+    let limits = tenant.token_limits(&resource.identifier)?;
+    let said = [("tokens_per_minute", limits.per_minute.map(u64::from)), ("access_token_s", limits.life_s)];
+    if let Some(members) = value.as_object_mut() {
+        members.extend(said.into_iter().filter_map(|(name, most)| Some((name.to_owned(), most?.into()))));
     }
     Ok(value)
 }
@@ -113,10 +118,11 @@ impl Resource {
                 let held = find(&opened, &identifier)?;
                 tenant.show(&shown(&opened, &held)?);
             }
-            Resource::Limit { identifier, tokens_per_minute, tenant } => {
+            Resource::Limit { identifier, tokens_per_minute, access_token_life, tenant } => {
                 let opened = tenant.open()?;
                 let held = find(&opened, &identifier)?;
-                opened.limit_tokens(&identifier, tokens_per_minute, MACHINE, &env())?;
+                let limits = TokenLimits { per_minute: tokens_per_minute, life_s: access_token_life };
+                opened.limit_tokens(&identifier, limits, MACHINE, &env())?;
                 tenant.show(&shown(&opened, &held)?);
             }
             Resource::Delete { identifier, tenant } => tenant.open()?.remove_resource(&identifier, &env())?,

@@ -43,7 +43,10 @@ fn a_client_makes_so_many_requests_from_everywhere() {
 #[test]
 fn a_resource_gives_a_client_so_many_tokens() {
     let mut world = World::new();
-    let limit = |world: &World, most| world.tenant.limit_tokens(API, most, "user:admin", &world.env());
+    let limit = |world: &World, most| {
+        let limits = TokenLimits { per_minute: most, life_s: None };
+        world.tenant.limit_tokens(API, limits, "user:admin", &world.env())
+    };
     limit(&world, Some(3)).unwrap();
     let alone = |world: &World, client: &str| {
         ClientCredentialsGrant.redeem(&world.tenant, &world.caller(client), &form(&[("scope", "read")]), &world.env())
@@ -72,12 +75,41 @@ fn a_resource_gives_a_client_so_many_tokens() {
     for bad in [0, TOKENS_PER_MINUTE_MAX + 1] {
         assert_eq!(rule(limit(&world, Some(bad))), "resource.limit");
     }
-    let unknown = world.tenant.limit_tokens("https://other.example/", Some(1), "user:admin", &world.env());
+    let one = TokenLimits { per_minute: Some(1), life_s: None };
+    let unknown = world.tenant.limit_tokens("https://other.example/", one, "user:admin", &world.env());
     assert_eq!(rule(unknown), "not_found");
     // It goes with its resource, and does not come back with another of the same identifier.
     limit(&world, Some(1)).unwrap();
     let resource = world.tenant.resource(API).unwrap().unwrap().value;
     world.tenant.remove_resource(API, &world.env()).unwrap();
     world.tenant.put_resource(&resource, &world.env()).unwrap();
-    assert_eq!(world.tenant.token_limit(API), Ok(None));
+    assert_eq!(world.tenant.token_limits(API), Ok(TokenLimits::default()));
+}
+
+/// AC-3: the life of a token is the least of the tenant's, the grant's and those of its resources.
+#[test]
+fn a_token_lives_as_long_as_each_of_its_resources_says() {
+    let world = World::new();
+    let limit = |life_s| {
+        let limits = TokenLimits { per_minute: None, life_s };
+        world.tenant.limit_tokens(API, limits, "user:admin", &world.env())
+    };
+    let life = |scope: &str| {
+        let answer = world.tokens("crm", "sarah", scope);
+        assert_eq!(claims(&answer.access_token)["exp"], world.now + answer.expires_in);
+        answer.expires_in
+    };
+    let tenants = world.tenant.settings().access_token_s;
+    assert_eq!(life("read"), tenants);
+    limit(Some(30)).unwrap();
+    assert_eq!(life("read"), 30);
+    limit(Some(tenants * 2)).unwrap();
+    assert_eq!(life("read"), tenants);
+    for wrong in [0, u64::MAX] {
+        assert_eq!(rule(limit(Some(wrong))), "resource.life");
+    }
+    limit(None).unwrap();
+    assert_eq!(life("read"), tenants);
+    let told = world.events().into_iter().rfind(|event| event.get_action() == Some("resource.limit")).unwrap();
+    assert_eq!(told.details()["access_token_s"], "none");
 }

@@ -5,7 +5,7 @@ use super::roles::may_open;
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
 use crate::identity::{
     Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Scope, Seconds, Tenant,
-    WorkloadIssuer,
+    TokenLimits, WorkloadIssuer,
 };
 use crate::wire::{Call, Json};
 use axum::Router;
@@ -71,7 +71,8 @@ async fn remove_claim(call: Call<()>, Path(name): Path<String>) -> Response {
 }
 
 fn resource_json(tenant: &Tenant, resource: &Resource) -> Answer<Value> {
-    Ok(json!({"resource": resource, "tokens_per_minute": tenant.token_limit(&resource.identifier)?}))
+    let TokenLimits { per_minute, life_s } = tenant.token_limits(&resource.identifier)?;
+    Ok(json!({"resource": resource, "tokens_per_minute": per_minute, "access_token_s": life_s}))
 }
 
 async fn resources(call: Call<()>) -> Response {
@@ -151,17 +152,19 @@ async fn remove_resource(call: Call<()>, Path(id): Path<String>) -> Response {
     .await
 }
 
-/// The body that limits tokens: a number, or `null` for no limit.
+/// The body that limits tokens: numbers, or `null` for no limit. What is left out is none.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limit {
     tokens_per_minute: Option<u32>,
+    access_token_s: Option<Seconds>,
 }
 
 async fn limit(call: Call<()>, Path(id): Path<String>, Json(wanted): Json<Limit>) -> Response {
     call.administer(judge, RESOURCES, move |tenant, env| {
         let found = resource(tenant, &id)?;
-        tenant.limit_tokens(&found.identifier, wanted.tokens_per_minute, by(env), env)?;
+        let limits = TokenLimits { per_minute: wanted.tokens_per_minute, life_s: wanted.access_token_s };
+        tenant.limit_tokens(&found.identifier, limits, by(env), env)?;
         resource_json(tenant, &found)
     })
     .await
