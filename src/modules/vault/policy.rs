@@ -232,7 +232,7 @@ const HOP_BY_HOP: [HeaderName; 10] = [
 
 /// Headers that a caller does not set: those that show who calls, and those by which a server would take the request for
 /// another than the one that was let through. An answer in parts or compressed could not be filtered.
-const NOT_SENT: [HeaderName; 22] = [
+const NOT_SENT: [HeaderName; 17] = [
     header::HOST,
     header::AUTHORIZATION,
     header::COOKIE,
@@ -244,18 +244,24 @@ const NOT_SENT: [HeaderName; 22] = [
     header::ORIGIN,
     header::REFERER,
     HeaderName::from_static("dpop"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-prefix"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("true-client-ip"),
     HeaderName::from_static("x-rewrite-url"),
     HeaderName::from_static("x-http-method"),
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-method-override"),
     PURPOSE,
 ];
+
+/// How headers begin by which the servers in front of an API tell it who calls, and for what: it believes them.
+const NOT_SENT_BEGINS: [&str; 7] =
+    ["x-forwarded-", "x-original-", "x-remote-", "x-real-", "x-client-cert", "x-ssl-", "proxy-"];
+
+/// Whether a caller may set a header. One with `_` is taken by many servers for the one with `-` (CGI makes them the same), which
+/// may be the one in which the credential is put.
+fn is_sent(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    !name.contains('_') && !NOT_SENT_BEGINS.iter().any(|begin| name.starts_with(begin))
+}
 
 /// The headers of a call that needs an approval that are sent on: they change how the other side answers, and not what it does.
 /// People approve the rest of the call, and no header stands in what they read but the type of the body.
@@ -292,7 +298,12 @@ pub const ANSWERED_BY: HeaderName = HeaderName::from_static("bailiwick-answered-
 /// What of a caller's headers is sent on.
 #[must_use]
 pub(super) fn sent_headers(from: &HeaderMap) -> HeaderMap {
-    passed(from, &NOT_SENT)
+    let mut headers = passed(from, &NOT_SENT);
+    let dropped: Vec<HeaderName> = headers.keys().filter(|name| !is_sent(name)).cloned().collect();
+    for name in dropped {
+        headers.remove(name);
+    }
+    headers
 }
 
 /// What of a caller's headers is sent on with a call that needs an approval.
@@ -459,6 +470,18 @@ mod tests {
             ("content-type", "application/json"),
             ("x-request-id", "7"),
             ("bailiwick-purpose", "a proposal"),
+            ("x-forwarded-for", "127.0.0.1"),
+            ("x-forwarded-user", "root"),
+            ("x-forwarded-ssl", "on"),
+            ("x-original-method", "DELETE"),
+            ("x-original-uri", "/admin"),
+            ("x-remote-user", "root"),
+            ("x-real-ip", "127.0.0.1"),
+            ("x-ssl-client-verify", "SUCCESS"),
+            ("proxy-user", "root"),
+            ("true-client-ip", "127.0.0.1"),
+            ("x_api_key", "evil"),
+            ("x_forwarded_user", "root"),
         ] {
             headers.append(HeaderName::from_static(name), value.parse().unwrap());
         }
