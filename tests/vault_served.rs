@@ -231,6 +231,11 @@ fn what_a_connection_does_not_name_is_refused() {
     assert_eq!(admin("POST", "", &within).status, 201);
     assert_eq!(admin("PUT", "/within/allowed/agent:sales", &Value::Null).status, 200);
     let key = json!({"type": "api_key", "key": "key-of-somebody-within"});
+    let more = json!({"type": "api_key", "key": "key-of-somebody-within", "expires_in": 3000});
+    let refused = admin("PUT", "/within/credentials/agent:sales", &more);
+    assert!(refused.status == 400 && refused.body.contains("`expires_in`"), "{}", refused.body);
+    let mistaken = admin("PUT", "/within/credentials/agent:sales", &json!({"type": "api_key", "key": ["k-e-y"]}));
+    assert!(mistaken.status == 400 && !mistaken.body.contains("k-e-y"), "{}", mistaken.body);
     assert_eq!(admin("PUT", "/within/credentials/agent:sales", &key).status, 200);
     story.refused(agent, "GET", "/within/x", 403, "not connected to from here");
 

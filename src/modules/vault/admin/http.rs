@@ -68,8 +68,11 @@ impl<T: DeserializeOwned> FromRequest<Setup> for Json<T> {
 
     async fn from_request(request: Request, _: &Setup) -> Result<Json<T>, Response> {
         let read = read_json(request.into_body(), |path, error| {
+            // These name members, which are no secret; others say what stands there.
+            let names = |text: &String| ["unknown field", "missing field"].iter().any(|begin| text.starts_with(begin));
+            let named = Some(error.to_string()).filter(names).map(|text| format!(": {text:.200}")).unwrap_or_default();
             let text = format!(
-                "the body is not what it should be, at `{path}`, line {}, column {}; docs/vault.md shows what it is",
+                "the body is not what it should be, at `{path}`, line {}, column {}{named}; docs/vault.md shows what it is",
                 error.line(),
                 error.column()
             );

@@ -40,7 +40,7 @@ impl Drop for Hidden {
 
 /// What is sealed of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Secret {
     /// Tokens of an OAuth server.
     Oauth2 {
