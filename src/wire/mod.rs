@@ -3,6 +3,7 @@
 
 mod administration;
 mod bounds;
+mod challenge;
 mod deadline;
 mod embedding;
 mod flight;
@@ -19,6 +20,7 @@ mod token;
 
 pub use administration::{Call, Json, Judge, challenged, read_json, wrong_body};
 pub use bounds::Bounds;
+pub use challenge::challenge;
 pub use deadline::{Deadlines, Flag};
 pub use embedding::{
     EMBEDDED_TEXT_BYTES_MAX, EMBEDDED_TEXTS_MAX, EMBEDDING_KEY_BYTES_MAX, Embedder, EmbeddingError, EmbeddingKey,

@@ -2,7 +2,7 @@
 
 use super::{Head, OAuth, end_session, introspection_token, judged, userinfo};
 use crate::identity::{Answer, Env, ErrorCode, Examined, Form, Refusal, Refused, Registrants, Tenant};
-use crate::wire::{Asked, json_response, read_body};
+use crate::wire::{Asked, challenge, json_response, read_body};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -258,21 +258,6 @@ async fn metadata(State(oauth): State<OAuth>, asked: Asked) -> Response {
 
 async fn jwks(asked: Asked) -> Response {
     kept(asked.run(|tenant, env| tenant.jwks(env)).await)
-}
-
-/// A value of a challenge, between quotation marks (RFC 9110 5.6.4): our own sentences have no such marks.
-fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
-    let text = refusal.description.replace(['"', '\\'], "'");
-    let algorithms = crate::identity::ALGORITHMS.map(|(name, _)| name).join(" ");
-    let error = refusal.error.text();
-    let value = match refusal.rule {
-        "token.none" => format!("Bearer, DPoP algs=\"{algorithms}\""),
-        rule if rule.starts_with("dpop.") => {
-            format!("DPoP error=\"{error}\", error_description=\"{text}\", algs=\"{algorithms}\"")
-        }
-        _ => format!("Bearer error=\"{error}\", error_description=\"{text}\""),
-    };
-    HeaderValue::from_str(&value).ok()
 }
 
 async fn info(asked: Asked, request: Request) -> Response {

@@ -11,7 +11,7 @@ use super::records::Hidden;
 use super::{Caller, Vault};
 use crate::identity::{Answer, Env, ErrorCode, Proved, Refusal, Tenant, TokenKind};
 use crate::secrets::Report;
-use crate::wire::{Asked, OutgoingAnswer, OutgoingRequest, Redirects, json_response};
+use crate::wire::{Asked, OutgoingAnswer, OutgoingRequest, Redirects, challenge, json_response};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{Request, State};
@@ -101,24 +101,22 @@ impl Shown {
     }
 }
 
-/// A refusal as the caller of the proxy sees it (RFC 6750 3, RFC 9470 3), told apart from answers of the other side.
-#[expect(clippy::wildcard_enum_match_arm, reason = "what is not named stays as it is")]
+/// A refusal as the caller of the proxy sees it (RFC 6750 3, RFC 9449 7.1, RFC 9470 3), told apart from answers of the other side.
 fn told(refusal: Refusal) -> Response {
-    let challenge = match refusal.error {
-        ErrorCode::InvalidToken
-        | ErrorCode::InsufficientScope
-        | ErrorCode::InvalidDpopProof
-        | ErrorCode::InsufficientUserAuthentication => {
-            let description: String = refusal.description.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
-            let more = refusal.step_up.as_ref().map(|step_up| step_up.parameters()).unwrap_or_default();
-            Some(format!("Bearer error=\"{}\", error_description=\"{description}\"{more}", refusal.error.text()))
-        }
-        _ => None,
-    };
+    let unproved = refusal.error == ErrorCode::InvalidDpopProof;
+    let of_token = unproved
+        || matches!(
+            refusal.error,
+            ErrorCode::InvalidToken | ErrorCode::InsufficientScope | ErrorCode::InsufficientUserAuthentication
+        );
+    let challenge = challenge(&refusal).filter(|_| of_token);
     let mut response = refusal.into_response();
+    if unproved {
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+    }
     let headers = response.headers_mut();
     headers.insert(ANSWERED_BY, HeaderValue::from_static("proxy"));
-    if let Some(value) = challenge.and_then(|text| HeaderValue::try_from(text).ok()) {
+    if let Some(value) = challenge {
         headers.insert(header::WWW_AUTHENTICATE, value);
     }
     response

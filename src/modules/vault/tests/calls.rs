@@ -135,6 +135,25 @@ async fn what_no_rule_lets_through_is_refused_and_written_down() {
     for token in ["", "garbage", &format!("{token}x")] {
         let answer = world.get(token, "/proxy/crm/v1/x").await;
         assert_eq!((answer.status.as_u16(), &answer.json()["error"]), (401, &json!("invalid_token")));
+        let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+        match token.is_empty() {
+            // Who has shown nothing has made no error (RFC 6750 3.1).
+            true => assert!(challenge.starts_with("Bearer, DPoP algs=\"ES256"), "{challenge}"),
+            false => assert!(challenge.starts_with("Bearer error=\"invalid_token\", "), "{challenge}"),
+        }
+    }
+    // What is wrong with the proof of a key is said as such (RFC 9449 7.1).
+    let scheme = |scheme: &str, proof: Option<&str>| {
+        let request = request("GET", "/proxy/crm/v1/x", "").header("authorization", format!("{scheme} {token}"));
+        let request = proof.into_iter().fold(request, |request, proof| request.header("dpop", proof));
+        world.ask(request.body(Body::empty()).unwrap())
+    };
+    for (answer, code) in
+        [(scheme("DPoP", None).await, "invalid_token"), (scheme("DPoP", Some("x")).await, "invalid_dpop_proof")]
+    {
+        let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+        assert!(challenge.starts_with(&format!("DPoP error=\"{code}\", ")), "{challenge}");
+        assert!(challenge.contains("algs=\"ES256") && answer.status == 401, "{challenge}");
     }
     let (header, scope) = (format!("Bearer {token}"), ScopeClass::NeedsApproval);
     let twice = request("GET", "/proxy/crm/v1/x", &token).header("authorization", header).body(Body::empty()).unwrap();
