@@ -81,10 +81,19 @@ pub(super) fn look(path: &Path) -> Result<Found, OpenError> {
     }
 }
 
+/// Makes a directory, and those above it that are not there, for the user of this process alone: names, tuples and texts lie there
+/// in clear. One that is there keeps what it has.
+fn make(path: &Path) -> std::io::Result<()> {
+    let mut maker = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut maker, 0o700);
+    maker.recursive(true).create(path)
+}
+
 /// Marks a directory as ours, and makes it when it is not there.
 pub(super) fn write(path: &Path) -> Result<(), OpenError> {
     let made = || -> std::io::Result<()> {
-        fs::create_dir_all(path)?;
+        make(path)?;
         let part = path.join(PART);
         let mut file = fs::File::create(&part)?;
         writeln!(file, "{TEXT}{FORMAT_VERSION}")?;
@@ -96,4 +105,25 @@ pub(super) fn write(path: &Path) -> Result<(), OpenError> {
         path: path.to_owned(),
         reason: format!("{error}; check the path and its permissions"),
     })
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_directory_that_is_made_is_for_its_user_alone() {
+        let parent = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let path = parent.path().join("above").join("data");
+        write(&path).unwrap();
+        assert_eq!((mode(&path), mode(&parent.path().join("above"))), (0o700, 0o700));
+        // One that somebody made for a group stays as they made it.
+        let shared = parent.path().join("shared");
+        fs::create_dir(&shared).unwrap();
+        fs::set_permissions(&shared, fs::Permissions::from_mode(0o750)).unwrap();
+        write(&shared).unwrap();
+        assert_eq!(mode(&shared), 0o750);
+    }
 }
