@@ -47,7 +47,7 @@ fn what_init_wrote_tells_the_other_commands_where() {
     good(directory, &["init", "--issuer", "https://id.example", "--admin", "admin@example.com"]);
     // `run` says the place to these when it can; `program` says nothing.
     let said = |arguments: &[&str]| program(directory).args(arguments).output().unwrap();
-    for arguments in [&["user", "list"][..], &["audit", "key", "--tenant", "1", "--create", "id.example/audit"]] {
+    for arguments in [&["user", "list"][..], &["audit", "key", "--create", "id.example/audit"]] {
         let output = said(arguments);
         assert!(output.status.success(), "{arguments:?}: {}", err(&output));
     }
@@ -136,7 +136,10 @@ fn what_is_wrong_is_said() {
     refused(directory, &["tenant", "list"], "bailiwick.keys");
     let tenant = program(directory).args(["tenant", "list", "--data", "x"]).output().unwrap();
     assert!(err(&tenant).contains("--identity-key-ring"), "{}", err(&tenant));
+    refused(directory, &["tenant", "list"], "`bailiwick init` makes the first");
     refused(directory, &["init", "--issuer", "http://id.example", "--admin", "a"], "https");
+    refused(directory, &["init", "--issuer", issuer, "--admin", "a", "--tenant", "One"], "small letters");
+    assert_eq!(std::fs::read_dir(directory).unwrap().count(), 0, "what cannot be leaves nothing behind");
     good(directory, &["init", "--issuer", issuer, "--admin", "a", "--tenant", "one"]);
     refused(directory, &["tenant", "create", "two", "--issuer", issuer], "already");
     good(directory, &["tenant", "create", "two", "--issuer", "http://127.0.0.1:9/two"]);
@@ -147,6 +150,20 @@ fn what_is_wrong_is_said() {
     refused(directory, &["client", "show", "b", "--tenant", "one"], "no client `b`");
     let create = ["client", "create", "--tenant", "one", "--redirect-uri", "http://evil.example/"];
     refused(directory, &create, "redirect URI");
+    let create = ["client", "create", "--tenant", "one", "--grant-type", "nonsense"];
+    refused(directory, &create, "`nonsense` is no grant type that is served here; write one of authorization_code");
+    // The log of a tenant, by its name as in other commands.
+    let audit = |more: &[&str]| {
+        program(directory)
+            .args(["audit", "list", "--data", "bailiwick-data", "--limit", "1"])
+            .args(more)
+            .output()
+            .unwrap()
+    };
+    let of = |tenant: &str| out(&audit(&["--tenant", tenant]));
+    assert!(!of("two").is_empty() && of("two") == of("2") && of("two") != of("one"), "{}", of("two"));
+    assert!(err(&audit(&["--tenant", "three"])).contains("no tenant `three`"));
+    assert!(err(&audit(&[])).contains("say which with --tenant NAME"));
     refused(directory, &["user", "delete", "a", "--tenant", "one"], "--yes");
     refused(
         directory,

@@ -7,7 +7,8 @@ mod keep;
 use super::place::At;
 use super::show::{Look, count, note, rows, say, terminal};
 use super::{Failure, open};
-use bailiwick::identity::{EventKind, Outcome};
+use bailiwick::engine::Engine;
+use bailiwick::identity::{EventKind, Outcome, tenant_names};
 use bailiwick::modules::audit::export::{ExportQuery, Exported, Format};
 use bailiwick::modules::audit::http::{proved, shown};
 use bailiwick::modules::audit::query::{Filter, Page};
@@ -26,16 +27,16 @@ const LIMIT_DEFAULT: usize = 50;
 #[derive(Subcommand)]
 pub(super) enum Audit {
     /// List events, the newest first
-    #[command(after_help = "Examples: bailiwick audit list --data ./data --tenant 1 --user user:sarah\n          \
-                            bailiwick audit list --data ./data --tenant 1 --kind token.refused --from 2026-01-31")]
+    #[command(after_help = "Examples: bailiwick audit list --data ./data --tenant main --user user:sarah\n          \
+                            bailiwick audit list --data ./data --tenant main --kind token.refused --from 2026-01-31")]
     List(List),
     /// Print an event with its proof
-    #[command(after_help = "Example: bailiwick audit show --data ./data --tenant 1 42")]
+    #[command(after_help = "Example: bailiwick audit show --data ./data --tenant main 42")]
     Show(Show),
     /// Write events to a file that a stranger can verify, or as OCSF
     #[command(
-        after_help = "Examples: bailiwick audit export --data ./data --tenant 1 --output audit.jsonl\n          \
-                            bailiwick audit export --data ./data --tenant 1 --agent agent:sales --format ocsf"
+        after_help = "Examples: bailiwick audit export --data ./data --tenant main --output audit.jsonl\n          \
+                            bailiwick audit export --data ./data --tenant main --agent agent:sales --format ocsf"
     )]
     Export(Export),
     /// Verify an exported file, without a database: exit code 0 good, 1 something is wrong, 2 error
@@ -43,28 +44,28 @@ pub(super) enum Audit {
     Verify(check::Verify),
     /// Print the newest signed checkpoint; sign one; take one that witnesses signed
     #[command(
-        after_help = "Examples: bailiwick audit checkpoint --data ./data --tenant 1 --sign --key-ring keys\n          \
-                            bailiwick audit checkpoint --data ./data --tenant 1 --cosigned seen.txt --witness KEY"
+        after_help = "Examples: bailiwick audit checkpoint --data ./data --tenant main --sign --key-ring keys\n          \
+                            bailiwick audit checkpoint --data ./data --tenant main --cosigned seen.txt --witness KEY"
     )]
     Checkpoint(keep::Checkpoint),
     /// Print how long events are kept and which witnesses are asked for their signatures; change it
-    #[command(after_help = "Examples: bailiwick audit settings --data ./data --tenant 1 --keep 400d\n          \
-                            bailiwick audit settings --data ./data --tenant 1 --add-witness KEY --at https://witness.example")]
+    #[command(after_help = "Examples: bailiwick audit settings --data ./data --tenant main --keep 400d\n          \
+                            bailiwick audit settings --data ./data --tenant main --add-witness KEY --at https://witness.example")]
     Settings(keep::Settings),
     /// Put events under a legal hold; without an id, list the holds
     #[command(
-        after_help = "Example: bailiwick audit hold --data ./data --tenant 1 case-7 --reason 'case 7' --user user:sarah"
+        after_help = "Example: bailiwick audit hold --data ./data --tenant main case-7 --reason 'case 7' --user user:sarah"
     )]
     Hold(keep::Hold),
     /// Lift a legal hold
-    #[command(after_help = "Example: bailiwick audit release --data ./data --tenant 1 case-7")]
+    #[command(after_help = "Example: bailiwick audit release --data ./data --tenant main case-7")]
     Release(keep::Release),
     /// Drop events that happened before a moment and are under no hold; their hashes and all proofs stay
-    #[command(after_help = "Example: bailiwick audit drop --data ./data --tenant 1 --before 2025-01-01 --yes")]
+    #[command(after_help = "Example: bailiwick audit drop --data ./data --tenant main --before 2025-01-01 --yes")]
     Drop(keep::Drop),
     /// Print the log's public keys, the newest first; make one
-    #[command(after_help = "Examples: bailiwick audit key --data ./data --tenant 1\n          \
-                            bailiwick audit key --data ./data --tenant 1 --create audit.example.com --key-ring keys")]
+    #[command(after_help = "Examples: bailiwick audit key --data ./data --tenant main\n          \
+                            bailiwick audit key --data ./data --tenant main --create audit.example.com --key-ring keys")]
     Key(keep::Key),
 }
 
@@ -73,9 +74,9 @@ pub(super) enum Audit {
 struct Of {
     #[command(flatten)]
     at: At,
-    /// The number of the tenant
-    #[arg(long, value_name = "N", env = "BAILIWICK_TENANT", hide_env_values = true, help_heading = "Where")]
-    tenant: u32,
+    /// The tenant, by name or number; may be left out when there is one only
+    #[arg(long, env = "BAILIWICK_TENANT", hide_env_values = true, help_heading = "Where")]
+    tenant: Option<String>,
 }
 
 /// Which events.
@@ -216,9 +217,24 @@ impl Of {
     /// The log, with its tree as far as events go: this process has the database alone, and nobody else grows it.
     fn log(&self) -> Result<Log, Failure> {
         let engine = open(&self.at.directory("audit")?)?;
-        let log = bailiwick::modules::audit::Audit::new(&engine).log(self.tenant);
+        let log = bailiwick::modules::audit::Audit::new(&engine).log(self.number(&engine)?);
         while log.grow()?.more {}
         Ok(log)
+    }
+
+    /// The number of the tenant that is meant. A log may be there without its tenant, and is found by the number.
+    fn number(&self, engine: &Engine) -> Result<u32, Failure> {
+        let known = tenant_names(engine)?;
+        let Some(said) = &self.tenant else {
+            return match known.as_slice() {
+                [(number, _)] => Ok(*number),
+                [] => Err(Failure::Said("there is no tenant here; say whose log it was with --tenant N".into())),
+                _ => Err(Failure::Said("there are several tenants; say which with --tenant NAME".into())),
+            };
+        };
+        let named = known.iter().find(|(_, name)| name == said).map(|(number, _)| *number);
+        let none = || format!("there is no tenant `{said}`; `bailiwick tenant list` prints those there are");
+        named.or_else(|| said.parse().ok()).ok_or_else(|| Failure::Said(none()))
     }
 }
 

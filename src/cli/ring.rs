@@ -27,7 +27,16 @@ pub(super) fn ring(file: Option<&Path>, command: &str) -> Result<Option<KeyRing>
 /// The key ring in a file, which only its owner may read.
 pub(super) fn of_file(path: &Path) -> Result<KeyRing, Failure> {
     use std::os::unix::fs::PermissionsExt as _;
-    let unreadable = |reason| Failure::File { path: path.to_owned(), reason };
+    let unreadable = |reason: std::io::Error| {
+        if reason.kind() != std::io::ErrorKind::NotFound {
+            return Failure::File { path: path.to_owned(), reason };
+        }
+        Failure::Said(format!(
+            "there is no key ring at `{}`; say where it is (--identity-key-ring FILE, or `identity-key-ring` of the settings): \
+             without the one that sealed them, secrets are lost. `bailiwick init` makes the first",
+            path.display()
+        ))
+    };
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mode = file.metadata().map_err(unreadable)?.permissions().mode();
     if mode & 0o077 != 0 {

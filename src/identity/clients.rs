@@ -14,6 +14,16 @@ use url::Url;
 pub const ALLOWED_MAX: usize = 256;
 /// Largest JWK set that is kept.
 pub const JWKS_BYTES_MAX: usize = 32 << 10;
+/// The grant types that an issuer serves. Modules bring those that are URNs; `tests/identity.rs` compares them with the metadata.
+pub const GRANT_TYPES: [&str; 7] = [
+    "authorization_code",
+    "refresh_token",
+    "client_credentials",
+    "urn:ietf:params:oauth:grant-type:token-exchange",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "urn:openid:params:grant-type:ciba",
+    "urn:auth0:params:oauth:grant-type:token-exchange:federated-connection-access-token",
+];
 /// The index of those that were deleted, until nobody keeps anything of them.
 const GONE: u8 = b'B';
 
@@ -261,6 +271,19 @@ impl Client {
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         self.id == name || self.document.as_deref() == Some(name)
+    }
+
+    /// Sees that an issuer serves the grant types that somebody here writes down for it. What a client says of itself may have
+    /// others, of which it makes no use here.
+    ///
+    /// # Errors
+    /// One is none.
+    pub fn check_grant_types(&self) -> Answer<()> {
+        let Some(bad) = self.grant_types.iter().find(|name| !GRANT_TYPES.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let text = format!("`{bad}` is no grant type that is served here; write one of {}", GRANT_TYPES.join(", "));
+        Err(Refusal::new(ErrorCode::InvalidRequest, "client.grant_types", text))
     }
 
     /// Whether it may use a grant type.

@@ -11,6 +11,7 @@ use crate::tuple::Revision;
 use aws_lc_rs::digest;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 
 /// The answer of the token endpoint (RFC 6749 5.1, RFC 8693 2.2.1).
 #[derive(Clone, Serialize)]
@@ -271,8 +272,7 @@ impl Tenant {
         for scope in &asked {
             let known = OPENID_SCOPES.contains(&scope.as_str()) || of_resource(scope);
             if !known || !caller.scopes.contains(scope) {
-                let text = format!("`{scope}` is unknown for these resources, or not one that this client may ask for");
-                return Err(Refusal::new(ErrorCode::InvalidScope, "scope.unknown", text));
+                return Err(unknown_scope(scope));
             }
         }
         Ok((asked, identifiers))
@@ -296,11 +296,29 @@ impl Tenant {
                 found.push(identifier.clone());
             }
         }
+        if found.is_empty() {
+            self.none_has(client, &of_resources)?;
+        }
         if found.len() > 1 {
             let text = "several resources have these scopes; say which with `resource`";
             return Err(Refusal::new(ErrorCode::InvalidTarget, "resource.which", text));
         }
         Ok(found)
+    }
+
+    /// Why no resource of a client's has all of these scopes: the first that none has, or else that they are of several.
+    fn none_has(&self, client: &Client, scopes: &[&String]) -> Answer<()> {
+        let mut known = BTreeSet::new();
+        for identifier in &client.resources {
+            let resource = self.resource(identifier)?;
+            known.extend(resource.into_iter().flat_map(|held| held.value.scopes).map(|scope| scope.name));
+        }
+        if let Some(unknown) = scopes.iter().find(|scope| !known.contains(**scope)) {
+            return Err(unknown_scope(unknown));
+        }
+        let text =
+            "these scopes are of several resources, and none has all of them; say which resources with `resource`";
+        Err(Refusal::new(ErrorCode::InvalidTarget, "resource.which", text))
     }
 
     /// Whether a client may ask for details of these types.
@@ -317,6 +335,11 @@ impl Tenant {
         }
         Ok(())
     }
+}
+
+fn unknown_scope(scope: &str) -> Refusal {
+    let text = format!("`{scope}` is unknown for these resources, or not one that this client may ask for");
+    Refusal::new(ErrorCode::InvalidScope, "scope.unknown", text)
 }
 
 /// The id of a token: its grant, and what tells it from others.

@@ -61,7 +61,7 @@ pub use certificate::{ClientCertificate, TLS_SUBJECT_BYTES_MAX, TlsSubject};
 pub use chain::{AUTHORITIES_BYTES_MAX, AUTHORITIES_MAX, AssertionChain, CHAIN_MAX};
 pub use claims::{Confirmation, TokenKind, act_claim, profile_claims};
 pub use client_secrets::{ClientSecret, SECRETS_MAX};
-pub use clients::{ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, JWKS_BYTES_MAX};
+pub use clients::{ALLOWED_MAX, AuthMethod, Client, ClientKeys, ClientKind, ConsentRule, GRANT_TYPES, JWKS_BYTES_MAX};
 pub use codes::{ClientCredentialsGrant, CodeGrant, Decided, RefreshGrant};
 pub use consents::{CONSENTS_PAGE_MAX, Consent, ShownTogether};
 pub use credentials::{CREDENTIAL_BYTES_MAX, CREDENTIALS_MAX, Credential, CredentialKind, Resealed, UpstreamIdentity};
@@ -113,7 +113,10 @@ pub use shown::{JWT_BEARER, JWT_SPIFFE};
 pub use signed_out::{Cause, SignedOut};
 pub use stores::DATA_STORES_MAX;
 pub use strict::StrictJson;
-pub use tenant::{ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, again, check};
+pub use tenant::{
+    ISSUER_BYTES_MAX, Identity, SYSTEM_MODEL, TENANTS_MAX, Tenant, TenantRecord, again, check, check_tenant,
+    tenant_names,
+};
 pub use users::{CLAIMS_BYTES_MAX, LOGIN_BYTES_MAX, LOGINS_MAX, User};
 pub use workload::{
     WORKLOAD_ISSUERS_MAX, WORKLOAD_LIFE_MAX_S, WORKLOAD_LIFE_S, WORKLOADS_MAX, Workload, WorkloadIssuer,

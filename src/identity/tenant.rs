@@ -9,7 +9,7 @@ use super::limit::Counts;
 use super::written::Writes;
 use super::{
     Answer, Change, Env, ErrorCode, Event, EventKind, Held, Historian, Leaving, Outcome, Refusal, Seconds, Stored,
-    TenantSettings, hash_of,
+    TenantSettings, hash_of, record_key,
 };
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
@@ -153,6 +153,37 @@ fn system_model() -> Answer<&'static Model> {
     model.as_ref().ok_or_else(|| Refusal::failed("tenant.model", "schema/system.fga does not parse"))
 }
 
+/// The tenants of a database, by their numbers: for what needs no key.
+///
+/// # Errors
+/// The disk failed, or a record is damaged.
+pub fn tenant_names(engine: &Engine) -> Answer<Vec<(u32, String)>> {
+    let start = record_key(NOBODY, TenantRecord::SORT, &[]);
+    let records = engine.records(TenantRecord::MODULE);
+    let (mut all, mut after) = (Vec::new(), None::<Vec<u8>>);
+    loop {
+        let page = records.scan(&start, after.as_deref(), super::PAGE_MAX)?;
+        for (_, bytes) in &page {
+            let record: TenantRecord = serde_json::from_slice(bytes)
+                .map_err(|error| Refusal::failed("record.damaged", format!("a {}: {error}", TenantRecord::WHAT)))?;
+            all.push((record.number, record.name));
+        }
+        match page.last() {
+            Some((key, _)) if page.len() == super::PAGE_MAX => after = Some(key.clone()),
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// Sees that a tenant could have a name and an issuer, before anything is made for it.
+///
+/// # Errors
+/// It could not.
+pub fn check_tenant(name: &str, issuer: &str) -> Answer<()> {
+    check_name(name)?;
+    check_issuer(issuer)
+}
+
 fn check_name(name: &str) -> Answer<()> {
     let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(fine) {
@@ -224,8 +255,7 @@ impl Identity {
     /// # Errors
     /// The name or the issuer is not right, or taken.
     pub fn create_tenant(&self, name: &str, issuer: &str, settings: &TenantSettings, env: &Env<'_>) -> Answer<Tenant> {
-        check_name(name)?;
-        check_issuer(issuer)?;
+        check_tenant(name, issuer)?;
         again(|| self.try_create(name, issuer, settings, env))
     }
 

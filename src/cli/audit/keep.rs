@@ -266,7 +266,7 @@ impl Release {
 impl Drop {
     pub(super) fn run(&self) -> Result<ExitCode, Failure> {
         let log = self.of.log()?;
-        let what = format!("the events of tenant {} before {}", self.of.tenant, time_text(self.before));
+        let what = format!("the events of tenant {} before {}", log.tenant(), time_text(self.before));
         if !self.yes && !sure(&what, "")? {
             return Ok(ExitCode::from(1));
         }

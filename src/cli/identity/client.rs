@@ -208,7 +208,10 @@ impl What {
         set(&mut client.name, self.name);
         set(&mut client.redirect_uris, self.redirect_uri);
         set(&mut client.post_logout_redirect_uris, self.post_logout_redirect_uri);
-        set(&mut client.grant_types, self.grant_type);
+        if let Some(grant_types) = self.grant_type {
+            client.grant_types = grant_types;
+            client.check_grant_types()?;
+        }
         set(&mut client.scopes, self.scope);
         set(&mut client.resources, self.resource);
         set(&mut client.serves, self.serves);

@@ -6,7 +6,7 @@ use super::super::show::{Look, note};
 use super::{env, open, show};
 use crate::config::FILE_DEFAULT;
 use bailiwick::engine::Engine;
-use bailiwick::identity::TenantSettings;
+use bailiwick::identity::{TenantSettings, check_tenant};
 use bailiwick::secrets::{KEY_BYTES, KeyRing};
 use bailiwick::wire::random;
 use clap::Args;
@@ -43,6 +43,8 @@ pub(crate) struct Init {
 
 impl Init {
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        // What cannot be is said before anything is written.
+        check_tenant(&self.tenant, &self.issuer)?;
         if !self.identity_key_ring.exists() {
             write_ring(&self.identity_key_ring)?;
             note(format!(

@@ -474,3 +474,28 @@ fn any_request_is_answered() {
     proptest::test_runner::TestRunner::new(config).run(&pairs, each).unwrap();
     assert!(answered.get() > 0, "some are good");
 }
+
+/// Which scope it is that nobody knows is said, and not one that is right.
+#[test]
+fn of_several_scopes_the_wrong_one_is_named() {
+    let world = World::new();
+    let other = Resource {
+        id: "files".into(),
+        identifier: "https://files.example/".into(),
+        name: "Files".into(),
+        scopes: vec![Scope { name: "list".into(), description: "List".into(), checked: false }],
+        created_at: START,
+    };
+    world.tenant.put_resource(&other, &world.env()).unwrap();
+    let mut client = app("many");
+    client.resources.push(other.identifier.clone());
+    client.scopes.push("list".into());
+    let client = world.tenant.create_client(&client, &world.env()).unwrap();
+    let allowed = |scopes: &str| world.tenant.allowed(&client, Some(scopes), None).map_err(|r| (r.rule, r.description));
+    for scopes in ["read nope", "nope read", "read write nope"] {
+        let (rule, text) = allowed(scopes).unwrap_err();
+        assert!(rule == "scope.unknown" && text.contains("`nope`"), "{scopes}: {text}");
+    }
+    assert_eq!(allowed("read list").unwrap_err().0, "resource.which");
+    assert_eq!(allowed("read write").unwrap().1, [API]);
+}

@@ -193,6 +193,7 @@ fn create(tenant: &Tenant, token: &Examined, wanted: &NewClient, env: &Env<'_>) 
         settings.name.clone_from(&id);
     }
     let client = settings.over(&Client::new(id, ClientKind::App, ""));
+    client.check_grant_types()?;
     within(tenant, token, &client)?;
     let made = again(|| {
         let mut change = tenant.change(env);
@@ -257,6 +258,9 @@ fn change(by: &By<'_>, (id, wanted): (&str, &ClientSettings), env: &Env<'_>) -> 
     again(|| {
         let held = tenant.client(id)?;
         let wanted = wanted.clone().over(&held);
+        if wanted.grant_types != held.grant_types {
+            wanted.check_grant_types()?;
+        }
         within(tenant, token, &held)?;
         within(tenant, token, &wanted)?;
         if held.kind == ClientKind::Agent && !same_to_registry(&held, &wanted) && registered(tenant, id)? {
