@@ -336,6 +336,7 @@ fn issuer_routes(
     let servers = servers::http::Setup::new(Arc::new(servers), embedder, pool);
     let uses: Arc<dyn CredentialUses> = Arc::new(LastUses);
     let details = Arc::new(Spent(approvals.clone()));
+    identity.set_detail_types(Arc::new(approvals.clone()));
     let asked = approval::http::Setup {
         approvals,
         keys: Arc::clone(&keys),

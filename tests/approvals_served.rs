@@ -3,7 +3,10 @@
 use crate::cli::{err, program};
 use crate::identity::{Heard, Issuing, env};
 use crate::mcp_tenant::{approve, basic, client, events, signed_in, strings};
-use bailiwick::identity::{AuthMethod, Client, ClientKind, ConsentRule, EventKind, Resource, Scope, Tenant};
+use bailiwick::identity::{
+    AuthMethod, Caller, Client, ClientCredentialsGrant, ClientKind, ConsentRule, EventKind, Form, Grant,
+    GrantType as _, Resource, Scope, Tenant, TokenKind, Wanted, hash_of,
+};
 use bailiwick::modules::agent::{By, NoApprovals, Profile, Registry};
 use bailiwick::modules::approval::{Backchannel, Delivery, put_backchannel, put_type};
 use bailiwick::modules::exchange::{Connection, ScopeClass, TOKEN_EXCHANGE, Target, allow, classify, put_connection};
@@ -237,6 +240,49 @@ fn a_resource_server_uses_up_what_was_approved_once() {
     assert_eq!(left(), Value::Null);
     let used = events(&world.issuing).into_iter().filter(|e| e.get_reason() == Some("used")).count();
     assert_eq!(used, 1);
+}
+
+#[test]
+fn what_somebody_else_approves_is_got_by_asking_them_alone() {
+    let world = World::start(Issuing::start());
+    let tenant = &world.issuing.acme;
+    let held = tenant.client("sales").unwrap();
+    let grant_types = [held.grant_types.clone(), strings(&["client_credentials"])].concat();
+    tenant.change_client(&held, &Client { grant_types, ..held.value.clone() }, &env()).unwrap();
+    let challenge = hash_of("a verifier of as many characters as there have to be");
+    let mut nonsense = write_access();
+    nonsense["nonsense"] = true.into();
+    let refused = (400, "invalid_authorization_details".to_owned());
+    for details in [write_access(), nonsense, json!({"type": "unknown"})] {
+        let details = json!([details]).to_string();
+        let own =
+            [("grant_type", "client_credentials"), ("scope", "contacts:read"), ("authorization_details", &details)];
+        assert_eq!(error(&world.post("/token", &own)), refused, "{details}");
+        let pushed = [
+            ("response_type", "code"),
+            ("redirect_uri", CALLBACK),
+            ("scope", "openid"),
+            ("code_challenge", &challenge),
+            ("code_challenge_method", "S256"),
+            ("authorization_details", &details),
+        ];
+        assert_eq!(error(&world.post("/par", &pushed)), refused, "{details}");
+    }
+    // A token that has one all the same, and that nobody approved, is good for what else it has.
+    let caller = Caller { client: tenant.client("sales").unwrap(), method: AuthMethod::ClientSecretBasic, jkt: None };
+    let form = Form::parse("scope=contacts:read").unwrap();
+    let token = ClientCredentialsGrant.redeem(tenant, &caller, &form, &env()).unwrap().access_token;
+    let own = tenant.examine(&token, TokenKind::Access, None, &env()).unwrap().grant;
+    let grant = Grant { id: env().id(), details: vec![write_access()], ..own };
+    let (env, wanted) = (env(), Wanted::default());
+    let mut change = tenant.change(&env);
+    tenant.add_grant(&mut change, &grant, &env).unwrap();
+    let answer = tenant.issue(&mut change, &caller, &grant, &wanted, &env).unwrap();
+    change.commit().unwrap();
+    assert_eq!(answer.authorization_details, [write_access()]);
+    let told = world.post("/introspect", &[("token", &answer.access_token)]).json();
+    assert_eq!((&told["active"], &told["scope"]), (&json!(true), &json!("contacts:read")));
+    assert_eq!(told.get("authorization_details"), None, "{told}");
 }
 
 /// A console for operators, whose consent nobody is asked: the administration's URL, and its credentials.

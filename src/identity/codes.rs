@@ -276,7 +276,7 @@ impl GrantType for ClientCredentialsGrant {
             return Err(Refusal::new(ErrorCode::InvalidScope, "scope.person", text));
         }
         let details = form.details()?.unwrap_or_default();
-        tenant.allowed_details(client, &details)?;
+        tenant.details_alone(client, &details)?;
         let now = env.seconds();
         let grant = Grant {
             id: env.id(),

@@ -187,7 +187,8 @@ impl Tenant {
         if until <= now {
             return Err(Refusal::new(ErrorCode::InvalidGrant, "grant.over", "what this hangs on is over"));
         }
-        Ok(Share { scopes, resources: narrowed.resources, details: narrowed.details, until, revision: view.revision() })
+        let details = self.details_now(client, grant, narrowed.details)?;
+        Ok(Share { scopes, resources: narrowed.resources, details, until, revision: view.revision() })
     }
 
     /// Counts the token at the resources that have a limit. That one refuses is noted once in a minute, so that who is held up

@@ -15,6 +15,7 @@ mod codes;
 mod consents;
 mod credentials;
 mod custom;
+mod details;
 mod dpop;
 mod edits;
 mod env;
@@ -69,6 +70,7 @@ pub use custom::{
     CUSTOM_CLAIM_BYTES_MAX, CUSTOM_CLAIM_NAME_BYTES_MAX, CUSTOM_CLAIMS_BYTES_MAX, CUSTOM_CLAIMS_MAX, ClaimPlace,
     ClaimType, CustomClaim, NewClaim,
 };
+pub use details::{Allowing, DetailTypes, ShownAs};
 pub use env::{Env, SECRET_BYTES, Seconds, decode, encode, hash_of, same};
 pub use event::{
     ACTORS_MAX, AUDIT, DETAILS_MAX, EVENT_BYTES_MAX, EVENT_TEXT_BYTES_MAX, Event, EventError, EventKind, MACHINE,

@@ -134,7 +134,7 @@ impl AuthRequest {
     /// Whether who they are was shown in this session because this request asked for it: after it came, or on the pages of
     /// this very request. Times are whole seconds, and in the one in which it came nobody can tell which was first; then only
     /// the latter counts, so that what was there before is not enough, and who is quick is not asked twice.
-    fn has_sign_in(&self, session: &Session) -> bool {
+    pub(super) fn has_sign_in(&self, session: &Session) -> bool {
         let at = session.authentication.at;
         at > self.created_at || (at == self.created_at && session.shown_for.as_ref() == Some(&self.id))
     }
@@ -291,6 +291,7 @@ impl Tenant {
         let (scopes, resources) = self.allowed(client, form.get("scope"), form.resources())?;
         let details = form.details()?.unwrap_or_default();
         self.allowed_details(client, &details)?;
+        self.details_shown_as(&details)?;
         let own = |name| form.get(name).map(str::to_owned);
         let hinted = form.get("id_token_hint").map(|hint| self.hinted(hint, client, env)).transpose()?;
         Ok(AuthRequest {
@@ -487,7 +488,12 @@ impl Tenant {
         }
         let Some(session) = session else { return Ok(Need::SignIn) };
         let client = self.client(&request.client)?;
-        if request.prompts("consent") {
+        // Judged again: the rules of a type may have changed since it was asked for.
+        let theirs = self.details_shown_as(&request.details)?;
+        if let Some(need) = theirs.as_ref().and_then(|shown| shown.needs(request, session, env.seconds())) {
+            return Ok(need);
+        }
+        if request.prompts("consent") || theirs.is_some() {
             return Ok(Need::Consent);
         }
         if client.consent == super::ConsentRule::Managed {

@@ -8,8 +8,8 @@ use super::keys::KeyChain;
 use super::limit::Counts;
 use super::written::Writes;
 use super::{
-    Answer, Change, Env, ErrorCode, Event, EventKind, Held, Historian, Leaving, Outcome, Refusal, Seconds, Stored,
-    TenantSettings, hash_of, record_key,
+    Answer, Change, DetailTypes, Env, ErrorCode, Event, EventKind, Held, Historian, Leaving, Outcome, Refusal, Seconds,
+    Stored, TenantSettings, hash_of, record_key,
 };
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
@@ -96,6 +96,8 @@ struct Inner {
     /// Who keeps what becomes of agents, once somebody does.
     historian: OnceLock<Arc<dyn Historian>>,
     writes: Writes,
+    /// Who knows types of authorization details, once somebody does.
+    detail_types: OnceLock<Arc<dyn DetailTypes>>,
 }
 
 /// The identities of a database. Clones share it.
@@ -210,6 +212,7 @@ impl Identity {
             mutual_tls_port: OnceLock::new(),
             historian: OnceLock::new(),
             writes: Writes::default(),
+            detail_types: OnceLock::new(),
         };
         let identity = Identity { inner: Arc::new(inner) };
         let nobody = identity.nobody();
@@ -347,6 +350,15 @@ impl Identity {
 
     pub(super) fn historian(&self) -> Option<&dyn Historian> {
         self.inner.historian.get().map(|historian| &**historian)
+    }
+
+    /// Says who knows the types of authorization details from now on. It is said once; before it, there are none.
+    pub fn set_detail_types(&self, types: Arc<dyn DetailTypes>) {
+        let _ = self.inner.detail_types.set(types); // the first goes on
+    }
+
+    pub(super) fn detail_types(&self) -> Option<&dyn DetailTypes> {
+        self.inner.detail_types.get().map(|types| &**types)
     }
 
     /// The engine.

@@ -1,7 +1,9 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{Answer, Chain, Change, Env, ErrorCode, Examined, Grant, Tenant};
+use crate::identity::{
+    Allowing, Answer, Chain, Change, CodeGrant, Env, ErrorCode, Examined, Grant, GrantType as _, Tenant,
+};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
@@ -74,11 +76,26 @@ impl agent::Approvals for Spent {
 impl oauth::DetailUses for Spent {
     fn unused(&self, tenant: &Tenant, examined: &Examined, _: &Env<'_>) -> Answer<Vec<Value>> {
         // A token that was exchanged hangs on the one that was approved.
-        let mut left = examined.details().to_vec();
+        let (mut left, mut approved) = (examined.details().to_vec(), false);
         for held in examined.chain().grants() {
+            approved |= self.0.of_grant(tenant, &held.id)?.is_some();
             left = self.0.unused(tenant, held, left)?;
         }
-        Ok(left)
+        if approved {
+            return Ok(left);
+        }
+        // Of what was never approved, that of which nobody need be asked, and what the person allowed on the page of consent.
+        let root = examined.chain().grants().last();
+        let consented = root.is_some_and(|root| root.by == CodeGrant.name() && root.user().is_some());
+        let stands = |detail: &Value| match tenant.allowing(detail) {
+            Ok(Allowing::Nobody) => Ok(true),
+            Ok(Allowing::Person(_)) => Ok(consented),
+            Ok(Allowing::Others) => Ok(false),
+            Err(refusal) if refusal.error == ErrorCode::InvalidAuthorizationDetails => Ok(false),
+            Err(refusal) => Err(refusal),
+        };
+        let good = left.iter().map(stands).collect::<Answer<Vec<bool>>>()?;
+        Ok(left.into_iter().zip(good).filter_map(|(detail, good)| good.then_some(detail)).collect())
     }
 
     fn use_up(&self, tenant: &Tenant, examined: &Examined, what: &Value, env: &Env<'_>) -> Answer<Option<String>> {

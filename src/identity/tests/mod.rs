@@ -8,6 +8,7 @@ mod flows;
 mod kill;
 mod logout;
 mod custom;
+mod details;
 mod rates;
 mod registration;
 mod roles;
@@ -60,6 +61,7 @@ impl World {
         let random = dice();
         let env = Env { trace: Some("trace-1"), address: Some("192.0.2.1"), ..Env::new(at(START), &*random) };
         let identity = Identity::open(engine, ring(), &env).unwrap();
+        identity.set_detail_types(std::sync::Arc::new(details::Payments));
         let issuer = "https://id.example/acme";
         let tenant = identity.create_tenant("acme", issuer, &TenantSettings::default(), &env).unwrap();
         let world = World { tenant, identity, now: START, random, _directory: directory };

@@ -5,7 +5,7 @@ use super::detail::{Line, Rendered, Who};
 use super::records::{APPROVAL, ApprovalRequest, Backchannel, Delivery, Notice, Ping, Recipient, State, Way};
 use super::redeem::CIBA_GRANT;
 use super::template::visible;
-use super::types::type_of;
+use super::types::{stronger, type_of, unknown_type};
 use super::{Approvals, canonical, hint, signed};
 use crate::engine::{Given, Limits, ListObjectsQuery, ListUsersQuery, View};
 use crate::identity::{
@@ -228,10 +228,7 @@ impl Approvals {
         let mut acr = self.settings().acr.as_str();
         let types = asking.details.iter().map(|detail| {
             let name = detail.get("type").and_then(Value::as_str).unwrap_or_default();
-            type_of(tenant, name)?.ok_or_else(|| {
-                let text = "authorization details are of a type that is unknown here";
-                Refusal::new(ErrorCode::InvalidAuthorizationDetails, "details.type", text)
-            })
+            type_of(tenant, name)?.ok_or_else(unknown_type)
         });
         let types = types.collect::<Answer<Vec<_>>>()?;
         for (detail, kind) in asking.details.iter().zip(&types) {
@@ -278,12 +275,6 @@ impl Approvals {
         let of_resource = asking.scopes.iter().filter(|scope| !OPENID_SCOPES.contains(&scope.as_str()));
         Ok(of_resource.map(|scope| Line { label: scope.clone(), value: visible(&words(scope)) }).collect())
     }
-}
-
-/// The stronger of two classes of authentication.
-fn stronger<'a>(a: &'a str, b: &'a str) -> &'a str {
-    let rank = |acr: &str| ACR_VALUES.iter().position(|known| *known == acr);
-    if rank(b) > rank(a) { b } else { a }
 }
 
 /// What both sides show (CIBA 7.1): short, and nothing in it that cannot be seen.

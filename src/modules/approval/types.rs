@@ -1,12 +1,46 @@
 //! Types of authorization details as they are kept: made, changed, and taken away by who administers the tenant.
 
-use super::detail::DetailType;
+use super::Approvals;
+use super::detail::{DetailType, Who};
 use super::records::APPROVAL;
 use crate::engine::Module;
-use crate::identity::{Answer, Env, ErrorCode, EventKind, Held, Outcome, Refusal, Stored, Tenant};
+use crate::identity::{
+    ACR_VALUES, Allowing, Answer, DetailTypes, Env, ErrorCode, EventKind, Held, Outcome, Refusal, ShownAs, Stored,
+    Tenant,
+};
+use serde_json::Value;
 
 /// Most types of a tenant.
 pub const TYPES_MAX: usize = 200;
+
+impl DetailTypes for Approvals {
+    fn allowing(&self, tenant: &Tenant, detail: &Value) -> Answer<Allowing> {
+        let name = detail.get("type").and_then(Value::as_str).unwrap_or_default();
+        let kind = type_of(tenant, name)?.ok_or_else(unknown_type)?;
+        kind.validate(detail)?;
+        let who = kind.who(detail)?;
+        if who.is_empty() {
+            return Ok(Allowing::Nobody);
+        }
+        if !who.contains(&Who::Subject) {
+            return Ok(Allowing::Others);
+        }
+        let (acr, age_s) = (self.settings().acr.as_str(), self.settings().auth_age_s);
+        Ok(Allowing::Person(ShownAs { acr: stronger(acr, kind.acr.as_deref().unwrap_or(acr)).to_owned(), age_s }))
+    }
+}
+
+/// The stronger of two classes of authentication.
+pub(super) fn stronger<'a>(a: &'a str, b: &'a str) -> &'a str {
+    let rank = |acr: &str| ACR_VALUES.iter().position(|known| *known == acr);
+    if rank(b) > rank(a) { b } else { a }
+}
+
+/// What is refused of which nobody here knows what it is.
+pub(super) fn unknown_type() -> Refusal {
+    let text = "authorization details are of a type that is unknown here";
+    Refusal::new(ErrorCode::InvalidAuthorizationDetails, "details.type", text)
+}
 
 impl Stored for DetailType {
     const MODULE: Module = APPROVAL;

@@ -55,11 +55,11 @@ pub(super) fn asked_of(visit: &Visit<'_>, what: &For) -> Answer<AskedFor> {
     let login_hint = request.login_hint.clone().or_else(|| hinted.and_then(|user| user.logins.first().cloned()));
     let other = request.prompts("select_account")
         || session.is_some_and(|s| request.user_hint.as_ref().is_some_and(|user| *user != s.user));
-    let level = Level::wanted(request.acr_values.iter().map(String::as_str));
+    let (level, of_details) = (wanted(&request), level_of_details(visit, &request)?);
     Ok(AskedFor {
-        need: Need { level, since: 0 }, // when it was shown is judged by the request
+        need: Need { level: level.max(of_details), since: 0 }, // when it was shown is judged by the request
         again: session.is_some() && !other,
-        anew: request.wants_sign_in(),
+        anew: request.wants_sign_in() || of_details.is_some(),
         login_hint,
         lead: format!("to continue to {}", words::shown(&client.name)),
     })
@@ -154,10 +154,23 @@ fn silent(visit: &mut Visit<'_>, request: &Held<AuthRequest>) -> Answer<Reply> {
     Ok(visit.redirect(next))
 }
 
+/// The level that an application asks for.
+fn wanted(request: &AuthRequest) -> Option<Level> {
+    Level::wanted(request.acr_values.iter().map(String::as_str))
+}
+
+/// The level that the details of a request ask for, when the person's word is needed for one of them.
+fn level_of_details(visit: &Visit<'_>, request: &AuthRequest) -> Answer<Option<Level>> {
+    Ok(visit.tenant.details_shown_as(&request.details)?.and_then(|shown| Level::of(&shown.acr)))
+}
+
 /// More must be shown than was. Who cannot is told how they could; what nobody can, the application is told.
 fn step_up(visit: &mut Visit<'_>, what: &For, request: &Held<AuthRequest>, class: &str) -> Answer<Reply> {
     let passkeys = Passkeys::new(visit.tenant.issuer(), visit.tenant.name()).is_some();
-    let level = Level::wanted(request.acr_values.iter().map(String::as_str));
+    let level = match wanted(request) {
+        None if !request.acr_values.is_empty() => None,
+        level => level.max(level_of_details(visit, request)?),
+    };
     let possible = match level {
         Some(Level::One | Level::Two) => true,
         Some(Level::PhishingResistant) => passkeys,

@@ -15,9 +15,9 @@ use super::records::NewCredential;
 use super::*;
 use crate::engine::{Engine, Settings};
 use crate::identity::{
-    AUDIT, AuthMethod, Authentication, Browser, Caller as ClientCaller, Client, ClientCredentialsGrant, ClientKind,
-    CodeGrant, Decided, Event, EventKind, Form, GrantType as _, Identity, RefreshGrant, Resource, Scope,
-    TenantSettings, TokenAnswer, audit_key, hash_of,
+    AUDIT, Allowing, AuthMethod, Authentication, Browser, Caller as ClientCaller, Client, ClientCredentialsGrant,
+    ClientKind, CodeGrant, Decided, DetailTypes, Event, EventKind, Form, GrantType as _, Identity, RefreshGrant,
+    Resource, Scope, TenantSettings, TokenAnswer, audit_key, hash_of,
 };
 use crate::secrets::KeyRing;
 use crate::tuple::Timestamp;
@@ -37,6 +37,15 @@ pub(super) const ACCESS: &str = "up-access-9f8e7d6c5b4a3928/17+06=";
 pub(super) const REFRESH: &str = "up-refresh-0a1b2c3d4e5f60718293";
 
 /// The cookie names the person: the login module is not here.
+/// Details of which nobody is asked.
+struct Notes;
+
+impl DetailTypes for Notes {
+    fn allowing(&self, _: &Tenant, _: &Value) -> Answer<Allowing> {
+        Ok(Allowing::Nobody)
+    }
+}
+
 struct ByCookie;
 
 impl SignedIn for ByCookie {
@@ -144,6 +153,7 @@ impl World {
         let engine = Engine::open_with(directory.path(), Settings { sync: false, ..Settings::default() }).unwrap();
         let tenant = now_is(|env| {
             let identity = Identity::open(engine, ring(1), env).unwrap();
+            identity.set_detail_types(Arc::new(Notes));
             let tenant = identity.create_tenant("acme", ISSUER, &TenantSettings::default(), env).unwrap();
             furnish(&tenant, env);
             tenant

@@ -72,6 +72,7 @@ impl World {
         let identity = Identity::open(engine(directory.path()), ring(), &env).unwrap();
         let tenant = identity.create_tenant("acme", ISSUER, &TenantSettings::default(), &env).unwrap();
         let approvals = Approvals::new(settings);
+        identity.set_detail_types(std::sync::Arc::new(approvals.clone()));
         let world = World { tenant, approvals, now: START, signer: Signer::new("k1"), random, directory };
         world.furnish();
         world
