@@ -3,7 +3,9 @@
 //! A grant that was made with a consent names it. A consent that is taken back and given again is another one, so that
 //! taking back is one write that voids every grant that rests on it, however many there are.
 
-use super::{Answer, Change, Client, Env, EventKind, Held, OPENID_SCOPES, Outcome, Seconds, Stored, Tenant, again};
+use super::{
+    Answer, Change, Client, ConsentRule, Env, EventKind, Held, OPENID_SCOPES, Outcome, Seconds, Stored, Tenant, again,
+};
 use serde::{Deserialize, Serialize};
 
 /// Consents of a user that are listed at a time.
@@ -111,6 +113,30 @@ impl Tenant {
             Ok(ShownTogether { resource: identifier.clone(), scopes: scopes.iter().filter(has).cloned().collect() })
         };
         resources.iter().map(of).collect()
+    }
+
+    /// What of some scopes a client has of a person for these resources without asking them now: all, where a managed connection
+    /// governs; else what they have allowed it for good, with the consent that says so.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn standing(
+        &self,
+        user: &str,
+        client: &Client,
+        (scopes, resources): (&[String], &[String]),
+    ) -> Answer<(Vec<String>, Option<Held<Consent>>)> {
+        if client.consent == ConsentRule::Managed {
+            return Ok((scopes.to_vec(), None));
+        }
+        let Some(consent) = self.consent(user, &client.id)? else { return Ok((Vec::new(), None)) };
+        let mut standing = Vec::with_capacity(scopes.len());
+        for scope in scopes {
+            if consent.covers(&self.by_resource(std::slice::from_ref(scope), resources)?) {
+                standing.push(scope.clone());
+            }
+        }
+        Ok((standing, Some(consent)))
     }
 
     /// Adds a consent to a change: to what was allowed before, or as the first. Answers its id.

@@ -157,6 +157,9 @@ impl Approvals {
         more: impl FnOnce(&mut Change<'_>, &ApprovalRequest),
     ) -> Answer<ApprovalRequest> {
         let judged = self.judge(tenant, &asking)?;
+        if !judged.who.contains(&Who::Subject) {
+            must_be_theirs_already(tenant, &asking)?;
+        }
         let (client, now) = (asking.client, env.seconds());
         let digest = canonical::digest_of(&json!({
             "client": client.subject(), "user": asking.user.id, "scopes": asking.scopes, "resources": asking.resources,
@@ -312,6 +315,24 @@ fn ping_of(
     let sealed = secrets::seal(ring, Hierarchy::System, &ping_place(tenant, id), both.as_bytes(), &env.bytes());
     let sealed = sealed.map_err(|error| Refusal::failed("ask.seal", error.to_string()))?;
     Ok(Some(Ping { endpoint: endpoint.clone(), sealed: crate::identity::encode(&sealed) }))
+}
+
+/// Refuses scopes that the person has not allowed the client for good, of a request on which others decide alone: they would
+/// give away what is not theirs, in the name of somebody who was never asked. Who they are is said in no token then.
+fn must_be_theirs_already(tenant: &Tenant, asking: &Asking<'_>) -> Answer<()> {
+    let what = (asking.scopes.as_slice(), asking.resources.as_slice());
+    let (standing, _) = tenant.standing(&asking.user.id, asking.client, what)?;
+    let lacking = |scope: &&String| *scope != "openid" && !standing.contains(*scope);
+    let lacking: Vec<&str> = asking.scopes.iter().filter(lacking).map(String::as_str).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "others than the person decide on these details, and the person has not allowed this client `{}`; leave them out, \
+         or have the person sign in to the client and allow them first",
+        lacking.join(" ")
+    );
+    Err(Refusal::new(ErrorCode::InvalidScope, "ask.consent", text))
 }
 
 /// Who may decide, as relation and subject of tuples of the request.

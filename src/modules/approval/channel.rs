@@ -60,6 +60,17 @@ pub enum News {
         /// How many more there are.
         more: usize,
     },
+    /// Somebody else allowed an agent something in their name.
+    AllowedForYou {
+        /// The id of the approval.
+        approval: String,
+        /// What the agent is called.
+        client: String,
+        /// Who allowed it, as people call them.
+        by: String,
+        /// What, a sentence each.
+        titles: Vec<String>,
+    },
 }
 
 /// Most agents that are named in one message.
@@ -72,12 +83,13 @@ impl News {
         match self {
             News::Reconnect { connection, .. } => tenant.url(&format!("/connect/{connection}")),
             News::Orphans { .. } => tenant.url("/admin/agents?orphaned=true"),
+            News::AllowedForYou { .. } => tenant.url("/account"),
         }
     }
 
     /// Whether a browser may open what it links to.
     pub(super) fn has_page(&self) -> bool {
-        matches!(self, News::Reconnect { .. })
+        matches!(self, News::Reconnect { .. } | News::AllowedForYou { .. })
     }
 }
 
@@ -249,6 +261,10 @@ impl Channel for Webhook {
             News::Orphans { agents, more } => json!({
                 "event": "agent.orphaned", "tenant": tenant, "agents": agents, "more": more, "link": link,
                 "people": people,
+            }),
+            News::AllowedForYou { approval, client, by, titles } => json!({
+                "event": "approval.allowed_for_you", "tenant": tenant, "id": approval, "client": client, "by": by,
+                "titles": titles, "link": link, "people": people,
             }),
         })
     }

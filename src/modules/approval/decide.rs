@@ -2,9 +2,11 @@
 
 use super::Approvals;
 use super::ask::{DUE, due_part, event_of};
+use super::channel::News;
 use super::detail::digest;
 use super::records::{APPROVAL, ApprovalRequest, Approved, Detail, Recipient, State, Way};
-use super::redeem::mark_details;
+use super::redeem::{given, mark_details};
+use super::template::visible;
 use crate::engine::{Decision, Given, Limits, ListObjectsQuery, ReadQuery};
 use crate::identity::{
     Answer, Change, Env, ErrorCode, Event, EventKind, Held, Outcome, PAGE_MAX, Refusal, Session, Tenant, acr_satisfies,
@@ -200,7 +202,7 @@ impl Approvals {
         if allowed.is_empty() && scopes.iter().all(|scope| scope == "openid") && asks_for_something(held) {
             return refuse("nothing was chosen; deny it, or choose what to allow");
         }
-        Ok(Approved {
+        let approved = Approved {
             by: decider.subject(),
             at: env.seconds(),
             authentication: decider.session.authentication.clone(),
@@ -211,7 +213,15 @@ impl Approvals {
             details: allowed,
             until: held.expires_at,
             grant: None,
-        })
+        };
+        // What others may not allow is no part of it.
+        let client = tenant.client(&held.client)?;
+        let scopes = if decider.session.user == held.user {
+            approved.scopes.clone()
+        } else {
+            given(tenant, &client, held, &approved)?.0
+        };
+        Ok(Approved { scopes, ..approved })
     }
 
     /// Writes the end of a request: its record, its event, and that nobody may decide on it any more.
@@ -231,6 +241,9 @@ impl Approvals {
         change.event(event);
         if request.ping.is_some() {
             self.tell(&mut change, request, Recipient::Ping, env);
+        }
+        if let Some(news) = allowed_for_them(tenant, request)? {
+            self.news(&mut change, tenant, &request.user, &news, env)?;
         }
         change.commit()?;
         Ok(())
@@ -265,6 +278,18 @@ impl Approvals {
         let event = event_of(tenant, &request, EventKind::ApprovalExpired, Outcome::Refused, env);
         self.close(tenant, held, &request, &event, env)
     }
+}
+
+/// What a person is told of a request in their name that somebody else allowed.
+fn allowed_for_them(tenant: &Tenant, request: &ApprovalRequest) -> Answer<Option<News>> {
+    let State::Approved(approved) = &request.state else { return Ok(None) };
+    let by = approved.by.strip_prefix("user:").unwrap_or_default();
+    if by == request.user {
+        return Ok(None);
+    }
+    let by = visible(tenant.user(by)?.display_name());
+    let titles = request.shown.details.iter().map(|detail| detail.title.clone()).collect();
+    Ok(Some(News::AllowedForYou { approval: request.id.clone(), client: request.shown.client.clone(), by, titles }))
 }
 
 /// Whether a request asks for more than who the person is.

@@ -168,6 +168,17 @@ pub(super) fn news_text(tidings: &Tidings<'_>) -> (String, String) {
             ));
             (format!("{agents_are} nobody who answers for them"), body)
         }
+        News::AllowedForYou { client, by, titles, .. } => {
+            let line = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+            let (client, by) = (line(client), line(by));
+            let mut body = format!("{by} allowed {client}, in your name:\n\n");
+            titles.iter().for_each(|title| body.push_str(&format!("  {}\n", line(title))));
+            body.push_str(&format!(
+                "\nYou need not do anything. If it is not right, tell {by}, or take back what {client} may do on your \
+                 account:\n{link}\n"
+            ));
+            (format!("{by} allowed {client} something in your name"), body)
+        }
     };
     (subject.chars().take(SUBJECT_CHARS_MAX).collect(), body)
 }

@@ -8,7 +8,7 @@ use super::push::{Device, devices, origin_of, push, push_news};
 use super::records::{ApprovalRequest, Medium, Notice, Recipient, State};
 use super::telling;
 use crate::engine::{Decision, Given, Limits, ListUsersQuery};
-use crate::identity::{Answer, Env, Held, Refusal, Seconds, Tenant, User, decode};
+use crate::identity::{Answer, Change, Env, Held, Refusal, Seconds, Tenant, User, decode};
 use crate::secrets::{self, Hierarchy};
 use crate::tuple::ObjectRef;
 use serde_json::Value;
@@ -66,18 +66,31 @@ impl Approvals {
     /// # Errors
     /// The disk failed.
     pub fn tell_news(&self, tenant: &Tenant, user: &str, news: &News, env: &Env<'_>) -> Answer<()> {
+        let mut change = tenant.change(env);
+        self.news(&mut change, tenant, user, news, env)?;
+        if !change.is_empty() {
+            change.commit()?;
+        }
+        Ok(())
+    }
+
+    /// The same, within a change.
+    pub(super) fn news(
+        &self,
+        change: &mut Change<'_>,
+        tenant: &Tenant,
+        user: &str,
+        news: &News,
+        env: &Env<'_>,
+    ) -> Answer<()> {
         let mut media: Vec<Medium> = self.settings().channels.iter().cloned().map(Medium::Channel).collect();
         if self.settings().push && news.has_page() {
             media.extend(devices(tenant, user)?.into_iter().map(|device| Medium::Browser(device.value.id)));
         }
-        let mut change = tenant.change(env);
         for by in media {
             let to = Recipient::Person { user: user.to_owned(), by, news: news.clone() };
             let (due_at, over_at) = (env.seconds(), env.seconds().saturating_add(NEWS_S));
             change.create(&[&env.id()], &Notice { request: String::new(), to, due_at, tries: 0, over_at });
-        }
-        if !change.is_empty() {
-            change.commit()?;
         }
         Ok(())
     }

@@ -8,8 +8,8 @@ use super::types::type_of;
 use super::{Approvals, Polled};
 use crate::engine::Module;
 use crate::identity::{
-    Actor, Answer, Caller, Change, ClientKind, Env, ErrorCode, EventKind, Form, Grant, GrantSubject, GrantType, Held,
-    Outcome, Refusal, Seconds, Stored, Tenant, TokenAnswer, User, Wanted, again, hash_of, same,
+    Actor, Answer, Caller, Change, Client, ClientKind, Consent, Env, ErrorCode, EventKind, Form, Grant, GrantSubject,
+    GrantType, Held, Outcome, Refusal, Seconds, Stored, Tenant, TokenAnswer, User, Wanted, again, hash_of, same,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -67,6 +67,24 @@ fn stands(tenant: &Tenant, request: &ApprovalRequest, approved: &Approved) -> An
         return Ok(Err("approval.signed_out"));
     }
     Ok(Ok(user))
+}
+
+/// The scopes that come of an approval, and the consent on which they rest: all that the person allowed themselves. Of what
+/// others allowed, what the person has allowed the client for good, and still does. Those others have not shown who the person
+/// is either, so that there is nothing to say about them in an ID token.
+pub(super) fn given(
+    tenant: &Tenant,
+    client: &Client,
+    request: &ApprovalRequest,
+    approved: &Approved,
+) -> Answer<(Vec<String>, Option<Held<Consent>>)> {
+    if approved.by.strip_prefix("user:") == Some(request.user.as_str()) {
+        return Ok((approved.scopes.clone(), None));
+    }
+    let asked: Vec<String> = approved.scopes.iter().filter(|scope| *scope != "openid").cloned().collect();
+    let (scopes, consent) = tenant.standing(&request.user, client, (&asked, &request.resources))?;
+    let rests = !scopes.is_empty();
+    Ok((scopes, consent.filter(|_| rests)))
 }
 
 /// The grant type, for the token endpoint.
@@ -197,8 +215,7 @@ impl Approvals {
     ) -> Answer<TokenAnswer> {
         let user = stands(tenant, held, approved)?.map_err(invalid_grant)?;
         let themselves = approved.by == user.subject();
-        // Who allowed it for another has not shown who that other is: there is nothing to say about them in an ID token.
-        let scopes = approved.scopes.iter().filter(|scope| themselves || *scope != "openid").cloned().collect();
+        let (scopes, consent) = given(tenant, &caller.client, held, approved)?;
         let acts = caller.client.kind == ClientKind::Agent;
         let actor = Actor { subject: caller.client.subject(), issuer: None };
         let now = env.seconds();
@@ -220,7 +237,7 @@ impl Approvals {
             parent_token: None,
             session: None,
             offline: false,
-            consent: None,
+            consent: consent.as_ref().map(|consent| consent.id.clone()),
             epoch: approved.epoch,
             jkt: None,
             x5t: None,
@@ -230,6 +247,7 @@ impl Approvals {
         let used = Approved { grant: Some(grant.id.clone()), until: grant.expires_at, ..approved.clone() };
         let mut change = tenant.change(env);
         change.expect(&user);
+        consent.iter().for_each(|consent| change.expect(consent));
         change.replace(held, &ApprovalRequest { state: State::Approved(used), ..held.value.clone() });
         change.create(&[&grant.id], &OfGrant { request: held.id.clone() });
         change.expires::<OfGrant>(&[&grant.id], grant.expires_at, None);

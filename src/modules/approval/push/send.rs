@@ -71,15 +71,20 @@ pub(in crate::modules::approval) fn push_news(
     service: &dyn Pushes,
     env: &Env<'_>,
 ) -> Answer<Outcome> {
-    let News::Reconnect { connection, name } = news else { return Ok(Outcome::OfNoUse) };
-    let topic = hash_of(connection);
-    let shown = Shown {
-        title: format!("Connect {} again", short(name)),
-        body: "It does not take any more the access that you gave.".to_owned(),
-        link: news.link(tenant),
-        topic: topic.get(..TOPIC_BYTES_MAX).unwrap_or(&topic),
-        until,
+    let (about, title, body) = match news {
+        News::Reconnect { connection, name } => {
+            let body = "It does not take any more the access that you gave.".to_owned();
+            (connection, format!("Connect {} again", short(name)), body)
+        }
+        // What was allowed stands behind a sign-in, and not on a locked screen.
+        News::AllowedForYou { approval, client, by, .. } => {
+            (approval, format!("{} acts in your name", short(client)), format!("{} allowed it.", short(by)))
+        }
+        News::Orphans { .. } => return Ok(Outcome::OfNoUse),
     };
+    let topic = hash_of(about);
+    let shown =
+        Shown { title, body, link: news.link(tenant), topic: topic.get(..TOPIC_BYTES_MAX).unwrap_or(&topic), until };
     show(tenant, &shown, device, service, env)
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod ask;
 mod decide;
+mod for_others;
 mod notices;
 mod once;
 mod push;
@@ -14,9 +15,9 @@ mod types;
 use super::*;
 use crate::engine::{Engine, Settings};
 use crate::identity::{
-    AUDIT, Answer, AuthMethod, Authentication, Browser, Caller, Client, ClientKeys, ClientKind, Env, Event, Form,
-    GrantType as _, Held, Identity, NoKeys, NoUses, Resource, Scope, Session, Tenant, TenantSettings, TokenAnswer,
-    audit_key, encode,
+    AUDIT, Answer, AuthMethod, Authentication, Browser, Caller, Client, ClientKeys,
+    ClientKind, Consent, Env, Event, Form, GrantType as _, Held, Identity, NoKeys, NoUses, Resource, Scope, Session,
+    ShownTogether, Tenant, TenantSettings, TokenAnswer, audit_key, encode,
 };
 use crate::secrets::KeyRing;
 use crate::tuple::Timestamp;
@@ -119,6 +120,27 @@ impl World {
             "agent:sales owner team:ops",
         ]);
         put_type(&self.tenant, &proposal(), "user:ann", &env).unwrap();
+        self.consent("sales", &["email:send", "drive:write"]);
+    }
+
+    /// Sarah allows a client scopes of the mail for good, as the page of consent has her do.
+    pub(super) fn consent(&self, client: &str, scopes: &[&str]) {
+        let scopes: Vec<String> = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let shown = vec![ShownTogether { resource: MAIL.into(), scopes: scopes.clone() }];
+        let env = self.env();
+        let consent = Consent {
+            id: env.id(),
+            user: "sarah".into(),
+            client: client.into(),
+            scopes,
+            resources: vec![MAIL.into()],
+            shown,
+            given_at: self.now,
+            changed_at: self.now,
+        };
+        let mut change = self.tenant.change(&env);
+        change.create(&["sarah", client], &consent);
+        change.commit().unwrap();
     }
 
     pub(super) fn env(&self) -> Env<'_> {

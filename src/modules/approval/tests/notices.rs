@@ -235,6 +235,30 @@ fn who_may_give_agents_to_somebody_else_is_told_which() {
 }
 
 #[test]
+fn who_was_not_asked_is_told_what_others_allowed_in_their_name() {
+    let world = World::with(ApprovalSettings { channels: vec!["board".into()], ..ApprovalSettings::default() });
+    let endpoint = Endpoint::new(&[]);
+    let (board, channels) = board(&endpoint);
+    let told = || {
+        world.approvals.send(&world.tenant, &channels, &world.env()).unwrap();
+        std::mem::take(&mut *board.0.lock())
+    };
+    let (large, small) = (world.propose(&["450000"]).unwrap(), world.propose(&["5000"]).unwrap());
+    told();
+    world.approve(&small).unwrap();
+    assert!(told().is_empty(), "what they allow themselves they know");
+    world.decide(&world.sign_in("boss"), &large, &all_of(&world.record(&large))).unwrap();
+    let told = told();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let subject = "sarah@example.com | Bo Ss allowed The sales agent something in your name | ";
+    assert!(
+        told[0].starts_with(subject) && told[0].contains("  Send the proposal for 450000 USD to Acme Corp"),
+        "{told:?}"
+    );
+    assert!(told[0].contains("https://id.example/acme/account"), "{told:?}");
+}
+
+#[test]
 fn people_are_told_of_what_waits_for_them_and_nothing_secret() {
     let world =
         World::with(ApprovalSettings { channels: vec!["board".into(), "hook".into()], ..ApprovalSettings::default() });
