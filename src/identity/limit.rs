@@ -8,7 +8,10 @@
 //! It is in memory: a restart forgives. What must hold over a restart, as that a code is used once, is in records.
 
 use super::settings::LIFE_MAX_S;
-use super::{Answer, Env, ErrorCode, EventKind, Outcome, Proof, Refusal, Seconds, Stored, Tenant, again, hash_of};
+use super::{
+    Answer, Client, ClientKind, Env, ErrorCode, EventKind, Outcome, Proof, Refusal, Seconds, Stored, Tenant, again,
+    hash_of,
+};
 use crate::tuple::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -65,6 +68,10 @@ pub const REQUESTS_OF_CLIENT: Rate = Rate { burst: 1_000, period_ms: 50 };
 pub const FAILURES_OF_ADDRESS: Rate = Rate { burst: 300, period_ms: 200 };
 /// How often a proof of possession may be shown, for as long as one can be of now.
 const PROOFS: Rate = Rate { burst: 1, period_ms: 600_000 };
+/// Requests of a client for one person on which somebody is to decide (CIBA, access requests): each reaches people's phones.
+pub const ASKS_OF_PERSON: Rate = Rate { burst: 20, period_ms: 30_000 };
+/// The same, of those on which nobody has said yes: who is denied or passed over asks less and less.
+pub const ASKS_IN_VAIN: Rate = Rate { burst: 10, period_ms: 300_000 };
 /// How often it is noted for one client that it was refused for a reason that it can repeat as often as it likes.
 pub(super) const TOLD: Rate = Rate { burst: 1, period_ms: 60_000 };
 
@@ -215,6 +222,8 @@ pub(super) enum Counted {
     Client,
     Tokens,
     Told,
+    Asks,
+    InVain,
 }
 
 impl Tenant {
@@ -349,6 +358,43 @@ impl Tenant {
             return Err(limited.refusal("rate.resource", &text));
         }
         Ok(())
+    }
+
+    /// Counts a request of a client that somebody decides something for a person. It counts as one in vain until
+    /// [`Tenant::forgive_ask`] says that it was not. That one is refused is an event, once a minute.
+    ///
+    /// # Errors
+    /// It is over [`ASKS_OF_PERSON`], or over [`ASKS_IN_VAIN`]; it was not counted.
+    pub fn count_ask(&self, client: &Client, user: &str, env: &Env<'_>) -> Answer<()> {
+        let table = &self.identity().limits().clients;
+        let key = |counted: Counted| (counted, self.number(), client.id.as_str(), user);
+        let counted = table
+            .count(ASKS_OF_PERSON, key(Counted::Asks), env.now)
+            .map_err(|limited| limited.refusal("rate.asks", "this client asks too often for this person"));
+        let counted = counted.and_then(|()| {
+            table.count(ASKS_IN_VAIN, key(Counted::InVain), env.now).map_err(|limited| {
+                table.forgive(ASKS_OF_PERSON, key(Counted::Asks));
+                let text = "too many requests of this client for this person were not allowed, or wait for an answer";
+                limited.refusal("rate.asks_in_vain", text)
+            })
+        });
+        if let Err(refusal) = &counted
+            && self.tells(refusal.rule, &client.id, env)
+        {
+            let subject = client.subject();
+            let event = self.event(EventKind::ApprovalAsked, Outcome::Refused, env).user(format!("user:{user}"));
+            let event = if client.kind == ClientKind::Agent { event.agent(&subject) } else { event.client(&subject) };
+            let mut change = self.change(env);
+            change.event(&event.reason(refusal.rule));
+            change.commit()?;
+        }
+        counted
+    }
+
+    /// Takes one request in vain of a client for a person back: somebody allowed it.
+    pub fn forgive_ask(&self, client: &str, user: &str) {
+        let key = (Counted::InVain, self.number(), client, user);
+        self.identity().limits().clients.forgive(ASKS_IN_VAIN, key);
     }
 
     /// Whether it is time to note again that a client was refused by a rule: once in a minute.

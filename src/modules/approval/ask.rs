@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 pub const BINDING_MESSAGE_CHARS_MAX: usize = 128;
 /// Open requests of a client for one person.
 const OPEN_MAX: usize = 32;
+/// How long a request can be decided at the least, whatever the client says: nobody decides in less.
+pub(super) const EXPIRY_MIN_S: Seconds = 30;
 /// Bounds of `client_notification_token` (CIBA 7.1): 128 bits, as base64 has them, and 1024 characters.
 const NOTIFICATION_TOKEN_CHARS: std::ops::RangeInclusive<usize> = 22..=1024;
 /// The index of open requests by their end: the time, and the request.
@@ -144,7 +146,7 @@ impl Approvals {
         let wanted = text.parse::<Seconds>().ok().filter(|seconds| *seconds > 0);
         let wanted =
             wanted.ok_or_else(|| invalid("ask.expiry", "`requested_expiry` is a positive number of seconds"))?;
-        Ok(wanted.min(self.settings().expiry_max_s))
+        Ok(wanted.max(EXPIRY_MIN_S).min(self.settings().expiry_max_s))
     }
 
     /// Judges and writes a request: the record, its tuples, its event, the notices that tell of it, and what `more` adds.
@@ -194,6 +196,7 @@ impl Approvals {
         let deciders = deciders(&view, &request)?;
         must_be_decidable(&view, tenant, &request, &deciders)?;
         must_be_few(&view, &request)?;
+        tenant.count_ask(client, &request.user, env)?;
         let mut change = tenant.change(env);
         change.create(&[&request.id], &request);
         change.expires::<ApprovalRequest>(&[&request.id], request.expires_at.saturating_add(KEPT_S), None);

@@ -172,6 +172,9 @@ impl Approvals {
             let outcome = if *choice == Choice::Deny { Outcome::Refused } else { Outcome::Allowed };
             let event = decided_event(tenant, &request, decider, outcome, env).revision(revision);
             self.close(tenant, &held, &request, &event, env)?;
+            if *choice != Choice::Deny {
+                tenant.forgive_ask(&request.client, &request.user);
+            }
             Ok(request)
         })
     }

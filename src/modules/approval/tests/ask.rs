@@ -116,14 +116,69 @@ fn only_clients_that_show_who_they_are_and_may_ask_do() {
 
 #[test]
 fn a_client_does_not_flood_a_person() {
-    let world = World::new();
+    let mut world = World::new();
     for _ in 0..32 {
-        world.ask(&[]).unwrap();
+        world.ask(&[("requested_expiry", "86400")]).unwrap();
+        world.now += u64::from(ASKS_IN_VAIN.period_ms / 1_000);
     }
     let refused = world.ask(&[]).unwrap_err();
     assert_eq!((refused.rule, refused.retry_after_s), ("ask.open", Some(30)));
     world.ask(&[("login_hint", "olga@example.com")]).unwrap();
     world.ask_as("other", &form(&[])).unwrap();
+}
+
+#[test]
+fn who_is_not_told_yes_asks_less_and_less() {
+    let mut world = World::new();
+    let refused =
+        |world: &World| world.events().into_iter().filter(|e| e.get_reason() == Some("rate.asks_in_vain")).count();
+    let deny = |world: &World, asked: &Asked| world.decide(&world.sign_in("sarah"), asked, &Choice::Deny).unwrap();
+    for _ in 0..ASKS_IN_VAIN.burst {
+        deny(&world, &world.ask(&[]).unwrap());
+    }
+    for _ in 0..3 {
+        let refusal = world.ask(&[]).unwrap_err();
+        assert_eq!((refusal.rule, refusal.error.text()), ("rate.asks_in_vain", "temporarily_unavailable"));
+        assert_eq!((refusal.error.status(), refusal.retry_after_s), (429, Some(300)));
+    }
+    assert_eq!(refused(&world), 1, "it is noted once a minute");
+    let event = world.newest("approval.asked");
+    assert_eq!(
+        (event.get_agent(), event.get_user(), event.outcome().name()),
+        (Some("agent:sales"), Some("user:sarah"), "refused")
+    );
+    // Others, and for others, are not held up.
+    world.ask(&[("login_hint", "olga@example.com")]).unwrap();
+    world.ask_as("other", &form(&[])).unwrap();
+    world.now += 300;
+    let asked = world.ask(&[]).unwrap();
+    assert_eq!(rule(world.ask(&[])), "rate.asks_in_vain", "one in five minutes");
+    assert_eq!(refused(&world), 2);
+    // What was allowed was not in vain.
+    world.approve(&asked).unwrap();
+    world.ask(&[]).unwrap();
+}
+
+#[test]
+fn even_who_is_always_told_yes_asks_only_so_often() {
+    let mut world = World::new();
+    for _ in 0..ASKS_OF_PERSON.burst {
+        let asked = world.ask(&[]).unwrap();
+        world.approve(&asked).unwrap();
+    }
+    let refusal = world.ask(&[]).unwrap_err();
+    assert_eq!((refusal.rule, refusal.retry_after_s), ("rate.asks", Some(30)));
+    world.now += 30;
+    world.ask(&[]).unwrap();
+}
+
+#[test]
+fn a_person_has_time_to_decide_whatever_a_client_says() {
+    let world = World::new();
+    for (said, given) in [("1", 30), ("29", 30), ("31", 31)] {
+        assert_eq!(world.ask(&[("requested_expiry", said)]).unwrap().expires_in, given, "{said}");
+    }
+    assert_eq!(rule(world.ask(&[("requested_expiry", "0")])), "ask.expiry");
 }
 
 /// The claims of a request object that is good, with one changed; null leaves it out.

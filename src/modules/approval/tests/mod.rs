@@ -15,7 +15,7 @@ mod types;
 use super::*;
 use crate::engine::{Engine, Settings};
 use crate::identity::{
-    AUDIT, Answer, AuthMethod, Authentication, Browser, Caller, Client, ClientKeys,
+    ASKS_IN_VAIN, ASKS_OF_PERSON, AUDIT, Answer, AuthMethod, Authentication, Browser, Caller, Client, ClientKeys,
     ClientKind, Consent, Env, Event, Form, GrantType as _, Held, Identity, NoKeys, NoUses, Resource, Scope, Session,
     ShownTogether, Tenant, TenantSettings, TokenAnswer, audit_key, encode,
 };
