@@ -7,7 +7,7 @@ use crate::engine::{Decision, View};
 use crate::identity::{
     Answer, Change, Client, Env, ErrorCode, Event, Refusal, Seconds, Tenant, check, connection_scope_object,
 };
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What a client may have of a scope.
@@ -138,19 +138,64 @@ pub(super) struct Sorted {
 pub(super) struct Had {
     /// The scopes.
     pub(super) scopes: Vec<String>,
-    /// Those that were asked for and are left out.
-    pub(super) dropped: Vec<String>,
+    /// Those that wait for an approval.
+    pub(super) waiting: Vec<String>,
+    /// Those that are never had.
+    pub(super) never: Vec<String>,
+    /// Those that are no scopes there.
+    pub(super) unknown: Vec<String>,
     /// Until when, as far as approvals say.
     pub(super) until: Option<Seconds>,
     /// The approvals that were used.
     pub(super) approvals: Vec<String>,
+    /// Whether the scopes were asked for by name.
+    by_name: bool,
+    /// How to ask for the approvals that lack.
+    how: Option<String>,
 }
 
 impl Had {
+    fn waits(&mut self, scopes: &[String], how: impl FnOnce() -> String) {
+        if self.how.is_none() {
+            self.how = Some(format!("an approval is needed for `{}`; {}", scopes.join(" "), how()));
+        }
+        self.waiting.extend(scopes.iter().filter(|scope| !self.waiting.contains(scope)).cloned().collect::<Vec<_>>());
+    }
+
+    /// That it is refused whole, and how to ask for the approval that lacks.
+    pub(super) fn refusal(self) -> Refusal {
+        Refusal::new(ErrorCode::InteractionRequired, "connection.needs_approval", self.how.unwrap_or_default())
+    }
+
+    fn lacks(&self, scope: &String) -> bool {
+        self.waiting.contains(scope) || self.never.contains(scope)
+    }
+
+    /// What the answer says of scopes that are not in it (RFC 6749 3.3 and 5.1): which wait for an approval, and how to ask for
+    /// one; and of those that were asked for by name, which the client never has.
+    pub(super) fn told(&self) -> Map<String, Value> {
+        let mut told = Map::new();
+        let mut say = |name: &str, text: String| drop(told.insert(name.to_owned(), text.into()));
+        if !self.waiting.is_empty() {
+            say("scope_needs_approval", self.waiting.join(" "));
+        }
+        if let Some(how) = &self.how {
+            say("approval_description", how.clone());
+        }
+        if self.by_name && !self.never.is_empty() {
+            say("scope_never", self.never.join(" "));
+        }
+        told
+    }
+
     /// An event with what of it matters.
     pub(super) fn noted(&self, mut event: Event) -> Event {
-        if !self.dropped.is_empty() {
-            event = event.detail("left_out", self.dropped.join(" "));
+        let left_out = [self.never.as_slice(), &self.waiting, &self.unknown].concat();
+        if !left_out.is_empty() {
+            event = event.detail("left_out", left_out.join(" "));
+        }
+        if !self.waiting.is_empty() {
+            event = event.detail("needs_approval", self.waiting.join(" "));
         }
         if !self.approvals.is_empty() {
             event = event.detail("approval", self.approvals.join(" "));
@@ -195,35 +240,37 @@ impl Sorted {
         Ok([had, asking])
     }
 
-    /// What the client gets. Scopes that need an approval are refused when it asked for them by name and has none; when it
-    /// asked for whatever there is, they are left out.
+    /// What the client gets. Scopes that need an approval and have none are left out, and the answer says how to ask for one.
+    /// It is refused when nothing else is left; when an approval that it names does not do; and when one would be used up for
+    /// a scope that needs a second.
     pub(super) fn decide(
-        self,
+        mut self,
         approvals: &dyn Approvals,
         change: &mut Change<'_>,
         needs: &NeedsApproval<'_>,
         by_name: bool,
         env: &Env<'_>,
     ) -> Answer<Had> {
-        let (mut had, none) = (Had::default(), self.scopes.is_empty());
-        let mut lacking: Vec<String> = Vec::new();
-        if by_name {
-            for ((connection, audience), scopes) in &self.approval {
-                let needs = NeedsApproval { connection, audience, scopes, ..*needs };
-                let approval = approvals.spend(change, &needs, env)?.filter(|good| good.until > env.seconds());
-                let Some(approval) = approval else {
-                    let text = format!("an approval is needed for `{}`; {}", scopes.join(" "), approvals.how(&needs));
-                    return Err(Refusal::new(ErrorCode::InteractionRequired, "connection.needs_approval", text));
-                };
-                had.until = Some(had.until.unwrap_or(Seconds::MAX).min(approval.until));
-                had.approvals.push(approval.id);
+        let (mut had, none) = (Had { by_name, ..Had::default() }, self.scopes.is_empty());
+        let mut approved: Vec<String> = Vec::new();
+        for ((connection, audience), scopes) in std::mem::take(&mut self.approval) {
+            let needs = NeedsApproval { connection: &connection, audience: &audience, scopes: &scopes, ..*needs };
+            let found = if by_name { approvals.spend(change, &needs, env)? } else { None };
+            match found.filter(|good| good.until > env.seconds()) {
+                Some(approval) => {
+                    had.until = Some(had.until.unwrap_or(Seconds::MAX).min(approval.until));
+                    had.approvals.push(approval.id);
+                    approved.extend(scopes);
+                }
+                None => had.waits(&scopes, || approvals.how(&needs)),
             }
-        } else {
-            lacking = self.of(ScopeClass::NeedsApproval);
         }
-        had.dropped = self.of(ScopeClass::Never);
-        had.dropped.extend(lacking);
-        had.scopes = self.scopes.into_iter().map(|(scope, _)| scope).filter(|s| !had.dropped.contains(s)).collect();
+        let half = approved.iter().any(|scope| had.waiting.contains(scope));
+        had.never = self.of(ScopeClass::Never);
+        had.scopes = self.scopes.into_iter().map(|(scope, _)| scope).filter(|scope| !had.lacks(scope)).collect();
+        if half || (by_name && !had.waiting.is_empty() && (needs.approval.is_some() || had.scopes.is_empty())) {
+            return Err(had.refusal());
+        }
         if had.scopes.is_empty() && !none {
             return Err(nothing_had());
         }

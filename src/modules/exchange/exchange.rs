@@ -94,6 +94,7 @@ impl Attempt<'_> {
             resources: &request.resources,
             scopes: request.scopes.as_deref(),
             approval: request.approval,
+            whole: false,
         };
         let judged = idjag::judge(&basis, &asked)?;
         let made = idjag::make((&basis, &asked), judged, self.approvals, |event| event)?;
@@ -106,7 +107,7 @@ impl Attempt<'_> {
             refresh_token: None,
             id_token: None,
             authorization_details: Vec::new(),
-            more: Map::new(),
+            more: made.told,
         })
     }
 
@@ -153,7 +154,8 @@ impl Attempt<'_> {
         event = event.detail("connection", through.join(" "));
         change.event(&had.noted(event));
         change.commit()?;
-        Ok(TokenAnswer { issued_token_type: Some(TokenKind::Access.urn().to_owned()), ..answer })
+        let issued_token_type = Some(TokenKind::Access.urn().to_owned());
+        Ok(TokenAnswer { issued_token_type, more: had.told(), ..answer })
     }
 
     /// The connections to all that is asked for. Each must be this client's.

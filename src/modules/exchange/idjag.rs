@@ -68,6 +68,8 @@ pub(super) struct Asked<'a> {
     /// Scopes by name; none for all that need nobody.
     pub(super) scopes: Option<&'a [String]>,
     pub(super) approval: Option<&'a str>,
+    /// Whether it is refused when a scope waits for an approval, and not granted without that scope.
+    pub(super) whole: bool,
 }
 
 /// What may be asserted of what is asked for, but for approvals.
@@ -91,6 +93,8 @@ pub(super) struct Made {
     pub(super) until: Seconds,
     /// Until when the approvals that were used are good, when any were.
     pub(super) approved_until: Option<Seconds>,
+    /// What the answer says of scopes that are not in it.
+    pub(super) told: Map<String, Value>,
 }
 
 /// What an assertion says besides who it is about.
@@ -171,7 +175,10 @@ pub(super) fn make(
         approval: asked.approval,
     };
     let mut had = sorted.decide(approvals, &mut change, &needs, asked.scopes.is_some(), env)?;
-    had.dropped.extend(unmapped);
+    if asked.whole && !had.waiting.is_empty() {
+        return Err(had.refusal());
+    }
+    had.unknown.extend(unmapped);
     let (scopes, approved_until) = (translated(&had.scopes, &server)?, had.until);
     let life = env.seconds().saturating_add(server.life_s.min(ASSERTION_S_MAX));
     let said = Said {
@@ -189,9 +196,10 @@ pub(super) fn make(
     basis.chain.expect(&mut change);
     change.expect(&connection);
     let event = event(basis, &said).revision(view.revision()).detail("connection", &connection.id);
+    let told = had.told();
     change.event(&noted(had.noted(event)));
     change.commit()?;
-    Ok(Made { assertion, jti: said.jti, scopes: said.scopes, until: said.until, approved_until })
+    Ok(Made { assertion, jti: said.jti, scopes: said.scopes, until: said.until, approved_until, told })
 }
 
 /// The claims of an assertion, beside those of the person.

@@ -95,7 +95,7 @@ impl Onward<'_> {
 
     fn asked<'a>(&'a self, resources: &'a [String]) -> Asked<'a> {
         let scopes = Some(self.scopes).filter(|scopes| !scopes.is_empty());
-        Asked { audience: self.audience, resources, scopes, approval: None }
+        Asked { audience: self.audience, resources, scopes, approval: None, whole: scopes.is_some() }
     }
 
     /// The grant, and until when its client has something with which to ask at the token endpoint.

@@ -107,7 +107,12 @@ fn the_connection_says_who_gets_what() {
     let (sales, planner) = (world.tokens("sales", "openid read"), world.tokens("planner", "openid read"));
     let (id, other) = (sales.id_token.unwrap(), planner.id_token.unwrap());
     let ask = |scope, more: &[(&str, &str)]| world.assert_for("sales", &id, &with(&[("scope", scope)], more));
-    assert_eq!(refused(ask("sales.read sales.write", &[])), ("connection.needs_approval", "interaction_required"));
+    let part = ask("sales.read sales.write", &[]).unwrap();
+    assert_eq!(
+        (part.scope.as_deref(), &part.more["scope_needs_approval"]),
+        (Some("pricing:read"), &json!("sales.write"))
+    );
+    assert_eq!(refused(ask("sales.write", &[])), ("connection.needs_approval", "interaction_required"));
     world.approve("ap", "sales.write", START + 30);
     let answer = ask("sales.read sales.write", &[("approval", "ap")]).unwrap();
     assert_eq!((answer.scope.as_deref(), answer.expires_in), (Some("pricing:read pricing:write"), 30));

@@ -290,15 +290,28 @@ fn a_connection_and_its_classes_say_what_an_agent_may_have() {
     let ask = |scope: &str, more: &[(&str, &str)]| {
         world.pass_on("sales", &token, &with(&[("scope", scope), ("resource", API)], more))
     };
-    // Asked for by name: one that needs an approval is refused with words that say so; one that is never had is left out.
-    let (error, text) = match ask("read write delete", &[]) {
-        Err(refusal) if refusal.rule == "connection.needs_approval" => (refusal.error.text(), refusal.description),
-        other => panic!("{:?}", other.map(|answer| answer.scope)),
-    };
-    assert_eq!(error, "interaction_required");
+    // One of each class: the first is had, the second waits for an approval, the third is never had; and the answer says so.
+    let answer = ask("read write delete", &[]).unwrap();
+    assert_eq!((answer.scope.as_deref(), &claims(&answer.access_token)["scope"]), (Some("read"), &json!("read")));
+    assert_eq!(
+        (&answer.more["scope_needs_approval"], &answer.more["scope_never"]),
+        (&json!("write"), &json!("delete"))
+    );
+    let text = answer.more["approval_description"].as_str().unwrap().to_owned();
     assert!(text.contains("`write`") && text.contains("approval endpoint"), "{text}");
+    let event = world.last(&world.idp, EventKind::ExchangeAllowed);
+    assert_eq!(
+        (event.details()["left_out"].as_str(), event.details()["needs_approval"].as_str()),
+        ("delete write", "write")
+    );
+    // When nothing else is left, it is refused with the same words.
+    for scope in ["write", "write delete"] {
+        let refusal = ask(scope, &[]).err().unwrap();
+        assert_eq!((refusal.rule, refusal.error.text()), ("connection.needs_approval", "interaction_required"));
+        assert_eq!(refusal.description, text);
+    }
     let answer = ask("read delete", &[]).unwrap();
-    assert_eq!(answer.scope.as_deref(), Some("read"));
+    assert_eq!((answer.scope.as_deref(), answer.more.len()), (Some("read"), 1));
     assert_eq!(world.last(&world.idp, EventKind::ExchangeAllowed).details()["left_out"], "delete");
     assert_eq!(refused(ask("delete", &[])), ("connection.never", "invalid_scope"));
     // With an approval, once, and no longer than it says.
@@ -312,6 +325,7 @@ fn a_connection_and_its_classes_say_what_an_agent_may_have() {
     // Whatever there is: what needs nobody.
     let all = world.pass_on("sales", &token, &[]).unwrap();
     assert_eq!(all.scope.as_deref(), Some("read contacts:read"));
+    assert_eq!((&all.more["scope_needs_approval"], all.more.get("scope_never")), (&json!("write"), None));
     // `never` for one beats `automatic` for all.
     classify(&world.idp, ("api", "read"), "agent:sales", Some(ScopeClass::Never), &env).unwrap();
     assert_eq!(rule(ask("read", &[])), "connection.never");
