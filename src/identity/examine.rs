@@ -2,12 +2,12 @@
 //!
 //! A token is good when its signature, type, issuer, audience and times are, neither its id nor that of a token from which it
 //! was made is revoked, every grant up to the root is neither revoked nor over, the session lives, the consent was not taken back, and the person, the client and all
-//! who act are active by Check at this moment.
+//! who act are active by Check at this moment; and every managed connection by which one of them was had would still give it.
 
 use super::claims::{Claims, TokenKind};
 use super::{
     Actor, Answer, Authentication, Change, Client, Env, ErrorCode, GRANT_DEPTH_MAX, Grant, Held, Narrowed, Outcome,
-    Refusal, Seconds, Session, Stored, Tenant, User, Wanted, narrow, refresh,
+    Refusal, Seconds, Session, Stored, Tenant, User, Wanted, connection_scope_object, narrow, refresh,
 };
 use crate::engine::{Decision, View};
 use crate::tuple::Revision;
@@ -208,6 +208,7 @@ impl Examined {
             session: self.grant.session.clone(),
             offline: self.grant.offline,
             consent: None, // the parent's is looked at through the chain
+            through: Vec::new(),
             epoch: self.grant.epoch,
             jkt: None,
             x5t: None,
@@ -339,6 +340,9 @@ impl Tenant {
         for subject in acting {
             self.must_be_active(&view, &subject)?;
         }
+        for grant in &grants {
+            self.passages_hold(&view, grant)?;
+        }
         let client = match grants.first() {
             Some(first) => self.client_of(first)?,
             None => return Err(dead("grant.missing", "what this hangs on is gone")),
@@ -361,6 +365,35 @@ impl Tenant {
             _ => "client.inactive",
         };
         Err(dead(rule, "who this is for, or who acts, may do nothing for now").because(subject))
+    }
+
+    /// Whether the managed connections through which a grant was had would still give it: they are the client's to use, and
+    /// the classes of the scopes have not become stricter than what was asked when it was made.
+    fn passages_hold(&self, view: &View, grant: &Grant) -> Answer<()> {
+        let subject = grant.client_subject();
+        let may = |relation: &str, object: &str| -> Answer<bool> {
+            Ok(super::check(view, &subject, relation, object)? == Decision::Allow)
+        };
+        for passage in &grant.through {
+            if !may("usable", &format!("connection:{}", passage.connection))? {
+                let text = "the connection by which this was had is gone, or is not for this client any more";
+                return Err(dead("connection.gone", text).because(&passage.connection));
+            }
+            let of = |scope: &String| connection_scope_object(&passage.connection, scope);
+            for scope in &passage.automatic {
+                if !may("granted", &of(scope))? {
+                    let text = "a scope of this is not had for the asking any more; ask anew";
+                    return Err(dead("connection.class", text).because(scope));
+                }
+            }
+            for scope in &passage.approved {
+                if !may("requestable", &of(scope))? && !may("granted", &of(scope))? {
+                    let text = "a scope of this is not to be had any more; ask anew";
+                    return Err(dead("connection.class", text).because(scope));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A link by itself: its times, its session, its consent, the epoch of its user.

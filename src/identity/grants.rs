@@ -86,6 +86,9 @@ pub struct Grant {
     /// The consent on which it rests, when one was asked for.
     #[serde(default)]
     pub consent: Option<String>,
+    /// The managed connections through which it was had. When one gives it no more, it is void.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub through: Vec<Passage>,
     /// The epoch of the user when it was made.
     #[serde(default)]
     pub epoch: u32,
@@ -101,6 +104,18 @@ pub struct Grant {
     /// When it was revoked.
     #[serde(default)]
     pub revoked_at: Option<Seconds>,
+}
+
+/// What a grant has of a managed connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passage {
+    /// The id of the connection.
+    pub connection: String,
+    /// The scopes that the client had for the asking.
+    pub automatic: Vec<String>,
+    /// Those that somebody approved.
+    pub approved: Vec<String>,
 }
 
 /// Where the refresh tokens of a grant stand.

@@ -79,8 +79,8 @@ pub use event::{
 pub use examine::{Chain, Examined};
 pub use form::{Form, PARAMETERS_MAX};
 pub use grants::{
-    Actor, DETAILS_BYTES_MAX, GRANT_DEPTH_MAX, GRANTS_PAGE_MAX, Grant, GrantSubject, Narrowed, Refresh, Wanted, narrow,
-    with_actors,
+    Actor, DETAILS_BYTES_MAX, GRANT_DEPTH_MAX, GRANTS_PAGE_MAX, Grant, GrantSubject, Narrowed, Passage, Refresh,
+    Wanted, narrow, with_actors,
 };
 pub use historian::{ClientEdit, Historian};
 pub use invitations::INVITATION_LIFE_MAX_S;

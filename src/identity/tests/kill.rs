@@ -249,6 +249,7 @@ proptest! {
             session: None,
             offline: false,
             consent: None,
+            through: Vec::new(),
             epoch: 0,
             jkt: None,
             x5t: None,

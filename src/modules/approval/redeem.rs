@@ -238,6 +238,7 @@ impl Approvals {
             session: None,
             offline: false,
             consent: consent.as_ref().map(|consent| consent.id.clone()),
+            through: Vec::new(),
             epoch: approved.epoch,
             jkt: None,
             x5t: None,

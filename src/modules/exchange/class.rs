@@ -5,7 +5,7 @@
 
 use crate::engine::{Decision, View};
 use crate::identity::{
-    Answer, Change, Client, Env, ErrorCode, Event, Refusal, Seconds, Tenant, check, connection_scope_object,
+    Answer, Change, Client, Env, ErrorCode, Event, Passage, Refusal, Seconds, Tenant, check, connection_scope_object,
 };
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -131,6 +131,8 @@ pub(super) struct Sorted {
     scopes: Vec<(String, ScopeClass)>,
     /// Those that need an approval, by the connection that says so, with where it leads to.
     approval: BTreeMap<(String, String), Vec<String>>,
+    /// What each connection gives, by its id.
+    ways: BTreeMap<String, Passage>,
 }
 
 /// What of them it gets.
@@ -148,6 +150,8 @@ pub(super) struct Had {
     pub(super) until: Option<Seconds>,
     /// The approvals that were used.
     pub(super) approvals: Vec<String>,
+    /// What of it each connection gives.
+    pub(super) through: Vec<Passage>,
     /// Whether the scopes were asked for by name.
     by_name: bool,
     /// How to ask for the approvals that lack.
@@ -169,6 +173,13 @@ impl Had {
 
     fn lacks(&self, scope: &String) -> bool {
         self.waiting.contains(scope) || self.never.contains(scope)
+    }
+
+    /// Of what a connection gives, that which is had.
+    fn kept(&self, mut passage: Passage) -> Passage {
+        passage.automatic.retain(|scope| !self.lacks(scope));
+        passage.approved.retain(|scope| !self.lacks(scope));
+        passage
     }
 
     /// What the answer says of scopes that are not in it (RFC 6749 3.3 and 5.1): which wait for an approval, and how to ask for
@@ -214,6 +225,7 @@ impl Sorted {
             if here == ScopeClass::NeedsApproval {
                 asking.push(way);
             }
+            self.gives(&way.0, scope, here);
             class = class.max(here);
         }
         if class == ScopeClass::NeedsApproval {
@@ -223,6 +235,16 @@ impl Sorted {
         }
         self.scopes.push((scope.to_owned(), class));
         Ok(())
+    }
+
+    fn gives(&mut self, connection: &str, scope: &str, class: ScopeClass) {
+        let none = || Passage { connection: connection.to_owned(), automatic: Vec::new(), approved: Vec::new() };
+        let passage = self.ways.entry(connection.to_owned()).or_insert_with(none);
+        match class {
+            ScopeClass::Automatic => passage.automatic.push(scope.to_owned()),
+            ScopeClass::NeedsApproval => passage.approved.push(scope.to_owned()),
+            ScopeClass::Never => {}
+        }
     }
 
     fn of(&self, class: ScopeClass) -> Vec<String> {
@@ -267,6 +289,7 @@ impl Sorted {
         }
         let half = approved.iter().any(|scope| had.waiting.contains(scope));
         had.never = self.of(ScopeClass::Never);
+        had.through = std::mem::take(&mut self.ways).into_values().map(|passage| had.kept(passage)).collect();
         had.scopes = self.scopes.into_iter().map(|(scope, _)| scope).filter(|scope| !had.lacks(scope)).collect();
         if half || (by_name && !had.waiting.is_empty() && (needs.approval.is_some() || had.scopes.is_empty())) {
             return Err(had.refusal());

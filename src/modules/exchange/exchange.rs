@@ -210,6 +210,7 @@ impl Attempt<'_> {
             details,
             until: part.until.min(life).min(had.until.unwrap_or(Seconds::MAX)),
         };
-        Ok(examined.child(TOKEN_EXCHANGE, client, actors, part, self.env))
+        let through = had.through.clone();
+        Ok(Grant { through, ..examined.child(TOKEN_EXCHANGE, client, actors, part, self.env) })
     }
 }

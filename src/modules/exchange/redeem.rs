@@ -316,6 +316,7 @@ impl Attempt<'_> {
             session: None,
             offline: false,
             consent: None,
+            through: Vec::new(),
             epoch: user.epoch,
             jkt: None,
             x5t: None,

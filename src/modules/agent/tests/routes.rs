@@ -68,6 +68,7 @@ fn token(world: &World, client: &str, user: Option<&str>, scopes: &[&str]) -> St
         session: None,
         offline: false,
         consent: None,
+        through: Vec::new(),
         epoch: 0,
         jkt: None,
         x5t: None,

@@ -60,12 +60,44 @@ fn every_link_kills_what_hangs_on_it() {
     });
     kills(0, "user.signed_out", |world, _| world.idp.sign_out_everywhere("sarah", "test", &world.env()).unwrap());
     kills(1, "agent.inactive", |world, _| world.idp.delete_client("sales", &world.env()).unwrap());
+    // The connection by which it was handed on: taken away, taken from one of them, or its scope given another class.
+    kills(1, "connection.gone", |world, _| remove_connection(&world.idp, "api", &world.env()).unwrap());
+    kills(1, "connection.gone", |world, _| allow(&world.idp, "api", "agent:*", false, &world.env()).unwrap());
+    for class in [Some(ScopeClass::Never), Some(ScopeClass::NeedsApproval), None] {
+        kills(1, "connection.class", |world, _| {
+            classify(&world.idp, ("api", "read"), "agent:*", class, &world.env()).unwrap();
+        });
+    }
+    kills(2, "connection.class", |world, _| {
+        let never = Some(ScopeClass::Never);
+        classify(&world.idp, ("api", "read"), "agent:planner", never, &world.env()).unwrap();
+    });
     let world = World::new();
     let tokens = chain(&world);
     world.idp.suspend_all(true, &world.env()).unwrap();
     let rules = tokens.map(|token| rule(world.examine(&token)));
     assert_eq!(rules, ["client.inactive", "agent.inactive", "agent.inactive"]);
     kills(0, "token.expired", |world, _| world.now += 600);
+}
+
+#[test]
+fn what_was_approved_dies_when_it_is_not_to_be_had_any_more() {
+    let world = World::new();
+    let token = world.tokens("sales", "read write").access_token;
+    world.approve("ap", "write", START + 300);
+    let write = world.pass_on("sales", &token, &[("resource", API), ("scope", "write"), ("approval", "ap")]).unwrap();
+    let read = world.pass_on("sales", &token, &[("resource", API), ("scope", "read")]).unwrap();
+    let class = |class| classify(&world.idp, ("api", "write"), "agent:*", Some(class), &world.env()).unwrap();
+    class(ScopeClass::Automatic);
+    world.examine(&write.access_token).unwrap();
+    class(ScopeClass::NeedsApproval);
+    world.examine(&write.access_token).unwrap();
+    class(ScopeClass::Never);
+    assert_eq!(rule(world.examine(&write.access_token)), "connection.class");
+    world.examine(&read.access_token).unwrap();
+    // Through another connection it is not touched.
+    remove_connection(&world.idp, "crm", &world.env()).unwrap();
+    world.examine(&read.access_token).unwrap();
 }
 
 #[test]
