@@ -136,7 +136,14 @@ fn trusted_issuers_and_clients_that_go_on() {
         desk.only_administrators("GET", path, &none);
     }
     assert_eq!(desk.good("GET", "/admin/trust", &none)["trusted_issuers"], json!([put]));
+    let with_acr = |acr: &str| {
+        let mut row = there.clone();
+        row["acr_max"] = acr.into();
+        row
+    };
+    assert_eq!(desk.good("PUT", place, &with_acr("aal2"))["acr_max"], "aal2");
     for (wrong, says) in [
+        (with_acr("high"), "`acr_max` is one of `aal1`, `aal2`, `phr`"),
         (row(json!("here")), "is no tenant of this database"),
         (row(json!({"jwks": {"keys": [{"kty": "EC", "d": "x"}]}})), "private or secret key"),
         (json!({"scopes": {}}), "missing field `resources`"),

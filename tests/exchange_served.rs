@@ -98,6 +98,7 @@ fn furnish(issuing: &Issuing) -> (String, String) {
         resources: strings(&[PRICES]),
         life_max_s: 300,
         access_token_s: None,
+        acr_max: Some("phr".into()),
         replay: Replay::Once,
         created_at: 0,
     };

@@ -102,6 +102,7 @@ fn furnish_there(there: &Tenant, here: &Tenant, url: &str) -> String {
     };
     client(there, comes_as);
     let row = TrustedIssuer {
+        acr_max: Some("phr".into()),
         issuer: here.issuer().into(),
         keys: IssuerKeys::Here,
         subject: SubjectMapping::Email,

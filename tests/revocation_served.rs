@@ -150,6 +150,7 @@ fn whoever_asks_is_answered_as_the_draft_says() {
     let serving = &desk.serving;
     let signer = Signer::new("one");
     let trust = bailiwick::modules::exchange::TrustedIssuer {
+        acr_max: None,
         issuer: "https://idp.example".into(),
         keys: bailiwick::modules::exchange::IssuerKeys::Jwks(signer.jwks()),
         subject: bailiwick::modules::exchange::SubjectMapping::Linked,

@@ -425,6 +425,7 @@ impl World {
             resources: vec![self.places.prices.clone()],
             life_max_s: 300,
             access_token_s: None,
+            acr_max: None,
             replay: Replay::Once,
             created_at: 0,
         };

@@ -90,6 +90,9 @@ pub(crate) struct Row {
     /// How long access tokens live at most, in seconds; else as long as others of the tenant
     #[arg(long, value_name = "SECONDS")]
     access_token_life: Option<u64>,
+    /// The highest class of authentication that it may assert; nothing that it says of it counts when none is named
+    #[arg(long, value_name = "ACR", value_parser = ["aal1", "aal2", "phr"])]
+    acr_max: Option<String>,
     /// Let an assertion be used until it expires, in place of once
     #[arg(long)]
     reusable: bool,
@@ -133,6 +136,7 @@ impl Row {
             resources: self.resource,
             life_max_s: self.life_max,
             access_token_s: self.access_token_life,
+            acr_max: self.acr_max,
             replay: if self.reusable { Replay::UntilExpiry } else { Replay::Once },
             created_at: env().seconds(),
         })

@@ -145,6 +145,7 @@ struct Row {
     resources: Vec<String>,
     life_max_s: Option<Seconds>,
     access_token_s: Option<Seconds>,
+    acr_max: Option<String>,
     #[serde(default)]
     replay: Replay,
 }
@@ -161,6 +162,7 @@ impl Row {
             resources: self.resources,
             life_max_s: self.life_max_s.unwrap_or(super::ASSERTION_S_MAX),
             access_token_s: self.access_token_s,
+            acr_max: self.acr_max,
             replay: self.replay,
             created_at: env.seconds(),
         }

@@ -2,8 +2,8 @@
 
 use crate::engine::Module;
 use crate::identity::{
-    Answer, ErrorCode, ISSUER_BYTES_MAX, JWKS_BYTES_MAX, OPENID_SCOPES, RESOURCES_MAX, Refusal, SCOPES_MAX, Seconds,
-    Stored, check_resource, is_scope,
+    ACR_VALUES, Answer, ErrorCode, ISSUER_BYTES_MAX, JWKS_BYTES_MAX, OPENID_SCOPES, RESOURCES_MAX, Refusal, SCOPES_MAX,
+    Seconds, Stored, check_resource, is_scope,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -134,6 +134,10 @@ pub struct TrustedIssuer {
     /// How long the access token lives at most, in seconds; else as long as others of the tenant.
     #[serde(default)]
     pub access_token_s: Option<Seconds>,
+    /// The highest class of authentication (`acr`) that it may assert; more than that counts as that. Without one nothing that
+    /// it says of how a person was authenticated counts here.
+    #[serde(default)]
+    pub acr_max: Option<String>,
     /// How often an assertion may be used.
     #[serde(default)]
     pub replay: Replay,
@@ -307,6 +311,9 @@ impl TrustedIssuer {
         }
         if self.access_token_s == Some(0) {
             return refuse("trust.life", "an access token lives at least a second");
+        }
+        if self.acr_max.as_ref().is_some_and(|acr| !ACR_VALUES.contains(&acr.as_str())) {
+            return refuse("trust.acr", format!("`acr_max` is one of `{}`", ACR_VALUES.join("`, `")));
         }
         if self.create_users && matches!(self.subject, SubjectMapping::AudSub | SubjectMapping::SubId) {
             let text = "who is known by our id (`aud_sub`), or by a link (`sub_id`), is here already; take another mapping to create users";

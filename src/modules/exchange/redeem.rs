@@ -8,16 +8,17 @@ use super::subject::{Seen, noted};
 use super::trust::trusted_issuer;
 use super::{mapping, metadata};
 use crate::identity::{
-    Actor, Answer, Authentication, Caller, Confirmation, Env, ErrorCode, EventKind, Form, Grant, GrantSubject,
-    GrantType, Held, KeySource, Outcome, Refusal, SCOPES_MAX, SKEW_S, Seconds, Tenant, TokenAnswer, User, Verified,
-    Wanted, again, check_times, hash_of, scopes_of, unverified_claim, unverified_header, verify_with,
+    ACR_VALUES, Actor, Answer, Authentication, Caller, Confirmation, Env, ErrorCode, EventKind, Form, Grant,
+    GrantSubject, GrantType, Held, KeySource, Outcome, Refusal, SCOPES_MAX, SKEW_S, Seconds, Tenant, TokenAnswer, User,
+    Verified, Wanted, acr_satisfies, again, check_times, hash_of, scopes_of, unverified_claim, unverified_header,
+    verify_with,
 };
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// The grant type (RFC 7523 2.1).
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
-/// Longest `jti`, `sub` and `acr`, in bytes.
+/// Longest `jti`, `sub` and `amr`, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
 /// The class of an authentication of which no class is said (OpenID Connect Core 2): it does where none is asked.
 const ACR_NONE: &str = "0";
@@ -307,7 +308,7 @@ impl Attempt<'_> {
             scopes,
             resources,
             details: Vec::new(),
-            authentication: authentication(&asserted.claims),
+            authentication: row.acr_max.as_deref().and_then(|most| authentication(&asserted.claims, most)),
             nonce: None,
             created_at: now,
             expires_at: now.saturating_add(life),
@@ -348,13 +349,20 @@ fn is_only(claim: Option<&Value>, wanted: &str) -> bool {
     }
 }
 
-/// How the issuer says that the person was authenticated. Without `auth_time` it says nothing.
-fn authentication(claims: &Verified) -> Option<Authentication> {
+/// How the issuer says that the person was authenticated, up to the class `most`, which its row lets it assert. Without
+/// `auth_time`, or with one that is behind the assertion, it says nothing.
+fn authentication(claims: &Verified, most: &str) -> Option<Authentication> {
     let short = |text: &&str| text.len() <= TEXT_BYTES_MAX;
     let amr = claims.claims.get("amr").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let acr = match claims.text("acr").filter(|acr| ACR_VALUES.contains(acr)) {
+        Some(acr) if acr_satisfies(most, acr) => acr,
+        Some(_) => most,
+        // What is no class of ours is no class that somebody here could ask for.
+        None => ACR_NONE,
+    };
     Some(Authentication {
-        at: claims.time("auth_time")?,
-        acr: claims.text("acr").filter(short).unwrap_or(ACR_NONE).to_owned(),
+        at: claims.time("auth_time").filter(|at| claims.time("iat").is_some_and(|made| *at <= made))?,
+        acr: acr.to_owned(),
         amr: amr.iter().filter_map(Value::as_str).filter(short).take(AMR_MAX).map(str::to_owned).collect(),
     })
 }

@@ -346,6 +346,7 @@ pub(super) fn row() -> TrustedIssuer {
         resources: strings(&[PRICES]),
         life_max_s: 300,
         access_token_s: None,
+        acr_max: Some("phr".into()),
         replay: Replay::Once,
         created_at: START,
     }

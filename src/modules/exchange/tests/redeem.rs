@@ -537,6 +537,32 @@ fn keys_of_others_come_from_the_row_and_are_asked_for_anew_when_they_changed() {
 }
 
 #[test]
+fn an_issuer_asserts_no_more_of_an_authentication_than_its_row_lets_it() {
+    let world = World::new();
+    let n = std::cell::Cell::new(10);
+    let said = |most: Option<&str>, change: (&str, Value)| {
+        trust(&world.ras, &TrustedIssuer { acr_max: most.map(str::to_owned), ..row() }, &world.env()).unwrap();
+        n.set(n.get() + 1);
+        let mut asserted = another(&good(&world), n.get());
+        asserted[change.0] = change.1;
+        let said = super::claims(&world.redeem(&signed(&world, &asserted), &[]).unwrap().access_token);
+        ["acr", "auth_time", "amr"].map(|claim| said.get(claim).cloned().unwrap_or_default())
+    };
+    let acr = |most, asserted: &str| said(Some(most), ("acr", asserted.into()))[0].clone();
+    assert_eq!(said(None, ("acr", "phr".into())), [Value::Null, Value::Null, Value::Null]);
+    assert_eq!(
+        (acr("phr", "phr"), acr("aal2", "phr"), acr("aal1", "phr")),
+        (json!("phr"), json!("aal2"), json!("aal1"))
+    );
+    assert_eq!(
+        (acr("phr", "aal1"), acr("aal2", "aal1"), acr("phr", "urn:theirs")),
+        (json!("aal1"), json!("aal1"), json!("0"))
+    );
+    // Nobody was authenticated after the assertion of it was made.
+    assert_eq!(said(Some("phr"), ("auth_time", (START + 3_600).into())), [Value::Null, Value::Null, Value::Null]);
+}
+
+#[test]
 fn without_scopes_and_times_of_the_issuer_there_are_none() {
     let world = World::new();
     let mut claims = good(&world);

@@ -107,12 +107,13 @@ fn a_trusted_issuer_that_makes_no_sense_is_refused() {
     let world = World::new();
     let secret = json!({"keys": [{"kty": "oct", "k": "AA"}]});
     type Mistake = fn(&mut TrustedIssuer);
-    let cases: [(Mistake, &str); 12] = [
+    let cases: [(Mistake, &str); 13] = [
         (|row| row.issuer = RAS.into(), "trust.own_issuer"),
         (|row| row.issuer = format!("{RAS}/"), "trust.own_issuer"),
         (|row| row.issuer = "x".into(), "trust.issuer"),
         (|row| row.life_max_s = 301, "trust.life"),
         (|row| row.access_token_s = Some(0), "trust.life"),
+        (|row| row.acr_max = Some("high".into()), "trust.acr"),
         (|row| row.scopes = pairs(&[("a", "openid")]), "trust.scopes"),
         (|row| row.scopes = pairs(&[("", "pricing:read")]), "trust.scopes"),
         (|row| row.resources = vec!["https://unknown.example/".into()], "trust.resources"),
