@@ -57,6 +57,7 @@ mod mcp_asserted;
 mod mcp_elsewhere;
 mod mcp_served;
 mod mcp_tenant;
+mod never_wider;
 mod oauth_served;
 mod openid_ciba;
 mod openid_conformance;
