@@ -10,8 +10,8 @@ mod seal;
 
 pub use redact::{
     EVENT_BYTES_MAX, EventRedactor, Filter, FilterError, HELD_SECRET_BYTES_MAX, HELD_SECRET_BYTES_MIN,
-    HELD_SECRETS_MAX, HOLDING_BYTES_MIN, HOLDINGS_MAX, Holdings, HoldingsFull, Redactor, Report, SHAPE_BYTES_MAX,
-    can_be_guessed,
+    HELD_SECRETS_MAX, HOLDING_BYTES_MAX, HOLDING_BYTES_MIN, HOLDINGS_MAX, Holdings, HoldingsFull, Redactor, Report,
+    SHAPE_BYTES_MAX, can_be_guessed,
 };
 pub use ring::{
     Hierarchy, KEY_BYTES, KEY_ID_BYTES_MAX, KEY_RING_BYTES_MAX, KEYS_MAX, KeyRing, KeyRingError, PASSPHRASE_BYTES_MIN,

@@ -8,9 +8,9 @@ use super::form::{self, KINDS, Kind};
 use super::literal::{ANCHOR_BYTES, Found, HOLDING, is_stretched};
 use super::rules::looks_drawn;
 use super::unescape::{Unit, begins, unescape};
-use super::{HELD_SECRET_BYTES_MAX, words};
+use super::words;
 use parking_lot::{RwLock, RwLockReadGuard};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -19,6 +19,8 @@ use zeroize::Zeroizing;
 pub const HOLDINGS_MAX: usize = 1 << 18;
 /// The shortest that is looked for in what others get: a shorter one could be guessed, and the filter would tell who guesses.
 pub const HOLDING_BYTES_MIN: usize = 16;
+/// The longest: all words wait as long as the longest form of a secret could be.
+pub const HOLDING_BYTES_MAX: usize = 4 << 10;
 /// Most owners that a report names.
 pub(super) const OWNERS_MAX: usize = 16;
 /// Bits of the first look for each form.
@@ -84,10 +86,17 @@ pub fn can_be_guessed(secret: &[u8]) -> bool {
     texts(&"".into(), secret).is_empty()
 }
 
+impl Text {
+    /// The bytes of its longest form.
+    fn longest(&self) -> usize {
+        self.kinds.iter().map(|kind| form::length(&self.bytes, *kind)).max().unwrap_or(0)
+    }
+}
+
 /// What of a secret is looked for.
 fn texts(owner: &Arc<str>, secret: &[u8]) -> Vec<Text> {
     let text = |bytes: &[u8], kinds| Text { bytes: Zeroizing::new(bytes.to_vec()), owner: Arc::clone(owner), kinds };
-    if secret.len() > HELD_SECRET_BYTES_MAX {
+    if secret.len() > HOLDING_BYTES_MAX {
         return Vec::new();
     }
     if std::str::from_utf8(secret).is_err() {
@@ -134,7 +143,9 @@ pub(super) struct Table {
     bits_log: u32,
     /// How many forms came since the bits were made.
     set: usize,
-    /// The bytes of the longest form that there ever was.
+    /// How many texts there are whose longest form has so many bytes.
+    lengths: BTreeMap<usize, usize>,
+    /// The greatest of these.
     longest: usize,
 }
 
@@ -150,8 +161,18 @@ impl Table {
     }
 
     fn put(&mut self, owner: Arc<str>, texts: Vec<Text>, max: usize) -> Result<(), HoldingsFull> {
+        let put = self.replace(owner, texts, max);
+        self.lengths.retain(|_, count| *count > 0);
+        self.longest = self.lengths.last_key_value().map_or(0, |(length, _)| *length);
+        put
+    }
+
+    fn replace(&mut self, owner: Arc<str>, texts: Vec<Text>, max: usize) -> Result<(), HoldingsFull> {
         for text in self.owners.remove(&owner).unwrap_or_default() {
             self.count -= 1;
+            if let Some(count) = self.lengths.get_mut(&text.longest()) {
+                *count -= 1;
+            }
             for (anchor, _) in anchors(&text) {
                 if let Some(entries) = self.anchors.get_mut(&anchor) {
                     entries.retain(|entry| !Arc::ptr_eq(&entry.text, &text));
@@ -167,9 +188,9 @@ impl Table {
         let texts: Vec<Arc<Text>> = texts.into_iter().map(Arc::new).collect();
         for text in &texts {
             self.count += 1;
+            *self.lengths.entry(text.longest()).or_default() += 1;
             for (anchor, kind) in anchors(text) {
                 self.anchors.entry(anchor).or_default().push(Entry { text: Arc::clone(text), kind });
-                self.longest = self.longest.max(form::length(&text.bytes, kind));
                 self.mark(anchor);
             }
         }
@@ -238,6 +259,11 @@ pub(super) struct Search {
 }
 
 impl Search {
+    /// Whether something of a word has come.
+    pub(super) fn is_within_word(&self) -> bool {
+        !self.bytes.is_empty()
+    }
+
     /// Takes bytes that stand for themselves, the first at `start`, and that have no line break.
     pub(super) fn push_span(&mut self, table: &Table, span: &[u8], start: u64, found: &mut Vec<Found>) {
         for (byte, at) in span.iter().zip(start..) {
@@ -259,8 +285,9 @@ impl Search {
         if self.bytes.len() >= ANCHOR_BYTES && table.may_end(self.window) {
             self.compare(table, unit.end, found);
         }
-        if self.bytes.len() > 2 * table.longest.max(ANCHOR_BYTES) {
-            let gone = self.bytes.len() - table.longest.max(ANCHOR_BYTES);
+        let longest = table.longest().max(ANCHOR_BYTES);
+        if self.bytes.len() > 2 * longest {
+            let gone = self.bytes.len() - longest;
             self.bytes.drain(..gone);
             self.starts.drain(..gone);
         }

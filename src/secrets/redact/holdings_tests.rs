@@ -158,6 +158,18 @@ fn words_of_ordinary_text_do_not_wait_unless_a_secret_begins_like_one() {
     let (mut stream, mut out) = (filter().stream(), Vec::new());
     stream.push(b"it is Hello,", &mut out);
     assert_eq!(stream.held(), 6);
+    // So do they where a long secret was, once it is gone.
+    let holdings = Arc::new(Holdings::new(HOLDINGS_MAX));
+    let long = |bytes: usize| "q7Rt2LpX9vBn4KsW".repeat(bytes / 16);
+    let waits = |holdings: &Arc<Holdings>| {
+        let (mut stream, mut out) = (plain.with_holdings(Arc::clone(holdings)).stream(), Vec::new());
+        stream.push("x1".repeat(200_000).as_bytes(), &mut out);
+        stream.held()
+    };
+    holdings.put("user:eve", [long(HOLDING_BYTES_MAX).as_bytes()]).unwrap();
+    assert!(waits(&holdings) > 90_000);
+    holdings.put("user:eve", [OF_BOB.as_bytes(), long(HOLDING_BYTES_MAX + 16).as_bytes()]).unwrap();
+    assert!(waits(&holdings) < 2_000, "one that is too long is not looked for");
     // What had left by then stays.
     let (cut, report) = in_chunks(&plain, OF_BOB.as_bytes(), &[3]);
     assert_eq!((String::from_utf8(cut).unwrap().as_str(), report.total()), ("ghp[removed:secret-of-another]", 1));

@@ -19,7 +19,7 @@ mod words;
 
 pub use events::{EVENT_BYTES_MAX, EventRedactor};
 use holdings::Table;
-pub use holdings::{HOLDING_BYTES_MIN, HOLDINGS_MAX, Holdings, HoldingsFull, can_be_guessed};
+pub use holdings::{HOLDING_BYTES_MAX, HOLDING_BYTES_MIN, HOLDINGS_MAX, Holdings, HoldingsFull, can_be_guessed};
 use literal::{Found, HELD, HOLDING, Literals, SHAPES_FROM};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -166,6 +166,7 @@ impl Filter {
                 shapes: self.shapes.then(|| shape::Search::new(&shape::SHAPES)),
                 found: Vec::new(),
             },
+            as_it_is: self.holdings.as_ref().map(|_| holdings::Search::default()),
             word: words::Words::default(),
             held: Zeroizing::default(),
             base: 0,
@@ -226,6 +227,8 @@ pub struct Redactor {
     outer: Unescape,
     inner: Unescape,
     behind: Behind,
+    /// What others hold, in a word from its first escape on.
+    as_it_is: Option<holdings::Search>,
     /// The word that is coming.
     word: words::Words,
     /// The bytes from `base` on, which have come and not left.
@@ -293,6 +296,7 @@ impl Redactor {
         while let Some(byte) = rest.first() {
             let stand = if self.is_even() { rest.iter().take_while(|byte| !stands_out(**byte)).count() } else { 0 };
             let (now, behind) = rest.split_at(stand.max(1));
+            self.push_as_it_is(now, at, table.as_deref());
             if stand == 0 {
                 self.push_byte(Unit { byte: *byte, start: at, end: at + 1 }, table.as_deref());
             } else {
@@ -313,6 +317,15 @@ impl Redactor {
         drop(table);
         let upto = holds.into_iter().flatten().fold(begin + chunk.len() as u64, u64::min);
         self.release(chunk, upto, out);
+    }
+
+    /// What others hold may begin within what looks like an escape, as `29.Q` does in `100%29.Q`: from there to the end of the
+    /// word it is looked for as it stands.
+    fn push_as_it_is(&mut self, span: &[u8], start: u64, table: Option<&Table>) {
+        let (Some(search), Some(table)) = (&mut self.as_it_is, table) else { return };
+        if search.is_within_word() || matches!(span, [byte] if unescape::begins(*byte)) {
+            search.push_span(table, span, start, &mut self.behind.found);
+        }
     }
 
     /// From where on a word waits, behind this chunk.
@@ -365,7 +378,7 @@ impl Redactor {
         }
         self.release(&[], self.base + self.held.len() as u64, out);
         let mut report = std::mem::take(&mut self.report);
-        if let Some(holdings) = &self.behind.holdings {
+        for holdings in [&self.behind.holdings, &self.as_it_is].into_iter().flatten() {
             report.add_owners(&holdings.owners);
         }
         report
