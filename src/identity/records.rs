@@ -4,6 +4,7 @@
 //! can be read or written that is another's. A [`Change`] gathers records, tuples of the system store and audit events
 //! into one write of the engine.
 
+use super::written::keys_of;
 use super::{Answer, ClientEdit, Env, Event, Refusal, Seconds, Tenant};
 use crate::engine::{
     Module, OnDuplicate, OnMissing, RECORDS_PER_PAGE_MAX, RecordChange, RecordExpectation, WriteQuery,
@@ -418,10 +419,10 @@ impl<'a> Change<'a> {
             return Err(fault);
         }
         let (engine, writes) = (self.tenant.engine(), self.tenant.identity().writes());
-        let wanted = writes.wanted(self.tenant.number(), &self.records);
+        let keys = keys_of(&self.records);
         if self.writes.is_empty() && self.deletes.is_empty() {
             let revision = engine.records(IDENTITY).write_if(self.expectations, self.records)?.revision;
-            writes.note(self.tenant.number(), wanted);
+            writes.note(self.tenant.number(), keys);
             return Ok(revision);
         }
         let query = WriteQuery {
@@ -433,7 +434,7 @@ impl<'a> Change<'a> {
             expectations: self.expectations,
         };
         let revision = engine.write(self.tenant.system_store(), None, query, self.now)?.revision;
-        writes.note(self.tenant.number(), wanted);
+        writes.note(self.tenant.number(), keys);
         Ok(revision)
     }
 }

@@ -4,7 +4,6 @@ use super::Tenant;
 use crate::engine::{Module, RecordChange};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most keys that are remembered of a tenant and a module.
 const REMEMBERED_MAX: usize = 1_024;
@@ -36,29 +35,22 @@ impl Recent {
     }
 }
 
+/// The keys of a change that records have; those of events, which are appended, nobody keeps in memory.
+pub(super) fn keys_of(records: &[RecordChange]) -> Vec<(Module, Vec<u8>)> {
+    let records = records.iter().filter(|record| !record.appended);
+    records.map(|record| (record.module, record.key.clone())).collect()
+}
+
 /// What is remembered of all tenants; of a module nothing before somebody asks.
 #[derive(Default)]
 pub(super) struct Writes {
-    asked: AtomicBool,
     recent: Mutex<HashMap<(u32, Module), Recent>>,
 }
 
 impl Writes {
-    /// The keys of a change that somebody wants to know of.
-    pub(super) fn wanted(&self, tenant: u32, records: &[RecordChange]) -> Vec<(Module, Vec<u8>)> {
-        if !self.asked.load(Ordering::Acquire) {
-            return Vec::new();
-        }
-        let recent = self.recent.lock();
-        let wanted = records.iter().filter(|record| recent.contains_key(&(tenant, record.module)));
-        wanted.map(|record| (record.module, record.key.clone())).collect()
-    }
-
-    /// Remembers keys that were written.
+    /// Remembers keys that were written, of modules of which somebody wants to know. Who asks first while a write is under way
+    /// is told of it: that is looked at here, when it is done, and not before.
     pub(super) fn note(&self, tenant: u32, keys: Vec<(Module, Vec<u8>)>) {
-        if keys.is_empty() {
-            return;
-        }
         let mut recent = self.recent.lock();
         for (module, key) in keys {
             let Some(recent) = recent.get_mut(&(tenant, module)) else { continue };
@@ -76,10 +68,8 @@ impl Tenant {
     /// time. Who asks first, without one, is told [`Written::Any`] and reads all of them.
     #[must_use]
     pub fn written(&self, module: Module, since: Option<WriteMark>) -> (Written, WriteMark) {
-        let writes = self.identity().writes();
-        let mut all = writes.recent.lock();
+        let mut all = self.identity().writes().recent.lock();
         let recent = all.entry((self.number(), module)).or_default();
-        writes.asked.store(true, Ordering::Release);
         let known = since.and_then(|since| usize::try_from(since.0.checked_sub(recent.forgotten)?).ok());
         let written = match known {
             Some(known) => Written::Keys(recent.keys.iter().skip(known).cloned().collect()),
@@ -107,8 +97,13 @@ mod tests {
             }
         };
         write(1);
-        let (written, first) = tenant.written(MODULE, None);
+        // A write that is under way when somebody asks first.
+        let keys = keys_of(&[RecordChange { module: MODULE, key: vec![7], value: None, appended: false }]);
+        let (written, before) = tenant.written(MODULE, None);
         assert_eq!(written, Written::Any, "nobody asked before");
+        tenant.identity().writes().note(tenant.number(), keys);
+        let (written, first) = tenant.written(MODULE, Some(before));
+        assert_eq!(written, Written::Keys(vec![vec![7]]));
         assert_eq!(tenant.written(MODULE, Some(first)), (Written::Keys(vec![]), first));
         write(2);
         let key = |at: &str| crate::identity::record_key(tenant.number(), b'a', &[at]);

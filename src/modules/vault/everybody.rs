@@ -81,10 +81,17 @@ impl Drop for LookedFor {
 
 impl OfTenant {
     fn read_all(&self, tenant: &Tenant, seen: &mut Seen) -> Answer<()> {
-        // What is gone meanwhile has no record that would say so.
-        for owner in seen.owners.drain() {
-            self.put(tenant, &owner, &[]);
+        let mut read = Seen::default();
+        self.read_each(tenant, &mut read)?;
+        // What is gone meanwhile has no record that would say so. All else was looked for without a break.
+        for gone in seen.owners.difference(&read.owners) {
+            self.put(tenant, gone, &[]);
         }
+        seen.owners = read.owners;
+        Ok(())
+    }
+
+    fn read_each(&self, tenant: &Tenant, seen: &mut Seen) -> Answer<()> {
         let mut after: Option<String> = None;
         loop {
             let page = tenant.list::<Connection>(&[], after.as_deref(), PAGE_MAX)?;

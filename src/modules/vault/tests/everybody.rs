@@ -72,6 +72,34 @@ async fn what_others_hold_leaves_in_nobodys_answer() {
     }
 }
 
+/// Where so much was written that all is read anew, nothing is looked for less meanwhile, and what is gone is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_that_is_held_is_read_anew_after_many_writes() {
+    let (_stub, world, token) = ready().await;
+    set(&world, "crm", &bob(), tokens(OF_BOB));
+    let path = format!("/proxy/crm/v1/{OF_BOB}");
+    assert_eq!(world.get(&token, &path).await.text(), "[removed:secret-of-another]");
+    let many = |from: u32| {
+        now_is(|env| {
+            for n in from..from + 1_100 {
+                let mut change = world.tenant.change(env);
+                change.mark(VAULT, b'~', &[&n.to_string()]);
+                change.commit().unwrap();
+            }
+        });
+    };
+    many(0);
+    assert_eq!(world.get(&token, &path).await.text(), "[removed:secret-of-another]");
+    now_is(|env| {
+        let held = records::credential(&world.tenant, "crm", &bob()).unwrap().unwrap();
+        let mut change = world.tenant.change(env);
+        records::remove(&mut change, &held);
+        change.commit().unwrap();
+    });
+    many(2_000);
+    assert_eq!(world.get(&token, &path).await.text(), OF_BOB);
+}
+
 /// A key by which a connection is known to its provider leaves no more than a secret.
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_of_connections_leave_in_no_answer() {
