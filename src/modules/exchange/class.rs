@@ -166,6 +166,14 @@ impl Had {
         self.waiting.extend(scopes.iter().filter(|scope| !self.waiting.contains(scope)).cloned().collect::<Vec<_>>());
     }
 
+    /// Notes a connection that leads to what it is for, when none of its scopes came by it.
+    pub(super) fn goes_through(&mut self, connection: &str) {
+        if !self.through.iter().any(|passage| passage.connection == connection) {
+            let connection = connection.to_owned();
+            self.through.push(Passage { connection, automatic: Vec::new(), approved: Vec::new() });
+        }
+    }
+
     /// That it is refused whole, and how to ask for the approval that lacks.
     pub(super) fn refusal(self) -> Refusal {
         Refusal::new(ErrorCode::InteractionRequired, "connection.needs_approval", self.how.unwrap_or_default())

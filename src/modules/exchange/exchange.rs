@@ -141,7 +141,9 @@ impl Attempt<'_> {
         let ways = self.ways(&view, &part.resources)?;
         let sorted = self.sort(&view, &part.scopes, &ways)?;
         let mut change = self.tenant.change(self.env);
-        let had = self.had(&mut change, sorted, request, examined)?;
+        let mut had = self.had(&mut change, sorted, request, examined)?;
+        // It hangs on each way by which it is good somewhere, also where it has no scope.
+        ways.iter().for_each(|way| had.goes_through(&way.connection.id));
         let grant = self.grant(request, examined, part, &had)?;
         examined.chain().expect(&mut change);
         ways.iter().for_each(|way| change.expect(&way.connection));

@@ -100,6 +100,18 @@ fn what_was_approved_dies_when_it_is_not_to_be_had_any_more() {
     world.examine(&read.access_token).unwrap();
 }
 
+/// A connection counts also where no scope came by it.
+#[test]
+fn a_token_hangs_on_each_connection_that_leads_to_what_it_is_for() {
+    let world = World::new();
+    let token = world.tokens_of(&world.caller(&world.idp, "sales"), "read", &[API, CRM]).access_token;
+    let both = [("resource", API), ("resource", CRM), ("scope", "read")];
+    let both = world.pass_on("sales", &token, &both).unwrap().access_token;
+    world.examine(&both).unwrap();
+    remove_connection(&world.idp, "crm", &world.env()).unwrap();
+    assert_eq!(rule(world.examine(&both)), "connection.gone");
+}
+
 #[test]
 fn a_chain_ends_where_it_may_not_grow_further() {
     let world = World::new();
