@@ -249,7 +249,8 @@ impl Tenant {
     /// # Errors
     /// They cannot be had.
     pub fn jwks_of(&self, client: &Client, uri: &str, keys: &dyn KeySource, fresh: bool) -> Answer<Arc<Value>> {
-        if self.registered_itself(&client.id)? {
+        // What a document says its owner adopted, and nobody wrote who administers.
+        if client.document.is_some() || self.registered_itself(&client.id)? {
             keys.jwks_of_stranger(self.number(), uri, fresh)
         } else {
             keys.jwks(self.number(), uri, fresh)
