@@ -95,7 +95,9 @@ pub(super) struct Got {
     issued_at: Seconds,
     expires_at: Seconds,
     /// Whether another can be had without somebody approving it.
-    renewable: bool,
+    pub(super) renewable: bool,
+    /// For calls through which connection.
+    pub(super) connection: String,
     /// As long as it lives, it leaves in nobody's answer.
     _looked_for: Option<LookedFor>,
 }
@@ -167,8 +169,12 @@ impl Tokens {
         known.entry(pair).or_default().push((key, got));
     }
 
-    /// Drops a token that is of no use, unless another has taken its place.
+    /// Drops a token that is of no use, unless another has taken its place. One that somebody approved stays: the other side may
+    /// have its own reasons for one call, and nobody approves anew for that.
     pub(super) fn drop_it(&self, gone: &Arc<Got>) {
+        if !gone.renewable {
+            return;
+        }
         retain(&mut self.known.lock(), |_, got| !Arc::ptr_eq(got, gone));
     }
 
@@ -363,7 +369,8 @@ impl Vault {
         let (user, id) = (caller.user.as_deref().unwrap_or_default(), assertion.id.clone());
         let owner = format!("user:{user} {} connection:{} assertion:{id}", caller.agent, spec.id);
         let _looked_for = Some(self.inner.filters.look_for(tenant, owner, &new.secret)?);
-        Ok(Got { secret: new.secret, assertion: id, issued_at: now, expires_at, renewable, _looked_for })
+        let connection = spec.id.clone();
+        Ok(Got { secret: new.secret, assertion: id, issued_at: now, expires_at, renewable, connection, _looked_for })
     }
 }
 
@@ -380,7 +387,8 @@ fn not_believed(connection: &str) -> Refusal {
 impl Got {
     pub(super) fn of_test(issued_at: Seconds, expires_at: Seconds, assertion: &str, renewable: bool) -> Got {
         let secret = Secret::Oauth2 { access_token: Hidden::new("a-token-0123456789".into()), refresh_token: None };
-        Got { secret, assertion: assertion.to_owned(), issued_at, expires_at, renewable, _looked_for: None }
+        let (assertion, connection) = (assertion.to_owned(), "prices".to_owned());
+        Got { secret, assertion, issued_at, expires_at, renewable, connection, _looked_for: None }
     }
 
     pub(super) fn ends(&self) -> Seconds {

@@ -88,13 +88,14 @@ impl Filters {
         }
         let secrets = held.iter().map(|held| opened(tenant, held)).collect::<Answer<Vec<_>>>()?;
         let client = connection.map(|connection| client_secret(tenant, connection)).transpose()?.flatten();
-        let elsewhere = |held: &HeldCredential| id.as_deref() != Some(&held.connection);
-        let kept = held.iter().zip(&secrets).flat_map(|(held, secret)| {
-            let withheld = move |text: &&str| elsewhere(held) && can_be_guessed(text.as_bytes());
-            secret.texts().into_iter().filter(move |text| !withheld(text))
+        let kept = held.iter().zip(&secrets).map(|(held, secret)| (held.connection.as_str(), secret));
+        let kept = kept.chain(got.iter().map(|got| (got.connection.as_str(), &got.secret)));
+        let kept = kept.flat_map(|(connection, secret)| {
+            let elsewhere = id.as_deref() != Some(connection);
+            secret.texts().into_iter().filter(move |text| !elsewhere || !can_be_guessed(text.as_bytes()))
         });
-        let lent = lease.map(|lease| &lease.secret).into_iter().chain(got.iter().map(|got| &got.secret));
-        let texts = kept.chain(lent.flat_map(Secret::texts)).chain(client.as_deref().map(String::as_str));
+        let lent = lease.into_iter().flat_map(|lease| lease.secret.texts());
+        let texts = kept.chain(lent).chain(client.as_deref().map(String::as_str));
         let bytes = with_bytes(texts);
         let filter = Filter::new(bytes.iter().map(|bytes| bytes.as_slice()));
         let filter = filter.map_err(|error| Refusal::failed("filter.secret", error.to_string()))?;

@@ -231,7 +231,7 @@ async fn passed(
     };
     // One that was made just now is not taken the next time either.
     let once_more = match &body {
-        Content::Whole(bytes) if !fresh && taken.lease.is_got() => Some((headers.clone(), bytes.clone())),
+        Content::Whole(bytes) if !fresh && taken.lease.is_renewable() => Some((headers.clone(), bytes.clone())),
         Content::Whole(_) | Content::Streamed(_) => None,
     };
     let sent = send(vault, asked, &admitted, &call, taken, (headers, body.into()), once_more.is_some()).await;

@@ -45,9 +45,9 @@ impl Lease {
         }
     }
 
-    /// Whether nobody keeps it.
-    pub(super) fn is_got(&self) -> bool {
-        matches!(self.source, Source::Got(_))
+    /// Whether nobody keeps it, and another can be got without anybody's approval.
+    pub(super) fn is_renewable(&self) -> bool {
+        matches!(&self.source, Source::Got(got) if got.renewable)
     }
 
     /// Its record, where it has one.
