@@ -260,7 +260,9 @@ const NOT_SENT_BEGINS: [&str; 7] =
 /// may be the one in which the credential is put.
 fn is_sent(name: &HeaderName) -> bool {
     let name = name.as_str();
-    !name.contains('_') && !NOT_SENT_BEGINS.iter().any(|begin| name.starts_with(begin))
+    // The protocol names those after arguments of tools.
+    (!name.contains('_') || name.starts_with("mcp-param-"))
+        && !NOT_SENT_BEGINS.iter().any(|begin| name.starts_with(begin))
 }
 
 /// The headers of a call that needs an approval that are sent on: they change how the other side answers, and not what it does.
@@ -469,6 +471,7 @@ mod tests {
             ("accept", "text/plain"),
             ("content-type", "application/json"),
             ("x-request-id", "7"),
+            ("mcp-param-user_id", "7"),
             ("bailiwick-purpose", "a proposal"),
             ("x-forwarded-for", "127.0.0.1"),
             ("x-forwarded-user", "root"),
@@ -490,7 +493,7 @@ mod tests {
         headers.append("x-odd", "1".parse().unwrap());
         let sent = sent_headers(&headers);
         let names: Vec<&str> = sent.keys().map(HeaderName::as_str).collect();
-        assert_eq!(names, ["accept", "content-type", "x-request-id"]);
+        assert_eq!(names, ["accept", "content-type", "x-request-id", "mcp-param-user_id"]);
         // With an approval, only what changes nothing of what was approved.
         headers.append(header::USER_AGENT, "agent/1".parse().unwrap());
         headers.append("stripe-account", "acct_other".parse().unwrap());
