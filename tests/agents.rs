@@ -260,7 +260,7 @@ fn agents_that_nobody_registered_are_found_by_their_accounts() {
     db.good(&["agent", "reporter", "app:scout"]);
     db.refused(&["agent", "reporter", "app:nobody"], "is nobody here");
     let connection = ["connection", "create", "crm", "--type", "oauth2", "--holder", "user"];
-    let base = ["--base", "https://api.crm.example/v1", "--client-id", "acme-vault"];
+    let base = ["--base", "https://api.crm.example/v1", "--client-id", "acme-vault", "--client-auth", "none"];
     let urls =
         ["--authorize-url", "https://crm.example/authorize", "--token-url", "https://login.crm.example:8443/token"];
     db.good(&[&connection[..], &base, &urls, &["--rule", "GET /**"]].concat());

@@ -4,7 +4,7 @@
 //! agent (`automatic`, `needs_approval`, `never`). The same tuples govern the proxy, exchanges and other modules.
 
 use super::policy::RULES_MAX;
-use super::records::{Connection, ConnectionSpec, HolderKind, Provider, seal_client_secret};
+use super::records::{ClientAuth, Connection, ConnectionSpec, HolderKind, Provider, seal_client_secret};
 use crate::engine::ReadQuery;
 use crate::identity::{
     Answer, ClientKind, Env, ErrorCode, EventKind, Held, Outcome, PAGE_MAX, Refusal, Tenant, again,
@@ -240,6 +240,7 @@ pub fn create(tenant: &Tenant, spec: ConnectionSpec, secret: Option<&str>, by: &
     {
         return Err(taken(&spec.id));
     }
+    check_shown(&spec.provider, secret.is_some())?;
     let secret = secret.map(|secret| seal_client_secret(tenant, &spec.id, secret, env)).transpose()?;
     let id = spec.id.clone();
     let now = env.seconds();
@@ -263,6 +264,18 @@ fn taken(id: &str) -> Refusal {
 fn check_secret(secret: Option<&str>) -> Answer<()> {
     let takes = secret.map_or(Ok(()), |secret| Filter::takes(secret.as_bytes()));
     takes.map_err(|error| invalid(format!("the client secret: {error}")))
+}
+
+/// A connection that shows a secret has one: without it, each call would fail at the provider.
+fn check_shown(provider: &Provider, has_secret: bool) -> Answer<()> {
+    let shows = matches!(provider.client_auth(), Some(ClientAuth::Basic | ClientAuth::Post));
+    if shows && !has_secret {
+        return Err(invalid(
+            "client_auth: our client secret at the provider is shown and there is none; say it (`client_secret`, or \
+             --client-secret-file), or `none` for a public client, or `private_key_jwt`",
+        ));
+    }
+    Ok(())
 }
 
 fn host_of(connection: &Connection) -> String {
@@ -323,6 +336,7 @@ pub fn change(tenant: &Tenant, spec: &ConnectionSpec, secret: Option<&str>, by: 
             Some(secret) => Some(seal_client_secret(tenant, &spec.id, secret, env)?),
             None => held.secret.clone(),
         };
+        check_shown(&spec.provider, secret.is_some())?;
         let changed = Connection { spec: spec.clone(), secret, changed_at: env.seconds(), ..held.value.clone() };
         let mut change = tenant.change(env);
         change.replace(&held, &changed);
