@@ -266,8 +266,21 @@ impl Search {
 
     /// Takes bytes that stand for themselves, the first at `start`, and that have no line break.
     pub(super) fn push_span(&mut self, table: &Table, span: &[u8], start: u64, found: &mut Vec<Found>) {
-        for (byte, at) in span.iter().zip(start..) {
-            self.push(table, Unit { byte: *byte, start: at, end: at + 1 }, found);
+        let (mut rest, mut at) = (span, start);
+        while let Some(first) = rest.first() {
+            let is_word = words::goes_on(*first);
+            let length = rest.iter().take_while(|byte| words::goes_on(**byte) == is_word).count();
+            let (now, behind) = rest.split_at(length);
+            // Most words of a text are too short, and neither begin before it nor go on behind it.
+            let is_short = self.bytes.is_empty() && length < ANCHOR_BYTES && !behind.is_empty();
+            if !is_word {
+                self.clear();
+            } else if !is_short {
+                for (byte, at) in now.iter().zip(at..) {
+                    self.push(table, Unit { byte: *byte, start: at, end: at + 1 }, found);
+                }
+            }
+            (rest, at) = (behind, at + length as u64);
         }
     }
 
@@ -275,9 +288,7 @@ impl Search {
     #[inline]
     pub(super) fn push(&mut self, table: &Table, unit: Unit, found: &mut Vec<Found>) {
         if !words::goes_on(unit.byte) {
-            self.bytes.clear();
-            self.starts.clear();
-            return;
+            return self.clear();
         }
         self.window = self.window << 8 | u64::from(unit.byte);
         self.bytes.push(unit.byte);
@@ -291,6 +302,11 @@ impl Search {
             self.bytes.drain(..gone);
             self.starts.drain(..gone);
         }
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.starts.clear();
     }
 
     #[cold]
