@@ -399,6 +399,29 @@ fn a_gateway_is_put_by_an_administrator_and_decides_every_call() {
     assert_eq!((called.get_user(), called.get_agent()), (Some("user:sarah"), Some("agent:sales")));
 }
 
+/// Whoever may put MCP servers alone drops no check: neither by taking the server away nor by making it anew.
+#[test]
+fn a_checked_scope_outlives_its_server() {
+    let world = World::start();
+    let tenant = world.tenant();
+    tenant.attach_store(data_store(tenant.engine()), true, &env()).unwrap();
+    world.put("crm", &world.gateway());
+    let identifier = tenant.url("/mcp/crm");
+    let mut resource = tenant.resource(&identifier).unwrap().unwrap().value;
+    resource.scopes[0].checked = true;
+    tenant.put_resource(&resource, &env()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.administer("DELETE", "/admin/mcp/crm", &Value::Null).status, 200);
+        assert_eq!(tenant.resource(&identifier).unwrap().unwrap().value, resource, "it stays");
+        world.put("crm", &world.gateway());
+        assert_eq!(tenant.resource(&identifier).unwrap().unwrap().value, resource);
+    }
+    resource.scopes[0].checked = false;
+    tenant.put_resource(&resource, &env()).unwrap();
+    assert_eq!(world.administer("DELETE", "/admin/mcp/crm", &Value::Null).status, 200);
+    assert!(tenant.resource(&identifier).unwrap().is_none());
+}
+
 #[test]
 fn what_was_taken_away_decides_nothing_of_what_is_put_anew() {
     let world = World::start();

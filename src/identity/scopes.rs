@@ -3,7 +3,7 @@
 use super::edits;
 use super::{
     Answer, Env, ErrorCode, EventKind, Held, OPENID_SCOPES, Outcome, Refusal, SCOPES_MAX, Seconds, Stored, Tenant,
-    check_id, check_resource, hash_of, is_scope, scope_object,
+    again, check_id, check_resource, hash_of, is_scope, scope_object,
 };
 use crate::engine::{Decision, View};
 use serde::{Deserialize, Serialize};
@@ -66,11 +66,38 @@ fn said(resource: &Resource) -> Map<String, Value> {
 }
 
 impl Tenant {
-    /// Makes or changes a resource.
+    /// Makes or changes a resource, whatever it was before.
     ///
     /// # Errors
     /// The identifier is another's, or something is not right.
     pub fn put_resource(&self, resource: &Resource, env: &Env<'_>) -> Answer<()> {
+        again(|| self.replace_resource(self.resource(&resource.identifier)?.as_ref(), resource, env))
+    }
+
+    /// Makes a resource where there was none, or changes one that must still be as it was read: so that what was judged of it
+    /// is what is changed.
+    ///
+    /// # Errors
+    /// As [`Tenant::put_resource`]; or it has changed since it was read ([`Refusal::is_stale`]).
+    pub fn replace_resource(&self, before: Option<&Held<Resource>>, resource: &Resource, env: &Env<'_>) -> Answer<()> {
+        self.check_whole(before, resource)?;
+        let mut change = self.change(env);
+        match before {
+            Some(held) => change.replace(held, resource),
+            None => change.create(&[&hash_of(&resource.identifier)], resource),
+        }
+        for scope in resource.scopes.iter().filter(|scope| scope.checked) {
+            change.relate(&scope_object(&resource.id, &scope.name), "tenant", &self.object());
+        }
+        let event = self.event(EventKind::AdminChanged, Outcome::Done, env).resource(&resource.identifier);
+        let before = before.map(|held| said(held)).unwrap_or_default();
+        change.event_of_edits(&event.action("resource.put"), &edits::between(&before, &said(resource)));
+        change.commit()?;
+        Ok(())
+    }
+
+    /// Sees that a resource is as it has to be, and that its id and identifier are no other's.
+    fn check_whole(&self, before: Option<&Held<Resource>>, resource: &Resource) -> Answer<()> {
         check_id(&resource.id)?;
         check_resource(&resource.identifier)?;
         let refuse = |text: String| Err(Refusal::new(ErrorCode::InvalidRequest, "resource.scopes", text));
@@ -86,26 +113,12 @@ impl Tenant {
         if resource.identifier == self.issuer() {
             return refuse("the issuer is no resource; it has scopes of its own".to_owned());
         }
-        let part = hash_of(&resource.identifier);
-        let before = self.get::<Resource>(&[&part])?;
         let page = self.list::<Resource>(&[], None, super::PAGE_MAX)?;
         let other = |held: &Held<Resource>| (held.id == resource.id) != (held.identifier == resource.identifier);
         if page.iter().any(other) || (before.is_none() && page.len() == super::PAGE_MAX) {
             let text = "there is a resource of this id with another identifier, or the other way round, or too many";
             return Err(Refusal::new(ErrorCode::Conflict, "resource.taken", text));
         }
-        let mut change = self.change(env);
-        match &before {
-            Some(held) => change.replace(held, resource),
-            None => change.create(&[&part], resource),
-        }
-        for scope in resource.scopes.iter().filter(|scope| scope.checked) {
-            change.relate(&scope_object(&resource.id, &scope.name), "tenant", &self.object());
-        }
-        let event = self.event(EventKind::AdminChanged, Outcome::Done, env).resource(&resource.identifier);
-        let before = before.as_ref().map(|held| said(held)).unwrap_or_default();
-        change.event_of_edits(&event.action("resource.put"), &edits::between(&before, &said(resource)));
-        change.commit()?;
         Ok(())
     }
 
@@ -130,11 +143,18 @@ impl Tenant {
     /// # Errors
     /// There is none.
     pub fn remove_resource(&self, identifier: &str, env: &Env<'_>) -> Answer<()> {
-        let held = self.held::<Resource>(&[&hash_of(identifier)])?;
+        again(|| self.remove_held_resource(&self.held(&[&hash_of(identifier)])?, env))
+    }
+
+    /// The same for one that must still be as it was read.
+    ///
+    /// # Errors
+    /// It has changed since ([`Refusal::is_stale`]).
+    pub fn remove_held_resource(&self, held: &Held<Resource>, env: &Env<'_>) -> Answer<()> {
         let mut change = self.change(env);
-        change.remove(&held);
-        self.drop_limit(&mut change, identifier)?;
-        let event = self.event(EventKind::AdminChanged, Outcome::Done, env).resource(identifier);
+        change.remove(held);
+        self.drop_limit(&mut change, &held.identifier)?;
+        let event = self.event(EventKind::AdminChanged, Outcome::Done, env).resource(&held.identifier);
         change.event(&event.action("resource.remove"));
         change.commit()?;
         Ok(())

@@ -262,6 +262,22 @@ fn of_two_who_suspend_each_other_one_stays() {
 }
 
 #[test]
+fn a_change_of_a_resource_rests_on_what_was_judged() {
+    let world = World::new();
+    let judged = world.tenant.resource(API).unwrap().unwrap();
+    let mut strict = judged.value.clone();
+    strict.scopes.iter_mut().for_each(|scope| scope.checked = true);
+    world.tenant.put_resource(&strict, &world.env()).unwrap();
+    // It was judged before the checks came.
+    assert!(world.tenant.replace_resource(Some(&judged), &judged, &world.env()).unwrap_err().is_stale());
+    assert!(world.tenant.replace_resource(None, &judged, &world.env()).unwrap_err().is_stale());
+    assert!(world.tenant.remove_held_resource(&judged, &world.env()).unwrap_err().is_stale());
+    let now = world.tenant.resource(API).unwrap().unwrap();
+    assert_eq!(now.value, strict);
+    world.tenant.replace_resource(Some(&now), &judged, &world.env()).unwrap();
+}
+
+#[test]
 fn roles_are_listed_by_object_and_by_who_has_them() {
     let world = World::new();
     let odd = Scope { name: "crm:odd".into(), description: "Odd".into(), checked: true };

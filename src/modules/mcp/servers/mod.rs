@@ -241,9 +241,9 @@ impl ServerSpec {
         format!("mcp-{}", self.name)
     }
 
-    /// The tenant's resource with its scopes. What is known of a scope stays. A resource of others is none for it: whoever
+    /// Gives the tenant's resource its scopes. What is known of a scope stays. A resource of others is none for it: whoever
     /// may put MCP servers would give it scopes, and take it away with the server.
-    fn audience(&self, tenant: &Tenant, env: &Env<'_>) -> Answer<Audience> {
+    fn put_audience(&self, tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
         let identifier = self.identifier(tenant);
         let held = tenant.resource(&identifier)?;
         let own = identifier == tenant.url(&format!("/mcp/{}", self.name));
@@ -253,7 +253,7 @@ impl ServerSpec {
             let text = format!("`{identifier}` is a resource of its own already; leave `resource` out, or say another");
             return Err(Refusal::new(ErrorCode::Conflict, "mcp.resource", text));
         }
-        let mut audience = held.map(|held| held.value).unwrap_or_else(|| Audience {
+        let mut audience = held.as_ref().map(|held| held.value.clone()).unwrap_or_else(|| Audience {
             id: self.audience_id(),
             identifier,
             name: self.title.clone().unwrap_or_else(|| self.name.clone()),
@@ -265,7 +265,7 @@ impl ServerSpec {
                 audience.scopes.push(Scope { description: name.clone(), name, checked: false });
             }
         }
-        Ok(audience)
+        tenant.replace_resource(held.as_ref(), &audience, env)
     }
 }
 
@@ -298,7 +298,7 @@ pub fn put_server(tenant: &Tenant, wanted: &ServerSpec, by: &str, env: &Env<'_>)
         return Err(Refusal::new(ErrorCode::Conflict, "mcp.taken", text));
     }
     // First, so that there is no server for which nobody can have a token.
-    tenant.put_resource(&spec.audience(tenant, env)?, env)?;
+    again(|| spec.put_audience(tenant, env))?;
     again(|| {
         let held = tenant.get::<Server>(&[&spec.name])?;
         if held.is_none() && others.len() >= SERVERS_MAX {
@@ -321,7 +321,8 @@ pub fn put_server(tenant: &Tenant, wanted: &ServerSpec, by: &str, env: &Env<'_>)
     })
 }
 
-/// Takes an MCP server away, and the resource that its tokens are for: from the next request on it is not there.
+/// Takes an MCP server away, and the resource that its tokens are for: from the next request on it is not there. A resource with
+/// a scope that is checked stays: who makes the server anew would make it without the check, which is not theirs to drop.
 ///
 /// # Errors
 /// There is none.
@@ -336,14 +337,13 @@ pub fn remove_server(tenant: &Tenant, name: &str, by: &str, env: &Env<'_>) -> An
         change.commit()?;
         Ok(held.spec.clone())
     })?;
-    let identifier = spec.identifier(tenant);
-    if tenant.resource(&identifier)?.is_none_or(|held| held.id != spec.audience_id()) {
-        return Ok(()); // somebody took it away before, or it is another's
-    }
-    match tenant.remove_resource(&identifier, env) {
-        Err(refusal) if refusal.error != ErrorCode::NotFound => Err(refusal),
+    again(|| match tenant.resource(&spec.identifier(tenant))? {
+        Some(held) if held.id == spec.audience_id() && !held.scopes.iter().any(|scope| scope.checked) => {
+            tenant.remove_held_resource(&held, env)
+        }
+        // Somebody took it away before, or it is another's, or it has a check, which would not come back with it.
         _ => Ok(()),
-    }
+    })
 }
 
 /// An MCP server of a tenant.

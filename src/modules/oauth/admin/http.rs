@@ -5,7 +5,7 @@ use super::roles::may_open;
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
 use crate::identity::{
     Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Scope, Seconds, Tenant,
-    TokenLimits, WorkloadIssuer,
+    TokenLimits, WorkloadIssuer, again,
 };
 use crate::wire::{Call, Json};
 use axum::Router;
@@ -106,13 +106,16 @@ struct NewResource {
 async fn make_resource(call: Call<()>, Json(wanted): Json<NewResource>) -> Response {
     call.administer(judge, RESOURCES, move |tenant, env| {
         let NewResource { id, identifier, name, scopes } = wanted;
-        if tenant.resources()?.iter().any(|held| held.id == id || held.identifier == identifier) {
-            let text = "there is a resource of this id or identifier already; change it with PUT";
-            return Err(Refusal::new(ErrorCode::Conflict, "resource.taken", text));
-        }
         let name = name.unwrap_or_else(|| id.clone());
         let wanted = Resource { id, identifier, name, scopes, created_at: env.seconds() };
-        tenant.put_resource(&wanted, env)?;
+        again(|| {
+            let taken = |held: &Held<Resource>| held.id == wanted.id || held.identifier == wanted.identifier;
+            if tenant.resources()?.iter().any(taken) {
+                let text = "there is a resource of this id or identifier already; change it with PUT";
+                return Err(Refusal::new(ErrorCode::Conflict, "resource.taken", text));
+            }
+            tenant.replace_resource(None, &wanted, env)
+        })?;
         resource_json(tenant, &wanted)
     })
     .await
@@ -128,25 +131,31 @@ struct ResourceSettings {
 
 async fn change_resource(call: Call<()>, Path(id): Path<String>, Json(wanted): Json<ResourceSettings>) -> Response {
     call.administer_with(judge, RESOURCES, move |tenant, token, env| {
-        let before = resource(tenant, &id)?;
-        let name = wanted.name.unwrap_or_else(|| before.name.clone());
-        let wanted = Resource { name, scopes: wanted.scopes, ..before.value.clone() };
-        may_open(tenant, token, &before, &wanted.scopes)?;
-        tenant.put_resource(&wanted, env)?;
-        resource_json(tenant, &wanted)
+        let made = again(|| {
+            let before = resource(tenant, &id)?;
+            let name = wanted.name.clone().unwrap_or_else(|| before.name.clone());
+            let made = Resource { name, scopes: wanted.scopes.clone(), ..before.value.clone() };
+            may_open(tenant, token, &before, &made.scopes)?;
+            tenant.replace_resource(Some(&before), &made, env)?;
+            Ok(made)
+        })?;
+        resource_json(tenant, &made)
     })
     .await
 }
 
 async fn remove_resource(call: Call<()>, Path(id): Path<String>) -> Response {
     call.administer_with(judge, RESOURCES, move |tenant, token, env| {
-        let found = resource(tenant, &id)?;
-        if found.identifier == tenant.url("/admin") {
-            let text = "this resource is the administration; without it nobody could ask for a token to make it again";
-            return Err(Refusal::new(ErrorCode::Conflict, "resource.administration", text));
-        }
-        may_open(tenant, token, &found, &[])?;
-        tenant.remove_resource(&found.identifier, env)?;
+        again(|| {
+            let found = resource(tenant, &id)?;
+            if found.identifier == tenant.url("/admin") {
+                let text =
+                    "this resource is the administration; without it nobody could ask for a token to make it again";
+                return Err(Refusal::new(ErrorCode::Conflict, "resource.administration", text));
+            }
+            may_open(tenant, token, &found, &[])?;
+            tenant.remove_held_resource(&found, env)
+        })?;
         Ok(json!({ "removed": id }))
     })
     .await
