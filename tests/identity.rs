@@ -3,8 +3,9 @@
 use bailiwick::Bailiwick;
 use bailiwick::engine::Settings;
 use bailiwick::identity::{
-    AuthMethod, Authentication, Browser, Client, ClientKind, CodeGrant, Decided, Env, FAILURES_OF_ADDRESS, Form,
-    GRANT_TYPES, Identity, NoKeys, Resource, Scope, Tenant, TenantSettings, hash_of,
+    Answer, AuthMethod, Authentication, Browser, Caller, Client, ClientKind, CodeGrant, Decided, Env, ErrorCode,
+    FAILURES_OF_ADDRESS, Form, GRANT_TYPES, GrantType, Identity, NoKeys, Refusal, Resource, Scope, Tenant,
+    TenantSettings, TokenAnswer, hash_of,
 };
 use bailiwick::modules::oauth::{Head, OAuth};
 use bailiwick::secrets::KeyRing;
@@ -539,4 +540,35 @@ fn requests_for_tokens_that_get_nothing_are_counted() {
     assert_ne!(ask("192.0.2.1", "x").err(), Some("rate.address"));
     assert_eq!(ask("192.0.2.1", "x").err(), Some("rate.address"));
     assert_ne!(ask("192.0.2.2", "x").err(), Some("rate.address"), "others are not held up");
+}
+
+/// A grant type that is always held up, or fails.
+struct Never(ErrorCode);
+
+impl GrantType for Never {
+    fn name(&self) -> &'static str {
+        "authorization_code"
+    }
+
+    fn redeem(&self, _: &Tenant, _: &Caller, _: &Form, _: &Env<'_>) -> Answer<TokenAnswer> {
+        Err(Refusal::new(self.0, "never", "never"))
+    }
+}
+
+/// Many people have one address: a few hundred failures of a neighbour hold nobody up, and neither do limits and our failures.
+#[test]
+fn what_is_no_fault_of_who_asks_is_not_counted() {
+    const { assert!(FAILURES_OF_ADDRESS.burst >= 3_000 && FAILURES_OF_ADDRESS.period_ms <= 20) };
+    let issuing = Issuing::start();
+    let form = Form::parse("grant_type=authorization_code&client_id=app").unwrap();
+    let env = Env { address: Some("192.0.2.1"), ..env() };
+    for error in [ErrorCode::ServerError, ErrorCode::TooManyRequests, ErrorCode::InvalidGrant] {
+        let oauth = OAuth::new(vec![Arc::new(Never(error))], Arc::new(NoKeys));
+        let ask = || oauth.token(&issuing.acme, "/token", &Head::default(), &form, &env).map_err(|r| r.rule).err();
+        for _ in 0..FAILURES_OF_ADDRESS.burst {
+            assert_eq!(ask(), Some("never"));
+        }
+        let next = if error == ErrorCode::InvalidGrant { "rate.address" } else { "never" };
+        assert_eq!(ask(), Some(next), "{error:?}");
+    }
 }

@@ -63,9 +63,10 @@ pub const STRANGERS_OF_ADDRESS: Rate = Rate { burst: 30, period_ms: 60_000 };
 /// Authorization requests and pushed ones of a client. Anybody can name a client that is public, or at the authorization
 /// endpoint, so that this is much more than people need: it bounds the records of one client.
 pub const REQUESTS_OF_CLIENT: Rate = Rate { burst: 1_000, period_ms: 50 };
-/// Requests at the token endpoint from an address that name a public client and get nothing: anybody can name one, and each costs
-/// a look into the store.
-pub const FAILURES_OF_ADDRESS: Rate = Rate { burst: 300, period_ms: 200 };
+/// Requests at the token endpoint from an address that name a public client and get nothing by a fault of their own: anybody can
+/// name one, and each costs a look into the store. Many people may have one address, and who is over is refused whatever they
+/// ask, so that this is so much that only a flood is over it.
+pub const FAILURES_OF_ADDRESS: Rate = Rate { burst: 3_000, period_ms: 20 };
 /// How often a proof of possession may be shown, for as long as one can be of now.
 const PROOFS: Rate = Rate { burst: 1, period_ms: 600_000 };
 /// Requests of a client for one person on which somebody is to decide (CIBA, access requests): each reaches people's phones.
@@ -262,7 +263,7 @@ impl Tenant {
         })
     }
 
-    /// It got something after all.
+    /// It got something after all, or what it got was no fault of its own.
     pub fn forgive_failure(&self, env: &Env<'_>) {
         if let Some(address) = env.address.and_then(|text| text.parse().ok()) {
             let key = (Counted::Failure, self.number(), address_key(address));

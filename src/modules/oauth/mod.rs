@@ -146,7 +146,9 @@ impl OAuth {
             tenant.count_failure(env)?;
         }
         let answer = self.granted(tenant, path, head, form, (&mut caller, env));
-        if public && answer.is_ok() {
+        // That we failed, or that a limit held it up, is no fault of who asks.
+        let faultless = |refusal: &Refusal| matches!(refusal.error.status(), 429 | 500..);
+        if public && answer.as_ref().err().is_none_or(faultless) {
             tenant.forgive_failure(env);
         }
         if let Err(refusal) = &answer
