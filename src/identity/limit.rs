@@ -71,8 +71,9 @@ pub const FAILURES_OF_ADDRESS: Rate = Rate { burst: 3_000, period_ms: 20 };
 const PROOFS: Rate = Rate { burst: 1, period_ms: 600_000 };
 /// Requests of a client for one person on which somebody is to decide (CIBA, access requests): each reaches people's phones.
 pub const ASKS_OF_PERSON: Rate = Rate { burst: 20, period_ms: 30_000 };
-/// The same, of those on which nobody has said yes: who is denied or passed over asks less and less.
-pub const ASKS_IN_VAIN: Rate = Rate { burst: 10, period_ms: 300_000 };
+/// The same, of those on which nobody has said yes: who is denied or passed over asks less and less. What still waits counts too,
+/// so that it is no less than may be open at once.
+pub const ASKS_IN_VAIN: Rate = Rate { burst: 32, period_ms: 300_000 };
 /// How often it is noted for one client that it was refused for a reason that it can repeat as often as it likes.
 pub(super) const TOLD: Rate = Rate { burst: 1, period_ms: 60_000 };
 

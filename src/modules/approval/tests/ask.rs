@@ -127,6 +127,17 @@ fn a_client_does_not_flood_a_person() {
     world.ask_as("other", &form(&[])).unwrap();
 }
 
+/// As many as may be open at once may be asked for: what still waits was not in vain yet.
+#[test]
+fn as_many_wait_as_may_be_open() {
+    let mut world = World::new();
+    for _ in 0..32 {
+        world.ask(&[("requested_expiry", "86400")]).unwrap();
+        world.now += u64::from(ASKS_OF_PERSON.period_ms / 1_000);
+    }
+    assert_eq!(rule(world.ask(&[])), "ask.open");
+}
+
 #[test]
 fn who_is_not_told_yes_asks_less_and_less() {
     let mut world = World::new();
@@ -135,6 +146,7 @@ fn who_is_not_told_yes_asks_less_and_less() {
     let deny = |world: &World, asked: &Asked| world.decide(&world.sign_in("sarah"), asked, &Choice::Deny).unwrap();
     for _ in 0..ASKS_IN_VAIN.burst {
         deny(&world, &world.ask(&[]).unwrap());
+        world.now += u64::from(ASKS_OF_PERSON.period_ms / 1_000);
     }
     for _ in 0..3 {
         let refusal = world.ask(&[]).unwrap_err();
