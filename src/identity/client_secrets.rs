@@ -72,6 +72,7 @@ impl Tenant {
             expires_at: life_s.map(|life| now.saturating_add(life)),
         });
         changed.check()?;
+        self.note_client_used(change, held)?;
         change.replace(held, &changed);
         let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(held.subject());
         change.edits_client([ClientEdit::of_secret(held, None, Some(&id))]);

@@ -526,6 +526,7 @@ impl Tenant {
         self.trusts_workloads(&held.workloads, &client.workloads)?;
         self.need_key(change, client.id_token_signed_response_alg, env)?;
         change.replace(held, &client);
+        self.note_client_used(change, &client)?;
         let edits = ClientEdit::between(held, &client);
         let event = self.event(EventKind::ClientChanged, Outcome::Done, env).client(client.subject());
         change.event_of_edits(&event, &edits.iter().map(ClientEdit::told).collect::<Vec<_>>());
@@ -533,7 +534,8 @@ impl Tenant {
         Ok(client)
     }
 
-    /// Deletes a client: its id stays taken, and all that it was given is void.
+    /// Deletes a client: its id stays taken, and all that it was given is void. Of what it was, no lists are kept, which may be
+    /// long.
     ///
     /// # Errors
     /// There is no such client, or it is the last administrator.
@@ -574,6 +576,8 @@ impl Tenant {
         self.spare_administrator(change, Leaving::Somebody(&held.subject()))?;
         let deleted_at = Some(env.seconds());
         let gone = Client {
+            redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
             secrets: Vec::new(),
             keys: None,
             assertion_chain: None,

@@ -54,9 +54,9 @@ impl Rate {
 
 /// Authorization requests from an address (IPv4, or a /64 of IPv6): each is a record until its time is over.
 pub const REQUESTS_OF_ADDRESS: Rate = Rate { burst: 300, period_ms: 200 };
-/// Clients that anybody registers from an address. While one that is not used stays ([`super::REGISTERED_UNUSED_S`]), there are 56
-/// of them from one address: those of one do not fill what a tenant has unless it says so.
-pub const REGISTRATIONS_OF_ADDRESS: Rate = Rate { burst: 20, period_ms: 600_000 };
+/// Clients that anybody registers from an address, behind which an office may be. What a tenant has of them one address fills in
+/// less than an hour; from [`super::REGISTERED_UNUSED_S`] on each that is not used makes room for another.
+pub const REGISTRATIONS_OF_ADDRESS: Rate = Rate { burst: 60, period_ms: 60_000 };
 /// Requests from an address that name a client by the URL of a document that is not known: each may make a draft, and have us
 /// ask another's server.
 pub const STRANGERS_OF_ADDRESS: Rate = Rate { burst: 30, period_ms: 60_000 };
@@ -249,6 +249,14 @@ impl Tenant {
         let key = (Counted::Registration, self.number(), address_key(address));
         let counted = self.identity().limits().requests.count(REGISTRATIONS_OF_ADDRESS, key, env.now);
         counted.map_err(|limited| limited.refusal("rate.registration", "this address registers too many clients"))
+    }
+
+    /// It was not registered after all.
+    pub(super) fn forgive_registration(&self, env: &Env<'_>) {
+        if let Some(address) = env.address.and_then(|text| text.parse().ok()) {
+            let key = (Counted::Registration, self.number(), address_key(address));
+            self.identity().limits().requests.forgive(REGISTRATIONS_OF_ADDRESS, key);
+        }
     }
 
     /// Counts a request of an address at the token endpoint that has shown nothing yet, as if it got nothing.

@@ -105,7 +105,7 @@ pub use pairs::{Drawn, Pair, SigningAlgorithm};
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
 pub use refusal::{Answer, ErrorCode, Refusal};
-pub use registration::{REGISTERED_MAX, REGISTERED_UNUSED_S, Registrants, RegistrationSettings};
+pub use registration::{REGISTERED_MAX, REGISTERED_UNUSED_MAX_S, REGISTERED_UNUSED_S, Registrants, RegistrationSettings};
 pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};
 pub use roles::{Appointment, ROLES_PAGE_MAX, Role, RolesPage};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};

@@ -2,8 +2,8 @@
 //! the issuer could else make clients, and pages would show people the names that these give themselves.
 
 use super::{
-    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, IDENTITY, Refusal, Seconds, SigningAlgorithm,
-    Stored, Tenant, again, record_key, scopes_of,
+    Answer, AuthMethod, Client, ClientKeys, ClientKind, Env, ErrorCode, Held, IDENTITY, Refusal, Seconds,
+    SigningAlgorithm, Stored, Tenant, again, record_key, scopes_of,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -20,17 +20,21 @@ const METHODS: [AuthMethod; 5] = [
     AuthMethod::PrivateKeyJwt,
     AuthMethod::SelfSignedTlsClientAuth,
 ];
-/// How long a client that has registered itself is kept without a token for it, in seconds.
+/// How long a client that has registered itself is kept without a token for it when as many are there as may and another wants
+/// in, in seconds.
 pub const REGISTERED_UNUSED_S: Seconds = 6 * 3_600;
+/// How long it is kept where there is room.
+pub const REGISTERED_UNUSED_MAX_S: Seconds = 7 * 86_400;
 /// The index of those that have.
 const REGISTERED: u8 = b'Y';
 /// How long the id is that such a client is given.
 const ID_BYTES: usize = 26;
 
-/// That a client which has registered itself has had no token yet.
+/// That a client which has registered itself has had no token yet, and that no administrator took it on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Unused {
+    /// Until when it makes room for no other.
     until: Seconds,
 }
 
@@ -260,12 +264,20 @@ impl Tenant {
         if anybody {
             self.count_registration(env)?;
         }
-        let is_full = || -> Answer<bool> {
-            let there = self.marks(IDENTITY, REGISTERED, &[], None, settings.clients_max)?.len();
-            Ok(there >= settings.clients_max)
-        };
+        let made = self.add_registered(&client, anybody, env);
+        if anybody && made.is_err() {
+            self.forgive_registration(env);
+        }
+        made
+    }
+
+    /// Makes the client where there is room, or room can be made.
+    fn add_registered(&self, client: &Client, anybody: bool, env: &Env<'_>) -> Answer<Value> {
+        let clients_max = self.settings().registration.clients_max;
+        let is_full =
+            || -> Answer<bool> { Ok(self.marks(IDENTITY, REGISTERED, &[], None, clients_max)?.len() >= clients_max) };
         if is_full()? {
-            self.drop_unused_clients(env)?;
+            self.drop_unused(0, 1, env)?;
         }
         again(|| {
             if is_full()? {
@@ -273,7 +285,7 @@ impl Tenant {
                 return Err(Refusal::new(ErrorCode::TemporarilyUnavailable, "registration.max", text));
             }
             let mut change = self.change(env);
-            let made = self.add_client(&mut change, &client, env).map_err(of_metadata)?;
+            let made = self.add_client(&mut change, client, env).map_err(of_metadata)?;
             change.mark(IDENTITY, REGISTERED, &[&made.id]);
             if anybody {
                 let until = env.seconds().saturating_add(REGISTERED_UNUSED_S);
@@ -304,36 +316,61 @@ impl Tenant {
         change.unmark(IDENTITY, Unused::SORT, &[id]);
     }
 
-    /// Adds to a change that a client is used: a token is issued for it.
+    /// Adds to a change that a client stays: a token is issued for it, or an administrator took it on.
     pub(super) fn note_client_used(&self, change: &mut super::Change<'_>, client: &Client) -> Answer<()> {
-        let may_be = client.kind == ClientKind::App && client.id.len() == ID_BYTES;
-        if may_be && self.get::<Unused>(&[&client.id])?.is_some() {
-            change.unmark(IDENTITY, Unused::SORT, &[&client.id]);
+        if client.kind == ClientKind::App { self.note_app_used(change, &client.id) } else { Ok(()) }
+    }
+
+    /// The same for who or what a role is of.
+    pub(super) fn note_subject_used(&self, change: &mut super::Change<'_>, subject: &str) -> Answer<()> {
+        subject.strip_prefix("app:").map_or(Ok(()), |id| self.note_app_used(change, id))
+    }
+
+    fn note_app_used(&self, change: &mut super::Change<'_>, id: &str) -> Answer<()> {
+        if id.len() == ID_BYTES && self.get::<Unused>(&[id])?.is_some() {
+            change.unmark(IDENTITY, Unused::SORT, &[id]);
         }
         Ok(())
     }
 
-    /// Deletes clients that anybody registered and for which there was no token within [`REGISTERED_UNUSED_S`]. Answers how many.
+    /// Deletes clients that anybody registered and for which there was no token within [`REGISTERED_UNUSED_MAX_S`]. Answers how
+    /// many.
     ///
     /// # Errors
     /// The disk failed.
     pub fn drop_unused_clients(&self, env: &Env<'_>) -> Answer<usize> {
+        self.drop_unused(REGISTERED_UNUSED_MAX_S.saturating_sub(REGISTERED_UNUSED_S), REGISTERED_MAX, env)
+    }
+
+    /// Deletes so many of those that could make room for others so long ago, the oldest first. One that cannot be deleted keeps
+    /// no other.
+    fn drop_unused(&self, ago_s: Seconds, most: usize, env: &Env<'_>) -> Answer<usize> {
         let mut dropped = 0;
         for unused in self.list::<Unused>(&[], None, REGISTERED_MAX)? {
-            if env.seconds() < unused.until {
+            if dropped == most {
+                break;
+            }
+            if env.seconds() < unused.until.saturating_add(ago_s) {
                 continue;
             }
-            let Some(held) = self.get::<Client>(&[&unused.last()])? else { continue };
-            let mut change = self.change(env);
-            change.expect(&unused);
-            self.drop_client(&mut change, &held, env)?;
-            match change.commit() {
-                Ok(_) => dropped += 1,
+            match self.drop_unused_one(&unused, env) {
+                Ok(gone) => dropped += usize::from(gone),
                 Err(refusal) if refusal.is_stale() => {} // it was used just now
-                Err(refusal) => return Err(refusal),
+                Err(refusal) => {
+                    tracing::warn!(tenant = self.name(), client = unused.last(), %refusal, "an unused client stays");
+                }
             }
         }
         Ok(dropped)
+    }
+
+    fn drop_unused_one(&self, unused: &Held<Unused>, env: &Env<'_>) -> Answer<bool> {
+        let Some(held) = self.get::<Client>(&[&unused.last()])? else { return Ok(false) };
+        let mut change = self.change(env);
+        change.expect(unused);
+        self.drop_client(&mut change, &held, env)?;
+        change.commit()?;
+        Ok(true)
     }
 }
 

@@ -230,6 +230,9 @@ impl Tenant {
             return Ok(false);
         }
         let mut change = self.change(env);
+        for client in [&appointment.subject, &appointment.object] {
+            self.note_subject_used(&mut change, client)?;
+        }
         self.put_role(&mut change, appointment, true, env);
         change.commit()?;
         Ok(true)

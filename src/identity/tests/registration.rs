@@ -188,36 +188,77 @@ fn keys_of_who_registered_itself_are_asked_for_as_a_strangers() {
     assert_eq!(*asked.0.lock().unwrap(), ["stranger", "administrator"]);
 }
 
-/// Who fills it up from one address is held up, and what nobody uses makes room.
-#[test]
-fn what_is_registered_and_never_used_goes() {
-    let mut world = World::new();
-    let tenant = with(&world, RegistrationSettings { clients_max: 30, ..open() });
-    let register = |world: &World, address: &str| {
+/// A tenant where anybody registers, so many; and how, from an address.
+fn crowded(world: &World, clients_max: usize) -> (Tenant, impl Fn(&World, &str) -> Answer<String> + use<>) {
+    let tenant = with(world, RegistrationSettings { clients_max, ..open() });
+    let at = tenant.clone();
+    let register = move |world: &World, address: &str| {
         let env = Env { address: Some(address), ..world.env() };
-        let told = tenant.register_client(&metadata(&json!({"scope": "openid read"})), None, &env)?;
+        let told = at.register_client(&metadata(&json!({"scope": "openid read"})), None, &env)?;
         Ok(told["client_id"].as_str().unwrap().to_owned())
     };
+    (tenant, register)
+}
+
+fn is_there(tenant: &Tenant, id: &str) -> bool {
+    tenant.client(id).is_ok()
+}
+
+/// Who fills it up from one address is held up, and what nobody uses makes room for who wants in, the oldest first.
+#[test]
+fn what_is_registered_and_never_used_makes_room() {
+    let mut world = World::new();
+    let burst = usize::try_from(REGISTRATIONS_OF_ADDRESS.burst).unwrap();
+    let (tenant, register) = crowded(&world, burst + 3);
     let used = register(&world, "192.0.2.1").unwrap();
     let code = world.code(&used, "sarah", &[("scope", "openid")]);
     world.redeem(&used, &code).unwrap();
-    for _ in 1..REGISTRATIONS_OF_ADDRESS.burst {
-        register(&world, "192.0.2.1").unwrap();
+    // What is not made does not count.
+    let env = Env { address: Some("192.0.2.1"), ..world.env() };
+    let bad = metadata(&json!({"redirect_uris": ["https://tool.example/cb#x"]}));
+    for _ in 0..burst {
+        assert_eq!(tenant.register_client(&bad, None, &env).unwrap_err().rule, "client.redirect_uri");
     }
+    let first = register(&world, "192.0.2.1").unwrap();
+    let mut others: Vec<String> = (2..burst).map(|_| register(&world, "192.0.2.1").unwrap()).collect();
     assert_eq!(rule(register(&world, "192.0.2.1")), "rate.registration");
-    for n in REGISTRATIONS_OF_ADDRESS.burst..30 {
-        register(&world, &format!("198.51.100.{n}")).unwrap();
-    }
+    others.extend((0..3).map(|n| register(&world, &format!("198.51.100.{n}")).unwrap()));
     assert_eq!(rule(register(&world, "203.0.113.1")), "registration.max");
     world.now += REGISTERED_UNUSED_S - 1;
-    assert_eq!(tenant.drop_unused_clients(&world.env()).unwrap(), 0);
     assert_eq!(rule(register(&world, "203.0.113.1")), "registration.max");
     world.now += 1;
+    assert_eq!(tenant.drop_unused_clients(&world.env()).unwrap(), 0, "nobody wants in");
     let late = register(&world, "203.0.113.1").unwrap();
-    let there = tenant.clients(None, PAGE_MAX).unwrap();
-    let there: Vec<&str> = there.iter().filter(|c| c.deleted_at.is_none()).map(|c| c.id.as_str()).collect();
-    assert!(there.contains(&used.as_str()) && there.contains(&late.as_str()) && there.len() == 4, "{there:?}");
-    let most = REGISTRATIONS_OF_ADDRESS.burst
-        + u32::try_from(REGISTERED_UNUSED_S * 1_000).unwrap() / REGISTRATIONS_OF_ADDRESS.period_ms;
-    assert!(usize::try_from(most).unwrap() < RegistrationSettings::default().clients_max);
+    others.extend([used.clone(), late]);
+    let gone = others.iter().chain([&first]).filter(|id| !is_there(&tenant, id)).count();
+    assert!(gone == 1 && is_there(&tenant, &used), "one made room, and not the one that was used");
+}
+
+/// House-keeping takes what nobody used for days, whatever is with one of them, and keeps of it little.
+#[test]
+fn what_is_never_used_goes_after_days() {
+    let mut world = World::new();
+    let (tenant, register) = crowded(&world, 10);
+    let ids: Vec<String> = (0..5).map(|_| register(&world, "192.0.2.1").unwrap()).collect();
+    let [first, plain, changed, role, owned] = ids.as_slice() else { panic!("there are five") };
+    let held = tenant.client(changed).unwrap();
+    tenant.change_client(&held, &Client { name: "Ours".into(), ..held.value.clone() }, &world.env()).unwrap();
+    for (object, subject) in [(None, format!("app:{role}")), (Some(format!("app:{owned}")), "user:sarah".to_owned())] {
+        let name = if object.is_some() { "owner" } else { "auditor" };
+        let role = tenant.appointment_named(name, object.as_deref(), &subject).unwrap();
+        tenant.give_role(&role, &world.env()).unwrap();
+    }
+    world.now += REGISTERED_UNUSED_MAX_S - 1;
+    assert_eq!(tenant.drop_unused_clients(&world.env()).unwrap(), 0);
+    world.now += 1;
+    // One that cannot go: an administrator by a tuple that no call of ours gave.
+    let env = world.env();
+    let mut change = tenant.change(&env);
+    change.relate(&tenant.object(), "admin", &format!("app:{first}"));
+    change.commit().unwrap();
+    assert_eq!(tenant.drop_unused_clients(&world.env()).unwrap(), 1);
+    let there: Vec<&String> = ids.iter().filter(|id| is_there(&tenant, id)).collect();
+    assert_eq!(there, [first, changed, role, owned], "what an administrator took on stays");
+    let gone = tenant.clients(None, PAGE_MAX).unwrap().into_iter().find(|held| held.id == *plain).unwrap();
+    assert!(gone.deleted_at.is_some() && gone.redirect_uris.is_empty());
 }
