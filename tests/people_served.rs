@@ -180,6 +180,19 @@ fn the_last_administrator_stays_in_a_team_and_at_a_directory() {
     }
     assert_eq!(tenant.check("user:paul", "admin", "tenant:main").unwrap(), Decision::Allow);
 
+    // Who comes by the same change counts, if they may act.
+    let only =
+        |id: &str| patch(json!([{"op": "replace", "path": "members", "value": [{"value": id, "type": "User"}]}]));
+    tenant.suspend("user:zoe", true, None, &env()).unwrap();
+    assert_eq!(ask("PATCH", "/scim/v2/Groups/inner", &only("zoe")).status, 409);
+    tenant.suspend("user:zoe", false, None, &env()).unwrap();
+    assert_eq!(ask("PATCH", "/scim/v2/Groups/inner", &only("zoe")).status, 200);
+    let zoe = ["user:zoe", "user:paul"].map(|who| tenant.check(who, "admin", "tenant:main").unwrap());
+    assert_eq!(zoe, [Decision::Allow, Decision::Deny]);
+    tenant.give_role(&tenant.appointment_named("admin", None, "user:paul").unwrap(), &env()).unwrap();
+    assert_eq!(ask("PATCH", "/scim/v2/Groups/inner", &only("paul")).status, 200);
+    tenant.take_role(&tenant.appointment_named("admin", None, "user:paul").unwrap(), &env()).unwrap();
+
     // With another one, who leaves leaves.
     assert_eq!(ask("PUT", "/admin/teams/ops/members/user:zoe", &none).status, 200);
     assert_eq!(ask("DELETE", "/admin/teams/inner", &none).status, 200);

@@ -22,6 +22,15 @@ pub enum Leaving<'a> {
     Somebody(&'a str),
     /// Members, as tuples have them (`user:ID`, `team:ID#member`), each with the team (`team:ID`) that they leave.
     Members(&'a [(&'a str, &'a str)]),
+    /// The same of one team (`team:ID`), into which others come by the same change.
+    Exchanged {
+        /// The team.
+        team: &'a str,
+        /// Who leaves it.
+        leave: &'a [&'a str],
+        /// Who comes.
+        join: &'a [&'a str],
+    },
 }
 
 impl Leaving<'_> {
@@ -34,7 +43,19 @@ impl Leaving<'_> {
     }
 
     fn is_member(&self, team: &str, member: &str) -> bool {
-        matches!(self, Leaving::Members(all) if all.contains(&(team, member)))
+        match self {
+            Leaving::Members(all) => all.contains(&(team, member)),
+            Leaving::Exchanged { team: theirs, leave, .. } => *theirs == team && leave.contains(&member),
+            Leaving::Role(_) | Leaving::Somebody(_) => false,
+        }
+    }
+
+    /// Who comes into a team.
+    fn joining(&self, team: &str) -> &[&str] {
+        match self {
+            Leaving::Exchanged { team: theirs, join, .. } if *theirs == team => join,
+            Leaving::Role(_) | Leaving::Somebody(_) | Leaving::Members(_) | Leaving::Exchanged { .. } => &[],
+        }
     }
 }
 
@@ -79,7 +100,7 @@ impl Tenant {
     /// # Errors
     /// [`ErrorCode::Conflict`], by the rule `role.last_administrator`, when nobody would; or it could not be decided.
     pub fn spare_administrator(&self, change: &mut Change<'_>, leaving: Leaving<'_>) -> Answer<()> {
-        if matches!(leaving, Leaving::Members([])) {
+        if matches!(leaving, Leaving::Members([]) | Leaving::Exchanged { leave: [], .. }) {
             return Ok(());
         }
         // Before the rest: who ends meanwhile makes it another.
@@ -143,7 +164,7 @@ impl Tenant {
         Ok(())
     }
 
-    /// The members of a team, each with whether they are in it no more, or the team itself administers no more.
+    /// The members of a team, with those who come, each with whether they are in it no more, or the team itself administers no more.
     fn members(
         &self,
         team: &str,
@@ -152,6 +173,9 @@ impl Tenant {
         outlook: &mut Outlook,
     ) -> Answer<Vec<(String, bool)>> {
         let (mut found, mut after, object) = (Vec::new(), None, format!("team:{team}"));
+        if !gone {
+            found.extend(leaving.joining(&object).iter().map(|member| ((*member).to_owned(), false)));
+        }
         loop {
             let query = ReadQuery { relation: Some("member"), after, ..object_query("team", team) };
             let page = self.read_tuples(&query)?;
@@ -184,7 +208,8 @@ fn last_administrator(leaving: Leaving<'_>) -> Refusal {
     let who = match leaving {
         Leaving::Role(subject) | Leaving::Somebody(subject) => format!("`{subject}` is"),
         Leaving::Members([(team, member)]) => format!("`{member}` is, by `{team}`,"),
-        Leaving::Members(_) => "among those who leave the team is".to_owned(),
+        Leaving::Exchanged { team, leave: [member], .. } => format!("`{member}` is, by `{team}`,"),
+        Leaving::Members(_) | Leaving::Exchanged { .. } => "among those who leave the team is".to_owned(),
     };
     let text = format!("{who} the last administrator; make another one first");
     Refusal::new(ErrorCode::Conflict, "role.last_administrator", text)

@@ -195,8 +195,9 @@ pub(super) fn write(
         change.relate(&object, "member", member);
         belongs(tenant, &mut change, (&object, member, by), true, env);
     }
-    let leave: Vec<(&str, &str)> = before.difference(&after).map(|member| (&*object, &**member)).collect();
-    tenant.spare_administrator(&mut change, Leaving::Members(&leave))?;
+    let leave: Vec<&str> = before.difference(&after).map(|member| &**member).collect();
+    let join: Vec<&str> = after.difference(before).map(|member| &**member).collect();
+    tenant.spare_administrator(&mut change, Leaving::Exchanged { team: &object, leave: &leave, join: &join })?;
     for member in before.difference(&after) {
         change.unrelate(&object, "member", member);
         belongs(tenant, &mut change, (&object, member, by), false, env);
