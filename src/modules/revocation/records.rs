@@ -135,6 +135,9 @@ pub(super) struct Call {
     pub(super) id: String,
     /// The place.
     pub(super) place: String,
+    /// When the place was made: one that is made anew under its id, perhaps elsewhere, is not told.
+    #[serde(default)]
+    pub(super) place_made_at: Option<Seconds>,
     /// Of what.
     pub(super) about: About,
     /// When it began.

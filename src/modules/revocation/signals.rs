@@ -106,7 +106,7 @@ pub fn verify_stream(tenant: &Tenant, id: &str, state: Option<&str>, env: &Env<'
     let mut change = tenant.change(env);
     change.expect(&stream);
     let about = About::Verification { state: state.map(str::to_owned) };
-    tell::call(&mut change, id, about, env);
+    tell::call(&mut change, &stream, about, env);
     let event = tenant.event(EventKind::AdminChanged, Outcome::Done, env).resource(&stream.endpoint);
     change.event(&event.action("ssf_stream.verify").detail("place", id));
     change.commit()?;

@@ -93,7 +93,7 @@ pub fn tell(tenant: &Tenant, posts: &dyn Posts, env: &Env<'_>) -> Answer<usize> 
     spread(tenant, env)?;
     let mut lanes = Vec::new();
     for place in places(tenant)? {
-        let calls = due(tenant, &place.id, env)?;
+        let calls = due(tenant, &place, env)?;
         if !calls.is_empty() {
             lanes.push((place.value, calls));
         }
@@ -131,7 +131,7 @@ fn spread(tenant: &Tenant, env: &Env<'_>) -> Answer<()> {
                 reason: held.reason.clone(),
                 cause: held.cause.clone(),
             };
-            call(&mut change, &place.id, about, env);
+            call(&mut change, place, about, env);
         }
         if !places.is_empty() {
             let parts = [held.user.as_str(), &hash_of(&held.cause)];
@@ -152,20 +152,29 @@ impl Call {
 }
 
 /// Adds to a change that a place is to be told.
-pub(super) fn call(change: &mut Change<'_>, place: &str, about: About, env: &Env<'_>) {
+pub(super) fn call(change: &mut Change<'_>, place: &Place, about: About, env: &Env<'_>) {
     let (id, now) = (env.id(), env.seconds());
-    let call = Call { id: id.clone(), place: place.to_owned(), about, made_at: now, due_at: now, tries: 0 };
-    change.create(&[place, &id], &call);
-    change.expires::<Call>(&[place, &id], now.saturating_add(CALL_S), None);
+    let call = Call {
+        id: id.clone(),
+        place: place.id.clone(),
+        place_made_at: Some(place.created_at),
+        about,
+        made_at: now,
+        due_at: now,
+        tries: 0,
+    };
+    change.create(&[&place.id, &id], &call);
+    change.expires::<Call>(&[&place.id, &id], now.saturating_add(CALL_S), None);
 }
 
-/// What a place is to be told now, the oldest first.
-fn due(tenant: &Tenant, place: &str, env: &Env<'_>) -> Answer<Vec<Held<Call>>> {
+/// What a place is to be told now, the oldest first. What one of its id was to be told that was taken away goes in its time.
+fn due(tenant: &Tenant, place: &Place, env: &Env<'_>) -> Answer<Vec<Held<Call>>> {
+    let its = |call: &Call| call.place_made_at.is_none_or(|made_at| made_at == place.created_at);
     let (mut due, mut after) = (Vec::new(), None::<String>);
     loop {
-        let page = tenant.list::<Call>(&[place], after.as_deref(), PAGE_MAX)?;
+        let page = tenant.list::<Call>(&[&place.id], after.as_deref(), PAGE_MAX)?;
         after = page.last().map(|held| held.id.clone()).filter(|_| page.len() == PAGE_MAX);
-        due.extend(page.into_iter().filter(|held| held.due_at <= env.seconds()));
+        due.extend(page.into_iter().filter(|held| held.due_at <= env.seconds() && its(held)));
         due.truncate(CALLS_MAX);
         if after.is_none() || due.len() == CALLS_MAX {
             return Ok(due);

@@ -230,6 +230,26 @@ fn what_an_issuer_asked_for_goes_on_to_others_and_not_back() {
 }
 
 #[test]
+fn what_a_place_was_to_be_told_is_not_told_to_another_of_its_id() {
+    let world = World::new();
+    put(&world, &place("p"));
+    world.app.sign_out_everywhere("sarah", "owner", &env(0)).unwrap();
+    let silent = Places::new(|_| Posted::Failed);
+    assert_eq!(super::super::tell(&world.app, &silent, &env(1)), Ok(0));
+    // Changed, it is the same place: it is told where it is now.
+    put_place(&world.app, &Place { endpoint: "https://moved".into(), ..place("p") }, &env(2)).unwrap();
+    assert_eq!(super::super::tell(&world.app, &silent, &env(20)), Ok(0));
+    assert_eq!(silent.told(), BTreeMap::from([("moved".to_owned(), 1), ("p".to_owned(), 1)]));
+    remove_place(&world.app, "p", false, &env(21)).unwrap();
+    put_place(&world.app, &Place { endpoint: "https://other".into(), ..place("p") }, &env(22)).unwrap();
+    let other = Places::new(|_| Posted::Answered(204));
+    assert_eq!(super::super::tell(&world.app, &other, &env(1_000)), Ok(0));
+    assert!(other.told().is_empty());
+    world.app.sign_out_everywhere("sarah", "owner", &env(1_001)).unwrap();
+    assert_eq!(super::super::tell(&world.app, &other, &env(1_002)), Ok(1), "what comes after it is told");
+}
+
+#[test]
 fn without_places_nothing_is_kept() {
     let world = World::new();
     world.app.sign_out_everywhere("sarah", "owner", &env(0)).unwrap();
