@@ -228,7 +228,14 @@ fn an_api_gives_a_client_so_many_tokens_and_an_address_so_many_requests() {
     let world = World::new();
     let ops = administrator(&world.db, &["resources:read", "resources:write"]);
     world.db.refused(&["resource", "limit", API, "--tokens-per-minute", "0"], "1 to 60000");
-    assert_eq!(world.db.json(&["resource", "limit", API, "--tokens-per-minute", "2"])["tokens_per_minute"], 2);
+    let limit = |more: &[&str]| {
+        let shown = world.db.json(&[&["resource", "limit", API][..], more].concat());
+        (shown["tokens_per_minute"].clone(), shown["access_token_s"].clone())
+    };
+    assert_eq!(limit(&["--access-token-life", "90"]), (Value::Null, json!(90)));
+    assert_eq!(limit(&["--tokens-per-minute", "2"]), (json!(2), json!(90)));
+    assert_eq!(limit(&["--access-token-life", "none"]), (json!(2), Value::Null));
+    world.db.refused(&["resource", "limit", API, "--tokens-per-minute", "many"], "`none` for no limit");
     let secret = world.worker.clone();
     let serving = world.db.serve();
     let mut change = serving.tenant.change(&env());
@@ -250,9 +257,16 @@ fn an_api_gives_a_client_so_many_tokens_and_an_address_so_many_requests() {
     let set = |body: Value| serving.with(&token, "PUT", "/admin/resources/api/limit", &body);
     assert_eq!(set(json!({"tokens_per_minute": 1_000_000})).status, 400);
     assert_eq!(set(json!({"access_token_s": 0})).status, 400);
-    assert_eq!(set(json!({"access_token_s": 30})).json()["access_token_s"], 30);
+    // What is left out stays, and `null` is none.
+    let both = |heard: Heard| (heard.json()["tokens_per_minute"].clone(), heard.json()["access_token_s"].clone());
+    assert_eq!(both(set(json!({"access_token_s": 30}))), (json!(2), json!(30)));
+    assert_eq!(ask().status, 429);
+    assert_eq!(both(set(json!({"tokens_per_minute": null}))), (Value::Null, json!(30)));
     assert_eq!(ask().json()["expires_in"], 30);
-    assert_eq!(set(json!({"tokens_per_minute": null})).json()["access_token_s"], Value::Null);
+    assert_eq!(both(set(json!({"tokens_per_minute": 3}))), (json!(3), json!(30)));
+    assert_eq!(both(set(json!({}))), (json!(3), json!(30)));
+    assert_eq!(both(set(json!({"access_token_s": null}))), (json!(3), Value::Null));
+    assert_eq!(both(set(json!({"tokens_per_minute": null}))), (Value::Null, Value::Null));
     assert_eq!(
         serving.with(&token, "PUT", "/admin/resources/none/limit", &json!({"tokens_per_minute": 1})).status,
         404

@@ -193,6 +193,15 @@ pub struct TokenLimits {
     pub life_s: Option<Seconds>,
 }
 
+/// What of the limits of a resource changes: what is `None` stays, and a limit of `None` is none from then on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitEdits {
+    /// How many one client gets in a minute.
+    pub per_minute: Option<Option<u32>>,
+    /// How many seconds each is good at most.
+    pub life_s: Option<Option<Seconds>>,
+}
+
 impl TokenLimits {
     fn check(&self) -> Answer<()> {
         if self.per_minute.is_some_and(|most| most == 0 || most > TOKENS_PER_MINUTE_MAX) {
@@ -315,16 +324,32 @@ impl Tenant {
     /// # Errors
     /// There is no such resource, or a limit is out of its bounds.
     pub fn limit_tokens(&self, identifier: &str, limits: TokenLimits, by: &str, env: &Env<'_>) -> Answer<()> {
-        limits.check()?;
+        let all = LimitEdits { per_minute: Some(limits.per_minute), life_s: Some(limits.life_s) };
+        self.edit_limits(identifier, all, by, env)
+    }
+
+    /// Changes some limits of a resource's tokens, as [`Tenant::limit_tokens`] does all.
+    ///
+    /// # Errors
+    /// There is no such resource, or a limit is out of its bounds.
+    pub fn edit_limits(&self, identifier: &str, edits: LimitEdits, by: &str, env: &Env<'_>) -> Answer<()> {
         let part = hash_of(identifier);
         again(|| {
             let resource = self.resource(identifier)?.ok_or_else(|| Refusal::not_found("resource"))?;
             let mut change = self.change(env);
             change.expect(&resource);
-            match self.get::<TokenLimits>(&[&part])? {
-                _ if limits != TokenLimits::default() => change.put(&[&part], &limits),
-                Some(held) => change.remove(&held),
-                None => return Ok(()),
+            let held = self.get::<TokenLimits>(&[&part])?;
+            let before = held.as_ref().map(|held| held.value).unwrap_or_default();
+            let limits = TokenLimits {
+                per_minute: edits.per_minute.unwrap_or(before.per_minute),
+                life_s: edits.life_s.unwrap_or(before.life_s),
+            };
+            limits.check()?;
+            match &held {
+                _ if limits == before => return Ok(()),
+                Some(held) if limits == TokenLimits::default() => change.remove(held),
+                Some(held) => change.replace(held, &limits),
+                None => change.create(&[&part], &limits),
             }
             let said = |most: Option<u64>| most.map_or_else(|| "none".to_owned(), |most| most.to_string());
             let event = self.event(EventKind::PolicyChanged, Outcome::Done, env).user(by).resource(identifier);

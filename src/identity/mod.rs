@@ -91,9 +91,9 @@ pub use jwt::{
 };
 pub use keys::{KeyState, SIGNING_KEYS_MAX, SigningKey};
 pub use limit::{
-    ASKS_IN_VAIN, ASKS_OF_PERSON, FAILURES_OF_ADDRESS, LIMITER_KEYS_MAX, Limited, Limiter, REGISTRATIONS_OF_ADDRESS,
-    REQUESTS_OF_ADDRESS, REQUESTS_OF_CLIENT, Rate, STRANGERS_OF_ADDRESS, TOKENS_PER_MINUTE_MAX, TokenLimits,
-    address_key,
+    ASKS_IN_VAIN, ASKS_OF_PERSON, FAILURES_OF_ADDRESS, LIMITER_KEYS_MAX, LimitEdits, Limited, Limiter,
+    REGISTRATIONS_OF_ADDRESS, REQUESTS_OF_ADDRESS, REQUESTS_OF_CLIENT, Rate, STRANGERS_OF_ADDRESS,
+    TOKENS_PER_MINUTE_MAX, TokenLimits, address_key,
 };
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LOGOUT_TRIES_MAX, LOGOUT_URI_BYTES_MAX, LogoutCall, LogoutTold};
 pub use names::{
@@ -105,7 +105,9 @@ pub use pairs::{Drawn, Pair, SigningAlgorithm};
 pub use proof::{DPOP_WINDOW_S, Proof, Proved, is_thumbprint, judge_proof};
 pub use records::{Change, Held, IDENTITY, PAGE_MAX, SWEEP_MAX, Stored, record_key};
 pub use refusal::{Answer, ErrorCode, Refusal};
-pub use registration::{REGISTERED_MAX, REGISTERED_UNUSED_MAX_S, REGISTERED_UNUSED_S, Registrants, RegistrationSettings};
+pub use registration::{
+    REGISTERED_MAX, REGISTERED_UNUSED_MAX_S, REGISTERED_UNUSED_S, Registrants, RegistrationSettings,
+};
 pub use requests::{AuthRequest, Hinted, Need, REQUEST_URI, Refused, Stage, TEXT_BYTES_MAX};
 pub use roles::{Appointment, ROLES_PAGE_MAX, Role, RolesPage};
 pub use rule::{DECIMAL_DIGITS, RULE_NAMES_MAX, Rule, ValueKind, decimal};

@@ -2,7 +2,7 @@
 
 use super::super::Failure;
 use super::{InTenant, env, json_of};
-use bailiwick::identity::{Held, MACHINE, Resource as Record, Scope, Tenant, TokenLimits};
+use bailiwick::identity::{Held, LimitEdits, MACHINE, Resource as Record, Scope, Tenant};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -41,16 +41,16 @@ pub(crate) enum Resource {
         #[command(flatten)]
         tenant: InTenant,
     },
-    /// Limit its tokens: how many one client gets in a minute, and how long each is good; what is left out has no limit
+    /// Limit its tokens: how many one client gets in a minute, and how long each is good; what is left out stays
     Limit {
         /// Its identifier
         identifier: String,
-        /// How many
-        #[arg(long, value_name = "COUNT")]
-        tokens_per_minute: Option<u32>,
-        /// How long each is good, where the tenant's is longer
-        #[arg(long, value_name = "SECONDS")]
-        access_token_life: Option<u64>,
+        /// How many; `none` for no limit
+        #[arg(long, value_name = "COUNT", value_parser = most::<u32>)]
+        tokens_per_minute: Option<Most<u32>>,
+        /// How long each is good, where the tenant's is longer; `none` for no limit
+        #[arg(long, value_name = "SECONDS", value_parser = most::<u64>)]
+        access_token_life: Option<Most<u64>>,
         #[command(flatten)]
         tenant: InTenant,
     },
@@ -61,6 +61,17 @@ pub(crate) enum Resource {
         #[command(flatten)]
         tenant: InTenant,
     },
+}
+
+/// A limit, or that there is none.
+#[derive(Clone, Copy)]
+pub(crate) struct Most<T>(Option<T>);
+
+fn most<T: std::str::FromStr>(text: &str) -> Result<Most<T>, String> {
+    if text == "none" {
+        return Ok(Most(None));
+    }
+    text.parse().map(|most| Most(Some(most))).map_err(|_| "write a whole number, or `none` for no limit".to_owned())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "clap wants a result")]
@@ -121,8 +132,9 @@ impl Resource {
             Resource::Limit { identifier, tokens_per_minute, access_token_life, tenant } => {
                 let opened = tenant.open()?;
                 let held = find(&opened, &identifier)?;
-                let limits = TokenLimits { per_minute: tokens_per_minute, life_s: access_token_life };
-                opened.limit_tokens(&identifier, limits, MACHINE, &env())?;
+                let per_minute = tokens_per_minute.map(|Most(most)| most);
+                let edits = LimitEdits { per_minute, life_s: access_token_life.map(|Most(most)| most) };
+                opened.edit_limits(&identifier, edits, MACHINE, &env())?;
                 tenant.show(&shown(&opened, &held)?);
             }
             Resource::Delete { identifier, tenant } => tenant.open()?.remove_resource(&identifier, &env())?,

@@ -4,8 +4,8 @@ use super::changes::{self, CHANGES_READ, ChangesQuery};
 use super::roles::may_open;
 use super::{CLAIMS_READ, CLAIMS_WRITE, RESOURCES_READ, RESOURCES_WRITE, WORKLOADS_READ, WORKLOADS_WRITE};
 use crate::identity::{
-    Answer, ClientKeys, Env, ErrorCode, Examined, Held, NewClaim, Refusal, Resource, Scope, Seconds, Tenant,
-    TokenLimits, WorkloadIssuer, again,
+    Answer, ClientKeys, Env, ErrorCode, Examined, Held, LimitEdits, NewClaim, Refusal, Resource, Scope, Seconds,
+    Tenant, TokenLimits, WorkloadIssuer, again,
 };
 use crate::wire::{Call, Json};
 use axum::Router;
@@ -161,19 +161,26 @@ async fn remove_resource(call: Call<()>, Path(id): Path<String>) -> Response {
     .await
 }
 
-/// The body that limits tokens: numbers, or `null` for no limit. What is left out is none.
+/// The body that limits tokens: numbers, or `null` for no limit. What is left out stays.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limit {
-    tokens_per_minute: Option<u32>,
-    access_token_s: Option<Seconds>,
+    #[serde(default, deserialize_with = "said")]
+    tokens_per_minute: Option<Option<u32>>,
+    #[serde(default, deserialize_with = "said")]
+    access_token_s: Option<Option<Seconds>>,
+}
+
+/// A member that is there, if only as `null`.
+fn said<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
 }
 
 async fn limit(call: Call<()>, Path(id): Path<String>, Json(wanted): Json<Limit>) -> Response {
     call.administer(judge, RESOURCES, move |tenant, env| {
         let found = resource(tenant, &id)?;
-        let limits = TokenLimits { per_minute: wanted.tokens_per_minute, life_s: wanted.access_token_s };
-        tenant.limit_tokens(&found.identifier, limits, by(env), env)?;
+        let edits = LimitEdits { per_minute: wanted.tokens_per_minute, life_s: wanted.access_token_s };
+        tenant.edit_limits(&found.identifier, edits, by(env), env)?;
         resource_json(tenant, &found)
     })
     .await
