@@ -8,8 +8,8 @@ use super::keys::KeyChain;
 use super::limit::Counts;
 use super::written::Writes;
 use super::{
-    Answer, Change, DetailTypes, Env, ErrorCode, Event, EventKind, Held, Historian, Leaving, Outcome, Refusal, Seconds,
-    Stored, TenantSettings, hash_of, record_key,
+    Answer, Change, DetailTypes, Env, ErrorCode, Event, EventKind, Held, Historian, Leaving, MACHINE, Outcome, Refusal,
+    Seconds, Stored, TenantSettings, hash_of, record_key,
 };
 use crate::engine::{CheckQuery, Consistency, Decision, Engine, Given, Limits, View};
 use crate::model::Model;
@@ -525,7 +525,7 @@ impl Tenant {
     /// suspended is signed out everywhere besides, as by [`Tenant::sign_out_everywhere`]: who may act again signs in again.
     ///
     /// # Errors
-    /// It is the last administrator, or the disk failed.
+    /// It is the last administrator, and not a command that asks ([`MACHINE`]); or the disk failed.
     pub fn suspend(&self, subject: &str, suspended: bool, by: Option<&str>, env: &Env<'_>) -> Answer<Revision> {
         again(|| {
             let mut change = self.change(env);
@@ -562,7 +562,8 @@ impl Tenant {
         by: Option<&str>,
         env: &Env<'_>,
     ) -> Answer<()> {
-        if suspended {
+        // Who runs the database stops anybody at once, the last administrator too: their account may be in wrong hands.
+        if suspended && env.by != Some(MACHINE) {
             self.spare_administrator(change, Leaving::Somebody(subject))?;
         }
         let kind = match (subject.split_once(':').map(|(kind, _)| kind), suspended) {
