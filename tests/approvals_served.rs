@@ -4,8 +4,8 @@ use crate::cli::{err, program};
 use crate::identity::{Heard, Issuing, env};
 use crate::mcp_tenant::{approve, basic, client, events, signed_in, strings};
 use bailiwick::identity::{
-    AuthMethod, Caller, Client, ClientCredentialsGrant, ClientKind, ConsentRule, EventKind, Form, Grant,
-    GrantType as _, Resource, Scope, Tenant, TokenKind, Wanted, hash_of,
+    AuthMethod, Authentication, Caller, Client, ClientCredentialsGrant, ClientKind, CodeGrant, ConsentRule, EventKind,
+    Form, Grant, GrantSubject, GrantType as _, Resource, Scope, Tenant, TokenKind, Wanted, hash_of,
 };
 use bailiwick::modules::agent::{By, NoApprovals, Profile, Registry};
 use bailiwick::modules::approval::{Backchannel, Delivery, put_backchannel, put_type};
@@ -283,6 +283,50 @@ fn what_somebody_else_approves_is_got_by_asking_them_alone() {
     let told = world.post("/introspect", &[("token", &answer.access_token)]).json();
     assert_eq!((&told["active"], &told["scope"]), (&json!(true), &json!("contacts:read")));
     assert_eq!(told.get("authorization_details"), None, "{told}");
+}
+
+/// A type that begins to ask the person: of tokens that are out, those keep its details whose person allowed them, as strongly as
+/// is wanted.
+#[test]
+fn a_type_that_asks_from_now_on_is_asked_for_of_older_tokens() {
+    let world = World::start(Issuing::start());
+    let tenant = &world.issuing.acme;
+    let held = tenant.client("sales").unwrap();
+    tenant.change_client(&held, &Client { details_types: strings(&["note"]), ..held.value.clone() }, &env()).unwrap();
+    let schema = json!({"type": "object", "additionalProperties": false, "properties": {"type": {}}});
+    let nobody = json!({"name": "note", "title": "Note", "rules": [{"who": []}], "schema": schema});
+    put_type(tenant, &serde_json::from_value(nobody).unwrap(), "user:admin", &env()).unwrap();
+    let caller = Caller { client: tenant.client("sales").unwrap(), method: AuthMethod::ClientSecretBasic, jkt: None };
+    let form = Form::parse("scope=contacts:read").unwrap();
+    let own = ClientCredentialsGrant.redeem(tenant, &caller, &form, &env()).unwrap().access_token;
+    let own = tenant.examine(&own, TokenKind::Access, None, &env()).unwrap().grant;
+    let tokens = [(true, "phr"), (false, "phr"), (true, "aal1")].map(|(details_allowed, acr)| {
+        let env = env();
+        let grant = Grant {
+            id: env.id(),
+            by: CodeGrant.name().to_owned(),
+            subject: GrantSubject::User("sarah".to_owned()),
+            details: vec![json!({"type": "note"})],
+            details_allowed,
+            authentication: Some(Authentication { at: env.seconds(), acr: acr.into(), amr: Vec::new() }),
+            ..own.clone()
+        };
+        let mut change = tenant.change(&env);
+        tenant.add_grant(&mut change, &grant, &env).unwrap();
+        let answer = tenant.issue(&mut change, &caller, &grant, &Wanted::default(), &env).unwrap();
+        change.commit().unwrap();
+        answer.access_token
+    });
+    let left = || {
+        tokens.each_ref().map(|token| {
+            let told = world.post("/introspect", &[("token", token)]).json();
+            assert_eq!(told["active"], true, "{told}");
+            told.get("authorization_details").is_some()
+        })
+    };
+    assert_eq!(left(), [true; 3]);
+    kind(tenant, "note", "Note", &[], "subject");
+    assert_eq!(left(), [true, false, false]);
 }
 
 /// A console for operators, whose consent nobody is asked: the administration's URL, and its credentials.

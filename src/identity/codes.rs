@@ -93,6 +93,7 @@ impl Tenant {
         let mut change = self.change(env);
         change.expect(&user);
         let mut grant = self.grant_of(&request, &session, &client, scopes, env);
+        grant.details_allowed = asked && !grant.details.is_empty();
         if client.consent == ConsentRule::Ask {
             let what = (grant.scopes.as_slice(), grant.resources.as_slice());
             grant.consent = Some(self.give_consent(&mut change, &user.id, &client, what, env)?);
@@ -140,6 +141,7 @@ impl Tenant {
             scopes,
             resources: request.resources.clone(),
             details: request.details.clone(),
+            details_allowed: false,
             authentication: Some(session.authentication.clone()),
             nonce: request.nonce.clone(),
             created_at: now,
@@ -289,6 +291,7 @@ impl GrantType for ClientCredentialsGrant {
             scopes,
             resources,
             details,
+            details_allowed: false,
             authentication: None,
             nonce: None,
             created_at: now,

@@ -67,18 +67,22 @@ impl Tenant {
         Ok(())
     }
 
-    /// What of the details of a grant its client may still have. Of what a person allowed on the page of consent, that which
-    /// would still be theirs to allow: what somebody else approved is looked at where that is kept.
+    /// What of the details of a grant its client may still have. Of what a sign-in gave, that which would still be had so, by
+    /// what the person allowed then: what somebody else approved is looked at where that is kept.
     pub(super) fn details_now(&self, client: &Client, grant: &Grant, details: Vec<Value>) -> Answer<Vec<Value>> {
-        let consented = grant.by == CodeGrant.name();
         let mut still = Vec::with_capacity(details.len());
         for detail in details {
-            let mut good = self.allowed_details(client, std::slice::from_ref(&detail));
-            if consented {
-                good = good.and_then(|()| self.details_shown_as(std::slice::from_ref(&detail)).map(drop));
-            }
+            let good = self.allowed_details(client, std::slice::from_ref(&detail)).and_then(|()| {
+                Ok(grant.by != CodeGrant.name()
+                    || match self.allowing(&detail)? {
+                        Allowing::Nobody => true,
+                        Allowing::Person(wanted) => grant.was_allowed(&wanted),
+                        Allowing::Others => false,
+                    })
+            });
             match good {
-                Ok(()) => still.push(detail),
+                Ok(true) => still.push(detail),
+                Ok(false) => {}
                 Err(refusal) if refusal.error == ErrorCode::InvalidAuthorizationDetails => {}
                 Err(refusal) => return Err(refusal),
             }
@@ -113,6 +117,16 @@ impl Tenant {
             }
         }
         Ok(all)
+    }
+}
+
+impl Grant {
+    /// Whether the person allowed its details on the page of consent, having shown who they are as well as is wanted now: what
+    /// was had without a word of theirs, or with less, is not what they would have to allow.
+    #[must_use]
+    pub fn was_allowed(&self, wanted: &ShownAs) -> bool {
+        let shown = self.authentication.as_ref().is_some_and(|shown| acr_satisfies(&shown.acr, &wanted.acr));
+        self.by == CodeGrant.name() && self.user().is_some() && self.details_allowed && shown
     }
 }
 

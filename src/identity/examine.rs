@@ -199,6 +199,7 @@ impl Examined {
             scopes: narrowed.scopes,
             resources: narrowed.resources,
             details: narrowed.details,
+            details_allowed: false,
             authentication: self.grant.authentication.clone(),
             nonce: None,
             created_at: env.seconds(),

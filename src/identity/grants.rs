@@ -61,6 +61,9 @@ pub struct Grant {
     /// The details (RFC 9396).
     #[serde(default)]
     pub details: Vec<Value>,
+    /// Whether the person saw the details on the page of consent and allowed them.
+    #[serde(default)]
+    pub details_allowed: bool,
     /// How the person was authenticated.
     #[serde(default)]
     pub authentication: Option<Authentication>,

@@ -1,9 +1,7 @@
 //! What people allowed, for those who ask: the exchange, the registry and the MCP servers each name what has to be approved as
 //! authorization details (RFC 9396); `modules/approval` knows who allowed exactly that, and uses it up.
 
-use crate::identity::{
-    Allowing, Answer, Chain, Change, CodeGrant, Env, ErrorCode, Examined, Grant, GrantType as _, Tenant,
-};
+use crate::identity::{Allowing, Answer, Chain, Change, Env, ErrorCode, Examined, Grant, Tenant};
 use crate::modules::approval::{self, Item, access_detail};
 use crate::modules::exchange::{Approval, NeedsApproval};
 use crate::modules::mcp::{self, servers};
@@ -86,10 +84,9 @@ impl oauth::DetailUses for Spent {
         }
         // Of what was never approved, that of which nobody need be asked, and what the person allowed on the page of consent.
         let root = examined.chain().grants().last();
-        let consented = root.is_some_and(|root| root.by == CodeGrant.name() && root.user().is_some());
         let stands = |detail: &Value| match tenant.allowing(detail) {
             Ok(Allowing::Nobody) => Ok(true),
-            Ok(Allowing::Person(_)) => Ok(consented),
+            Ok(Allowing::Person(wanted)) => Ok(root.is_some_and(|root| root.was_allowed(&wanted))),
             Ok(Allowing::Others) => Ok(false),
             Err(refusal) if refusal.error == ErrorCode::InvalidAuthorizationDetails => Ok(false),
             Err(refusal) => Err(refusal),

@@ -93,6 +93,39 @@ fn who_allows_a_detail_sees_it_and_has_lately_shown_who_they_are() {
     assert_eq!(tokens.authorization_details, [json!({"type": "payment", "amount": "5"})]);
 }
 
+/// What a grant has that was made when its type wanted less: as if the type of `had` had become that of `now`.
+fn refreshed_as(managed: bool, had: &str, now: &str) -> usize {
+    let world = World::new();
+    let held = world.tenant.client("crm").unwrap();
+    let consent = if managed { ConsentRule::Managed } else { ConsentRule::Ask };
+    world.tenant.change_client(&held, &Client { consent, ..held.value.clone() }, &world.env()).unwrap();
+    let asked = world.ask("crm", &[detailed(had)[0], ("scope", "openid read offline_access")]);
+    let session = world.sign_in("sarah");
+    let needs = world.tenant.needs(&asked, Some(&session), &world.env()).unwrap();
+    let decided = if needs == Need::Consent { Decided::Allowed { scopes: None } } else { Decided::NotAsked };
+    let to = world.tenant.complete(&asked, &session, &decided, &world.env()).unwrap();
+    let tokens = world.redeem("crm", &parameter(&to, "code").unwrap()).unwrap();
+    assert_eq!(tokens.authorization_details.len(), 1);
+    let grants = world.tenant.list::<Grant>(&[], None, PAGE_MAX).unwrap();
+    let [grant] = grants.as_slice() else { panic!("{grants:?}") };
+    let env = world.env();
+    let mut change = world.tenant.change(&env);
+    let details = serde_json::from_str(now).unwrap();
+    change.replace(grant, &Grant { details, ..grant.value.clone() });
+    change.commit().unwrap();
+    world.refresh("crm", &tokens.refresh_token.unwrap()).unwrap().authorization_details.len()
+}
+
+#[test]
+fn a_type_that_wants_more_keeps_no_detail_that_was_had_with_less() {
+    assert_eq!(refreshed_as(true, LITTLE, LITTLE), 1);
+    assert_eq!(refreshed_as(true, LITTLE, SOME), 0, "nobody was asked, and now the person is");
+    assert_eq!(refreshed_as(false, SOME, SOME), 1);
+    assert_eq!(refreshed_as(true, SOME, SOME), 1, "they are asked even so");
+    assert_eq!(refreshed_as(false, SOME, MORE), 0, "they had shown less of who they are");
+    assert_eq!(refreshed_as(false, SOME, r#"[{"type":"payment","amount":"450000"}]"#), 0);
+}
+
 #[test]
 fn a_type_that_the_client_may_ask_for_no_more_is_in_no_new_token() {
     let world = World::new();

@@ -240,6 +240,7 @@ proptest! {
             scopes: pick(&SCOPES, start.0),
             resources: pick(&RESOURCES, start.1),
             details: details(start.2),
+            details_allowed: false,
             authentication: None,
             nonce: None,
             created_at: 0,

@@ -229,6 +229,7 @@ impl Approvals {
             scopes,
             resources: held.resources.clone(),
             details: values(approved),
+            details_allowed: false,
             authentication: themselves.then(|| approved.authentication.clone()),
             nonce: None,
             created_at: now,

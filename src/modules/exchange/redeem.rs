@@ -308,6 +308,7 @@ impl Attempt<'_> {
             scopes,
             resources,
             details: Vec::new(),
+            details_allowed: false,
             authentication: row.acr_max.as_deref().and_then(|most| authentication(&asserted.claims, most)),
             nonce: None,
             created_at: now,

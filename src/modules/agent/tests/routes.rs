@@ -59,6 +59,7 @@ fn token(world: &World, client: &str, user: Option<&str>, scopes: &[&str]) -> St
         scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
         resources: vec![ADMIN.into()],
         details: Vec::new(),
+        details_allowed: false,
         authentication: None,
         nonce: None,
         created_at: START,

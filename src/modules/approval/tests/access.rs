@@ -29,6 +29,7 @@ fn token(world: &World, client: &str, user: Option<&str>) -> Examined {
         scopes: vec!["email:send".into()],
         resources: vec![MAIL.into()],
         details: Vec::new(),
+        details_allowed: false,
         authentication: None,
         nonce: None,
         created_at: world.now,
